@@ -1,0 +1,69 @@
+# Needs a C compiler; `make model` (and so `make run`) also Python's pip. `make help` lists what there is.
+CFLAGS ?= -O2 -Wall -Wextra
+LDFLAGS ?=
+LDLIBS = -lm -lpthread
+B ?= build
+ifneq ($(findstring mingw,$(CC))$(findstring Windows_NT,$(OS)),)
+EXE = .exe
+LDFLAGS += -static
+endif
+
+MODEL    = models/SmolLM2-135M-Instruct.Q4_1.gguf
+PROGRAMS = generate tokenize logits perplexity inspect
+BUILT    = $(PROGRAMS:%=$(B)/%$(EXE)) $(B)/hello$(EXE)
+TESTS    = $(wildcard tests/*.c)
+
+all: $(BUILT)
+
+# The library: one header, compiled once for all programs but hello, which holds its own copy as users' programs do.
+$(B)/llama.o: llama.h | $(B)
+	$(CC) $(CFLAGS) -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $@
+$(B)/hello$(EXE): examples/hello.c llama.h | $(B)
+	$(CC) $(CFLAGS) -I. $< -o $@ $(LDFLAGS) $(LDLIBS)
+$(B)/%$(EXE): examples/%.c tools/cli.h llama.h $(B)/llama.o | $(B)
+	$(CC) $(CFLAGS) $< $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)
+$(B)/%$(EXE): tools/%.c tools/cli.h llama.h $(B)/llama.o | $(B)
+	$(CC) $(CFLAGS) $< $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)
+$(B)/test$(EXE): $(TESTS) $(wildcard tests/*.h) llama.h $(B)/llama.o | $(B)
+	$(CC) $(CFLAGS) $(filter %.c,$^) $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)
+$(B):
+	@command -v $(firstword $(CC)) >/dev/null 2>&1 || { \
+	  echo "make: $(firstword $(CC)): no such C compiler; to install one on Debian or Ubuntu: apt-get install -y gcc libc6-dev" >&2; exit 1; }
+	@mkdir -p $@
+
+model: $(MODEL)
+$(MODEL):
+	@sh tools/fetch_model.sh $@
+
+run: $(B)/generate$(EXE) $(MODEL)
+	@$(B)/generate$(EXE) -p "The capital of France is" -n 24 --temp 0
+
+# Without network the tests that need the model are skipped and say so.
+test: all $(B)/test$(EXE)
+	@[ -f $(MODEL) ] || sh tools/fetch_model.sh $(MODEL) || true
+	@BUILD=$(B) CC="$(CC)" CFLAGS="$(CFLAGS)" sh tests/run.sh
+
+# The tests under AddressSanitizer and UndefinedBehaviorSanitizer, and once for each instruction set (those the CPU lacks fall to a
+# lower one).
+SANITIZE = -O1 -g -Wall -Wextra -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+asan:
+	@LIMIT_MB=0 LIMIT_MS=10000 $(MAKE) --no-print-directory test B=$(B)/asan CFLAGS="$(SANITIZE)"
+isa:
+	@for i in scalar avx2; do echo "LLAMA_ISA=$$i"; LLAMA_ISA=$$i $(MAKE) --no-print-directory test || exit 1; done
+
+check:
+	@sh .ci/run
+
+clean:
+	rm -rf $(B)
+
+help:
+	@echo "make        builds the programs into $(B)/ (CC, CFLAGS and LDFLAGS can be given)"
+	@echo "make run    fetches the model if it is absent and continues \"The capital of France is\""
+	@echo "make model  fetches SmolLM2-135M-Instruct (98 MB) into models/"
+	@echo "make test   runs all tests;  make asan: under sanitizers;  make isa: once for each instruction set"
+	@echo "make check  all that CI does (installs packages)"
+	@echo "make clean  removes $(B)/"
+
+.PHONY: all model run test asan isa check clean help
+.DELETE_ON_ERROR:

@@ -1,0 +1,4655 @@
+/* llama.h - v0.1.0 - LLaMA-architecture language models in one C file
+ *
+ * Do this in ONE C or C++ file to create the implementation, and include the header anywhere else as usual:
+ *
+ *     #define LLAMA_IMPLEMENTATION
+ *     #include "llama.h"
+ *
+ * Link with libc and libm (and -lpthread where the system asks for it). Public domain or MIT-0, at your choice: see the end.
+ *
+ * ================================================================================================= manual
+ *
+ * 1. WHAT IT IS
+ *    A GGUF file in, text out: decoder-only transformers with RMSNorm, rotary positions, grouped-query attention and SwiGLU, their
+ *    tokenizers, their cache, and sampling. It never prints, exits, or keeps state outside your objects; a damaged file is an error with a
+ *    message; and the same file and ids give the same logits, bit for bit, on every machine (section 6).
+ *
+ * 2. THE SMALLEST PROGRAM (examples/hello.c; the same in README.md)
+ *
+ *    #define LLAMA_IMPLEMENTATION
+ *    #include "llama.h"
+ *    #include <stdio.h>
+ *    #include <string.h>
+ *    int main(int argc, char **argv) {
+ *        const char *prompt = argc > 2 ? argv[2] : "The capital of France is";
+ *        lm_model_desc file = { 0 }; lm_ctx_desc room = { 0 };              // zeros ask for the defaults
+ *        lm_model *model; lm_ctx *ctx; lm_error err;
+ *        lm_token ids[256]; size_t n; char text[256];
+ *        file.path = argc > 1 ? argv[1] : "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+ *        if (lm_model_open(&model, &file, &err) || lm_ctx_open(&ctx, model, &room, &err) ||
+ *            lm_tokenize(model, prompt, strlen(prompt), LM_TEXT_ADD_SPECIAL, ids, 256, &n))
+ *            return fprintf(stderr, "hello: %s\n", *err.text ? err.text : "the prompt is too long"), 1;
+ *        lm_batch batch = { ids, (int)n, NULL, NULL };
+ *        printf("%s", prompt);
+ *        for (int i = 0; i < 32 && lm_decode(ctx, &batch) == LM_OK; i++) {
+ *            ids[0] = lm_sample(ctx, -1, NULL);                             // NULL: the likeliest token
+ *            if (ids[0] < 0 || lm_token_is_eog(model, ids[0])) break;
+ *            if (!lm_detokenize(model, ids, 1, LM_TEXT_CONTINUES, text, sizeof text, &n)) fwrite(text, 1, n, stdout);
+ *            batch.n = 1;
+ *        }
+ *        printf("\n");
+ *        if (*lm_ctx_error(ctx)) return fprintf(stderr, "hello: %s\n", lm_ctx_error(ctx)), 1;
+ *        lm_ctx_close(ctx); lm_model_close(model);
+ *    }
+ *
+ * 3. BUILDING
+ *    C99 or later, or C++11 or later; GCC, Clang, MinGW, MSVC's intrinsics; no flags needed. Kernels for AVX2 are compiled by function
+ *    attributes and chosen at run time. Not allowed for the file that holds the implementation: -ffast-math and its parts (an #error), and
+ *    Clang's -ffp-contract=fast (opening a model then returns LM_E_BUILD). The rest of your program may use them.
+ *    Define before including the implementation, if you need to:
+ *      LLAMA_STATIC          everything static: a private copy, as many in one program as you like
+ *      LLAMA_DEF             your own linkage for public functions
+ *      LLAMA_MALLOC(n), LLAMA_FREE(p)   instead of malloc and free, where no hooks are given
+ *      LLAMA_NO_STDIO        no files: models come from memory or through read_at
+ *      LLAMA_NO_MMAP         files are read, not mapped
+ *      LLAMA_NO_THREADS      no threads of the library's own (parallel_for still works)
+ *      LLAMA_OPENMP          OpenMP's threads instead of the library's, where the compiler has it switched on
+ *      LLAMA_NO_SIMD         the scalar definition only
+ *      LLAMA_NO_DISPATCH     one set of kernels, the best that the compiler's own flags allow (-mavx2 -mfma -mf16c); nothing is chosen at
+ *                            run time and the file does not include itself, so its text may be pasted elsewhere
+ *      LLAMA_NO_ENV          LLAMA_ISA is not read from the environment
+ *      LLAMA_CLOCK_US()      your own clock in microseconds
+ *      LLAMA_MAX_PARTS       of a split model (1024)
+ *      LLAMA_FILE            this file's name, if you renamed it ("llama.h")
+ *
+ * 4. MEMORY
+ *    A model is one block: its tables, its norms as float32, and the file itself only where that is neither mapped nor already in memory. A
+ *    context is one block: cache, results, scratch. lm_model_size, lm_ctx_size and lm_sampler_size tell the bytes before; you may bring
+ *    the block, or an allocator (lm_hooks). Opening a model takes some further scratch for the length of the call, tokenizing as well. Decoding,
+ *    sampling and detokenizing allocate nothing.
+ *
+ * 5. THREADS
+ *    A model never changes: any number of threads may use it. A context and a sampler belong to one thread at a time. A context starts
+ *    n_threads - 1 threads, which park when there is nothing to do; n_threads = 1 starts none; lm_hooks.parallel_for puts your job system in
+ *    their place.
+ *
+ * 6. ONE ANSWER
+ *    Results do not depend on the number of threads, on how a text is cut into batches, on what else is in a batch, on prefill or
+ *    decode, on the instruction set, the compiler or its flags. Every output is computed whole in an order fixed by the shapes; the scalar code
+ *    in this file is the definition, all other code gives its bits. Inside a call that computes, the rounding mode is nearest and
+ *    subnormals are kept, whatever the host has set; it is put back on return. LLAMA_ISA=scalar|sse2|avx2|... in the environment holds
+ *    the kernels to that instruction set or a lower one.
+ *
+ * 7. ERRORS
+ *    Functions return lm_status; lm_error, or lm_ctx_error, holds one line that names the culprit. A call that fails leaves its objects as they
+ *    were. LM_E_NUMERIC: the weights or the input drove a hidden state out of the range of floats.
+ *
+ * 8. UNTRUSTED INPUT
+ *    Model files, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by opening are
+ *    bounded by the size of the file. One limit: a mapped file that another process shrinks makes the system signal yours; use read_at or
+ *    memory where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL.
+ *
+ * 9. WHAT IS SUPPORTED
+ *    GGUF 2 and 3, little-endian, split files too; architecture "llama": LLaMA 1 to 3.3, Code Llama, TinyLlama, SmolLM2, Mistral 7B and NeMo, Yi,
+ *    DeepSeek-LLM and -Coder; tied or own output, any head counts and sizes, biases, partial rotation, rope_freqs, linear and YaRN scaling,
+ *    sliding window. Weights: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 TQ1_0 TQ2_0.
+ *    Tokenizers: SentencePiece BPE; byte-level BPE with the pre-tokenizers of section text.
+ *    Not built in: other architectures, experts, longrope, adapters, grammars.
+ *
+ * 10. HISTORY (newest first; ! breaks callers)
+ *    0.1.0  first version
+ *
+ * CONTENTS (search for the mark)
+ *    >>api       public declarations and their documentation
+ *    >>base      platform, sizes, memory, errors, numbers           >>text      vocabulary and tokenizers
+ *    >>gguf      reading and checking a file                        >>model     from tensors to structs
+ *    >>types     weight types                                       >>forward   the forward pass (lmi_forward) and contexts
+ *    >>isa       one vocabulary per instruction set                 >>sample    samplers
+ *    >>kernels   one text for all of them                           >>licence
+ *    >>dispatch  choosing kernels, threads
+ */
+#ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
+#ifndef LLAMA_SINGLE_FILE_H
+#define LLAMA_SINGLE_FILE_H
+
+/* ============================================================================================== >>api
+ * Public declarations. Rules that hold for all of them:
+ *   - A descriptor filled with zeros asks for the defaults; the default stands in each field's comment.
+ *   - Functions return a status; results come through pointers, which stay untouched on failure.
+ *   - `n_` is a count, `_bytes` a size in bytes, `_us` microseconds. Text is bytes with a length, never NUL-terminated
+ *     unless it says so; UTF-8 is expected, any bytes are accepted.
+ *   - Nothing is printed, nothing ends the process, nothing is kept outside the objects below.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LLAMA_VERSION 100             /* major*10000 + minor*100 + patch */
+#define LLAMA_VERSION_TEXT "0.1.0"
+
+#ifndef LLAMA_DEF
+#ifdef LLAMA_STATIC
+#define LLAMA_DEF static
+#else
+#define LLAMA_DEF extern
+#endif
+#endif
+
+#if defined(LLAMA_STATIC) && (defined(__GNUC__) || defined(__clang__))
+#define LMI_API LLAMA_DEF __attribute__((unused)) /* a private copy rarely calls everything */
+#else
+#define LMI_API LLAMA_DEF
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef int32_t lm_token;
+typedef struct lm_model lm_model;     /* weights and vocabulary. Never changes once open: share it between threads */
+typedef struct lm_ctx lm_ctx;         /* cache and scratch. One thread at a time */
+typedef struct lm_sampler lm_sampler; /* a chain of sampling steps and its state. One thread at a time */
+
+/* The only place where a status is written down: the enum and lm_status_text() come from this list. */
+#define LM_STATUS_LIST(X)                                                                                          \
+    X(OK,         0, "ok")                            X(MORE,       1, "budget spent, call again")                 \
+    X(E_ARG,     -1, "caller broke a documented rule") X(E_MEMORY,  -2, "allocation failed or block too small")    \
+    X(E_IO,      -3, "read failed or came back short") X(E_FORMAT,  -4, "file damaged or not a model")             \
+    X(E_SUPPORT, -5, "sound file, feature not built in") X(E_FULL,  -6, "no room in the context or the buffer")    \
+    X(E_NUMERIC, -7, "not a number in the activations") X(E_CANCEL, -8, "cancelled by the caller")                 \
+    X(E_BUILD,   -9, "compiled with flags that change arithmetic")
+#define LM_STATUS_ENUM(name, value, text) LM_##name = value,
+typedef enum lm_status { LM_STATUS_LIST(LM_STATUS_ENUM) LM_STATUS_FORCE_INT = 0x7fffffff } lm_status;
+
+/* The caller's own; every function that takes one also takes NULL. `text` is one line that names file, key or tensor,
+ * control bytes escaped, NUL-terminated; "" after success. */
+typedef struct lm_error { lm_status status; char text[248]; } lm_error;
+
+LMI_API int         lm_version(void);             /* LLAMA_VERSION of the implementation that was linked */
+LMI_API const char *lm_status_text(lm_status s);  /* the list's text, static storage; "unknown status" otherwise */
+
+/* What the host may put in place of the library's own. All NULL: malloc and free, the library's threads, silence.
+ * Called with `user`. `take` and `give` may be called from any thread that calls into the library. */
+typedef struct lm_hooks {
+    void *user;
+    void *(*take)(void *user, size_t n_bytes, size_t align);   /* NULL: no memory. align is a power of two, at most 64 */
+    void  (*give)(void *user, void *p, size_t n_bytes);        /* p from take, the same n_bytes; never NULL */
+    void  (*parallel_for)(void *user, int n, void (*job)(void *arg, int i), void *arg); /* job(arg, 0..n-1), in any order, on any
+                                                                  threads; returns when all n have returned */
+    void  (*log)(void *user, int level, const char *line);     /* 0 error, 1 warning, 2 note, 3 detail; no newline */
+    int   (*progress)(void *user, uint64_t done, uint64_t total); /* non-zero cancels: LM_E_CANCEL. Opening: bytes; decoding: layers */
+} lm_hooks;
+
+/* ---------------------------------------------------------------------------------------------- model */
+
+/* Where a file's bytes come from; exactly one of path, data or read_at. */
+typedef struct lm_source {
+    const char *path;                 /* UTF-8, NUL-terminated. Mapped where the system can, else read */
+    const void *data;                 /* `size` bytes used in place, never written, any alignment; must outlive the model */
+    int (*read_at)(void *user, uint64_t offset, void *dst, size_t n_bytes); /* 0: all n_bytes delivered. The whole file is read
+                                         once, while opening, into memory that counts as the model's */
+    void    *user;                    /* for read_at */
+    uint64_t size;                    /* bytes behind data or read_at */
+} lm_source;
+
+typedef struct lm_model_desc {
+    const char *path;                 /* the common case of `source`; of a model split in parts, the first part:
+                                         its sisters are found by name (-00001-of-00003.gguf) */
+    lm_source   source;               /* any other origin, when path is NULL */
+    const lm_source *parts;           /* a split model whose parts are not found by name: all of them, in order */
+    int         n_parts;
+    int         vocab_only;           /* 1: only metadata and vocabulary, whatever the architecture; lm_ctx_open refuses it */
+    const char *pre;                  /* name of the pre-tokenizer to use instead of the file's; NULL: the file's */
+    void       *block;                /* memory for the model, lm_model_size() bytes, must outlive it; NULL: hooks.take, once */
+    size_t      block_bytes;
+    lm_hooks    hooks;                /* copied */
+} lm_model_desc;
+
+/* Bytes that lm_model_open will need for d (header, vocabulary tables, and the file itself where it is neither mapped nor
+ * in memory). Reads the file's header. */
+LMI_API lm_status lm_model_size(const lm_model_desc *d, size_t *n_bytes, lm_error *err);
+/* Opens and validates: whatever is reachable through *out was checked. A hostile file is an error, never a crash.
+ * A mapped file must not shrink while it is open (the system would signal the process; read_at avoids that).
+ * LM_E_IO, LM_E_FORMAT, LM_E_SUPPORT, LM_E_MEMORY, LM_E_ARG, LM_E_CANCEL, LM_E_BUILD. */
+LMI_API lm_status lm_model_open(lm_model **out, const lm_model_desc *d, lm_error *err);
+LMI_API void      lm_model_close(lm_model *m); /* after its contexts and samplers; NULL is fine */
+
+typedef enum lm_rope_scaling { LM_ROPE_NONE = 0, LM_ROPE_LINEAR = 1, LM_ROPE_YARN = 2 } lm_rope_scaling;
+typedef struct lm_model_info {
+    const char *arch;                 /* "llama"; NUL-terminated, lives as long as the model */
+    const char *isa;                  /* kernels in use: "scalar", "avx2" */
+    const char *pre;                  /* pre-tokenizer, "" where there is none */
+    int      n_vocab, n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_embd_head_k, n_embd_head_v, n_ff, n_rot;
+    int      n_swa;                   /* sliding window in tokens, the token itself included; 0: none */
+    int      tied;                    /* 1: output uses token_embd.weight */
+    float    rms_eps;
+    lm_rope_scaling rope_scaling;
+    float    rope_freq_base, rope_scale_factor;
+    int      n_parts;
+    uint64_t n_params;                /* elements of all tensors */
+    uint64_t n_tensor_bytes, n_file_bytes;
+    uint64_t n_block_bytes;           /* memory of the library's own (or the caller's block) */
+    uint64_t load_us;
+} lm_model_info;
+LMI_API void lm_model_get_info(const lm_model *m, lm_model_info *out);
+
+/* Metadata as the file has it (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). Pointers live as long as the model. */
+typedef enum lm_meta_type { LM_META_U8, LM_META_I8, LM_META_U16, LM_META_I16, LM_META_U32, LM_META_I32, LM_META_F32, LM_META_BOOL,
+    LM_META_STR, LM_META_ARR, LM_META_U64, LM_META_I64, LM_META_F64 } lm_meta_type;
+typedef struct lm_meta {
+    const char  *key;  size_t key_bytes;
+    lm_meta_type type;                /* LM_META_ARR: an array of `item` */
+    lm_meta_type item;
+    uint64_t     n;                   /* items of an array, else 1 */
+    const char  *text; size_t text_bytes; /* LM_META_STR */
+    int64_t      i;                   /* integers and bool (U64 above INT64_MAX wraps) */
+    double       f;                   /* any number */
+    const void  *raw;                 /* private: where the value's bytes start */
+} lm_meta;
+LMI_API int       lm_meta_count(const lm_model *m);
+LMI_API lm_status lm_meta_at(const lm_model *m, int i, lm_meta *out);                    /* LM_E_ARG: no such index */
+LMI_API lm_status lm_meta_find(const lm_model *m, const char *key, lm_meta *out);        /* LM_E_ARG: no such key */
+LMI_API lm_status lm_meta_item(const lm_meta *array, uint64_t i, lm_meta *out);          /* O(i) for arrays of strings */
+
+typedef struct lm_tensor {
+    const char *name; size_t name_bytes;
+    int         type;                 /* the format's number; lm_type_name() */
+    int         n_dims;
+    uint64_t    dims[4];              /* dims[0] runs fastest (a row); unused ones are 1 */
+    int         part;                 /* 0-based, of a split model */
+    uint64_t    offset;               /* from the start of the part's file */
+    uint64_t    n_bytes;
+    const void *data;                 /* NULL with vocab_only on a source that is not in memory */
+} lm_tensor;
+LMI_API int         lm_tensor_count(const lm_model *m);
+LMI_API lm_status   lm_tensor_at(const lm_model *m, int i, lm_tensor *out);
+LMI_API const char *lm_type_name(int type);                            /* "Q4_K"; "?" for a number that names no type */
+/* n weights at src (whole blocks of `type`) -> dst, float32. LM_E_SUPPORT: type without a kernel; LM_E_ARG: n is no whole block. */
+LMI_API lm_status   lm_dequantize(int type, const void *src, size_t n, float *dst);
+
+/* ---------------------------------------------------------------------------------------------- text */
+
+enum {                                /* flags */
+    LM_TEXT_ADD_SPECIAL   = 1,        /* tokenize: BOS and EOS where the file's policy adds them */
+    LM_TEXT_PARSE_SPECIAL = 2,        /* tokenize: text of a control token becomes its id. Off for text you do not trust */
+    LM_TEXT_SHOW_CONTROL  = 4,        /* detokenize: control tokens as their text, not as nothing */
+    LM_TEXT_CONTINUES     = 8         /* detokenize: the ids continue earlier text, so a leading space stays */
+};
+/* n_bytes of any text -> ids. *n_ids = ids needed, also with LM_E_FULL, when cap was less (ids may be NULL with cap 0).
+ * Time n log n. Takes scratch from the model's hooks and gives it back. Thread-safe. LM_E_ARG: over 512 MiB; LM_E_MEMORY; LM_E_SUPPORT:
+ * the model has no vocabulary. */
+LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_bytes, int flags, lm_token *ids, size_t cap, size_t *n_ids);
+/* ids -> bytes, the same rule for cap and *n_bytes. Allocates nothing. LM_E_ARG: an id outside the vocabulary. */
+LMI_API lm_status lm_detokenize(const lm_model *m, const lm_token *ids, size_t n_ids, int flags, char *text, size_t cap, size_t *n_bytes);
+
+typedef enum lm_token_type { LM_TOKEN_NORMAL = 1, LM_TOKEN_UNKNOWN, LM_TOKEN_CONTROL, LM_TOKEN_USER, LM_TOKEN_UNUSED, LM_TOKEN_BYTE } lm_token_type;
+typedef struct lm_token_info {
+    const char *text; size_t text_bytes;   /* as the file stores it (U+2581 for a space, byte-level alphabet) */
+    lm_token_type type;
+    float       score;                /* 0 where the file has none */
+    int         is_eog;               /* ends a generation: EOS, EOT, EOM and their kin */
+} lm_token_info;
+LMI_API lm_status lm_token_get_info(const lm_model *m, lm_token id, lm_token_info *out);
+LMI_API int       lm_token_is_eog(const lm_model *m, lm_token id);     /* 0 for ids outside the vocabulary */
+typedef enum lm_special { LM_BOS, LM_EOS, LM_EOT, LM_EOM, LM_UNK, LM_SEP, LM_PAD, LM_MASK, LM_FIM_PRE, LM_FIM_SUF, LM_FIM_MID } lm_special;
+LMI_API lm_token  lm_token_special(const lm_model *m, lm_special which); /* -1: the model has none */
+LMI_API int       lm_adds_bos(const lm_model *m);                      /* 1: LM_TEXT_ADD_SPECIAL puts BOS in front */
+
+/* ---------------------------------------------------------------------------------------------- context */
+
+typedef enum lm_cache_type { LM_CACHE_F16 = 0, LM_CACHE_F32 = 1 } lm_cache_type;
+typedef enum lm_compute { LM_COMPUTE_AUTO = 0, LM_COMPUTE_F32 = 1 } lm_compute;
+typedef struct lm_ctx_desc {
+    int   n_ctx;                      /* positions of each sequence (0: the smaller of the model's own and 4096) */
+    int   n_batch;                    /* tokens computed at once; a longer batch is cut. Scratch grows with it (0: 512) */
+    int   n_seq;                      /* independent sequences (0: 1) */
+    int   n_logits;                   /* most rows of results one decode may ask for (0: 1); a row is n_vocab + n_embd floats */
+    lm_cache_type cache_type;         /* keys and values: float16 or float32 */
+    lm_compute compute;               /* AUTO: quantized weights times 8-bit activations. F32: dequantized, float32 (exact, slow) */
+    int   n_threads;                  /* jobs at once; 0: physical cores; 1: no thread is ever started */
+    void *block; size_t block_bytes;  /* lm_ctx_size() bytes that outlive the context; NULL: hooks.take, once */
+    lm_hooks hooks;                   /* copied; progress is asked between layers */
+} lm_ctx_desc;
+
+enum { LM_WANT_LOGITS = 1, LM_WANT_EMBEDDING = 2 };
+typedef struct lm_batch {
+    const lm_token *ids; int n;       /* n >= 1 */
+    const int32_t  *seq;              /* [n] sequence of each token, NULL: all in sequence 0. Positions follow on from each
+                                         sequence's length, in the order of the batch */
+    const uint8_t  *want;             /* [n] LM_WANT_ bits, NULL: logits of the last token only. Logits come with the embedding */
+} lm_batch;
+
+/* Bytes a context needs: cache = n_seq * n_layer * n_ctx (rounded up to 64) * n_head_kv * (n_embd_head_k + n_embd_head_v) * 2 (f16)
+ * or 4 (f32), plus results, plus scratch (README: how memory is computed). */
+LMI_API lm_status lm_ctx_size(const lm_model *m, const lm_ctx_desc *d, size_t *n_bytes, lm_error *err);
+LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc *d, lm_error *err);
+LMI_API void      lm_ctx_close(lm_ctx *c);
+
+/* Runs the tokens through the model and appends them to their sequences. Allocates nothing. On error or cancelling the context is
+ * as if it had never been called, only that no results are kept. The results are the same bits however tokens are cut into batches,
+ * mixed with other sequences, or spread over threads. LM_E_ARG: id or sequence out of range; LM_E_FULL: a sequence would
+ * pass n_ctx, or more results wanted than n_logits; LM_E_NUMERIC; LM_E_CANCEL: hooks.progress said so. */
+LMI_API lm_status lm_decode(lm_ctx *c, const lm_batch *b);
+/* The same in slices, for a frame loop: begin (*b and its arrays must stay until the end), then step until it no longer returns
+ * LM_MORE. A step stops at the first layer boundary past its budget, so the smallest slice is one layer of n_batch tokens. */
+LMI_API lm_status lm_decode_begin(lm_ctx *c, const lm_batch *b);
+LMI_API lm_status lm_decode_step(lm_ctx *c, uint32_t budget_us);
+LMI_API void      lm_decode_cancel(lm_ctx *c);   /* drops a begun decode; the sequences are as before */
+
+LMI_API const float *lm_logits(const lm_ctx *c, int i);    /* [n_vocab] for token i of the last batch, -1: its last token, before softmax;
+                                                              valid until the next decode; NULL: not asked for */
+LMI_API const float *lm_embedding(const lm_ctx *c, int i); /* [n_embd] hidden state after the last norm, same rules */
+LMI_API int          lm_seq_len(const lm_ctx *c, int seq); /* tokens in the sequence; -1: no such sequence */
+LMI_API lm_status    lm_rewind(lm_ctx *c, int seq, int n_keep); /* forgets positions >= n_keep. LM_E_ARG unless 0 <= n_keep <= length */
+LMI_API const char  *lm_ctx_error(const lm_ctx *c);        /* what the last failed call said; "" after success */
+LMI_API const lm_model *lm_ctx_model(const lm_ctx *c);
+
+typedef struct lm_counters {          /* since opening or lm_counters_reset */
+    uint64_t n_tokens, n_decodes, decode_us; /* finished decodes only */
+    uint64_t n_macs;                  /* multiply-adds of matrix products and attention */
+    uint64_t n_samples, sample_us;
+} lm_counters;
+LMI_API void lm_get_counters(const lm_ctx *c, lm_counters *out);
+LMI_API void lm_counters_reset(lm_ctx *c);
+typedef struct lm_ctx_info { int n_ctx, n_batch, n_seq, n_logits, n_threads; lm_cache_type cache_type; lm_compute compute;
+    uint64_t n_cache_bytes, n_result_bytes, n_scratch_bytes, n_block_bytes; } lm_ctx_info;
+LMI_API void lm_ctx_get_info(const lm_ctx *c, lm_ctx_info *out);       /* the descriptor with defaults filled in */
+
+/* ---------------------------------------------------------------------------------------------- sample
+ * A chain works on the candidates (all tokens with their logits) in the order the caller gives. After the last step the remaining
+ * candidates are soft-maxed and one is drawn. An empty chain, or one that ends with one candidate, is greedy. Ties: the lower id first.
+ * Random numbers: PCG32 (O'Neill 2014, https://www.pcg-random.org), one 32-bit output per draw, the top 24 bits a fraction in [0,1). */
+typedef enum lm_step_kind {
+    LM_STEP_PENALTIES = 1,            /* over the last n tokens (0: 64, -1: all remembered): logits > 0 divided by `repeat`, others
+                                         multiplied (1: off; Keskar 2019, arXiv:1909.05858); minus freq * count + presence */
+    LM_STEP_BIAS,                     /* logit += bias for each entry of bias[n_bias]; -INFINITY bans a token */
+    LM_STEP_TOP_K,                    /* keeps the n largest (n <= 0: all) */
+    LM_STEP_TOP_P,                    /* keeps the fewest whose probabilities reach p (Holtzman 2019, arXiv:1904.09751); p >= 1: all */
+    LM_STEP_MIN_P,                    /* keeps those at least p times as likely as the likeliest (arXiv:2407.01082); p <= 0: all */
+    LM_STEP_TYPICAL_P,                /* keeps the most typical whose probabilities reach p (arXiv:2202.00666); p >= 1: all */
+    LM_STEP_TEMP,                     /* logits divided by temp; temp <= 0 keeps only the likeliest */
+    LM_STEP_MIROSTAT2                 /* target surprise tau in bits, rate eta (arXiv:2007.14966); ends the chain */
+} lm_step_kind;
+typedef struct lm_bias { lm_token id; float bias; } lm_bias;
+typedef struct lm_step {
+    lm_step_kind kind;
+    int   n;                          /* TOP_K; PENALTIES: window */
+    float p;                          /* TOP_P, MIN_P, TYPICAL_P */
+    float temp;                       /* TEMP */
+    float repeat, freq, presence;     /* PENALTIES; repeat 0 means 1 */
+    float tau, eta;                   /* MIROSTAT2 (0: 5 and 0.1) */
+    const lm_bias *bias; int n_bias;  /* BIAS; copied */
+} lm_step;
+typedef struct lm_sampler_desc {
+    const lm_step *steps; int n_steps; /* copied; at most 32 */
+    uint64_t seed;
+    int   n_prev;                     /* tokens remembered for penalties (0: 64 or the largest window) */
+    void *block; size_t block_bytes;  /* lm_sampler_size() bytes that outlive it; NULL: hooks.take, once */
+    lm_hooks hooks;
+} lm_sampler_desc;
+LMI_API lm_status lm_sampler_size(const lm_model *m, const lm_sampler_desc *d, size_t *n_bytes, lm_error *err);
+LMI_API lm_status lm_sampler_open(lm_sampler **out, const lm_model *m, const lm_sampler_desc *d, lm_error *err);
+LMI_API void      lm_sampler_close(lm_sampler *s);
+LMI_API void      lm_sampler_reset(lm_sampler *s, uint64_t seed);      /* as just opened, with another seed */
+LMI_API void      lm_sampler_accept(lm_sampler *s, lm_token id);       /* remember a token that was not drawn (a prompt's) for penalties */
+/* Draws from row i of the last decode (-1: the last token) and remembers it. s NULL: greedy. Allocates nothing.
+ * Returns a token id, or a negative lm_status: LM_E_ARG (no such row), LM_E_NUMERIC (no candidate is a number). */
+LMI_API lm_token  lm_sample(lm_ctx *c, int i, lm_sampler *s);
+/* The same on n_vocab logits of the caller's own, which stay unchanged. */
+LMI_API lm_token  lm_sample_logits(lm_sampler *s, const float *logits);
+/* The candidates of the last draw with their probabilities, likeliest first, valid until the next. Returns how many. */
+typedef struct lm_candidate { lm_token id; float logit; float p; } lm_candidate;
+LMI_API int       lm_sampler_candidates(const lm_sampler *s, const lm_candidate **out);
+
+#ifdef __cplusplus
+}
+#endif
+
+/* =====================================================================================================
+ * You can stop reading here if you only call the library.
+ * ===================================================================================================== */
+#endif /* LLAMA_SINGLE_FILE_H */
+
+#if defined(LLAMA_IMPLEMENTATION) && !defined(LLAMA_IMPLEMENTATION_DONE)
+#define LLAMA_IMPLEMENTATION_DONE
+#define LMI_BODY /* this inclusion holds the implementation */
+
+/* ============================================================================================== >>base
+ * Platform switches, checked sizes, memory, errors, byte order, half floats, hashing, and the few functions of real numbers that
+ * inference and sampling need. libm's differ between systems in the last bit, so exp, log, pow, sin and cos are our own; division
+ * and square root are exact by IEEE 754 and used as they are.
+ */
+
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(_M_FP_FAST) || \
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ == 1)
+#error "llama.h: compile the file that defines LLAMA_IMPLEMENTATION without -ffast-math (or its parts): results would differ between builds"
+#endif
+
+#include <float.h>
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* No product is ever fused with a sum unless the text says fma: on every compiler, at every -O and -std. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#if defined(__i386__)
+#pragma GCC target("sse2,fpmath=sse")
+#endif
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 && !(defined(__i386__) && defined(__GNUC__))
+#error "llama.h: floats must be computed as floats; on 32-bit x86 compile with -msse2 -mfpmath=sse"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(LLAMA_MALLOC) != defined(LLAMA_FREE)
+#error "llama.h: define both LLAMA_MALLOC(n_bytes) and LLAMA_FREE(p), or neither"
+#endif
+#ifndef LLAMA_MALLOC
+#include <stdlib.h>
+#define LLAMA_MALLOC(n_bytes) malloc(n_bytes)
+#define LLAMA_FREE(p) free(p)
+#endif
+
+#if defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#elif defined(__unix__) || defined(__APPLE__)
+#define LMI_POSIX 1
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define LMI_UNUSED __attribute__((unused))
+#else
+#define LMI_UNUSED
+#endif
+#define LMI_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define LMI_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define LMI_COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+typedef struct lmi_str { const char *p; size_t n; } lmi_str;
+static lmi_str lmi_cstr(const char *s) { lmi_str r; r.p = s; r.n = strlen(s); return r; }
+static int lmi_str_eq(lmi_str a, lmi_str b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
+static int lmi_str_is(lmi_str a, const char *b) { return lmi_str_eq(a, lmi_cstr(b)); }
+
+/* Checked sizes: every product or sum of numbers from a file goes through these. 0 on overflow, else 1 with the result stored. */
+static int lmi_mul(uint64_t a, uint64_t b, uint64_t *out) { if (b != 0 && a > UINT64_MAX / b) return 0; *out = a * b; return 1; }
+static int lmi_add(uint64_t a, uint64_t b, uint64_t *out) { if (a > UINT64_MAX - b) return 0; *out = a + b; return 1; }
+
+/* Little-endian loads at any alignment, on any host. */
+static uint16_t lmi_u16(const void *p) { const uint8_t *b = (const uint8_t *)p; return (uint16_t)(b[0] | (unsigned)b[1] << 8); }
+static uint32_t lmi_u32(const void *p) { return (uint32_t)lmi_u16(p) | (uint32_t)lmi_u16((const uint8_t *)p + 2) << 16; }
+static uint64_t lmi_u64(const void *p) { return (uint64_t)lmi_u32(p) | (uint64_t)lmi_u32((const uint8_t *)p + 4) << 32; }
+static float    lmi_bits_f32(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
+static uint32_t lmi_f32_bits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
+static double   lmi_bits_f64(uint64_t u) { double f; memcpy(&f, &u, 8); return f; }
+static float    lmi_f32(const void *p) { return lmi_bits_f32(lmi_u32(p)); }
+static double   lmi_f64(const void *p) { return lmi_bits_f64(lmi_u64(p)); }
+static int lmi_finite(float x) { return (lmi_f32_bits(x) & 0x7f800000u) != 0x7f800000u; }
+static LMI_UNUSED int lmi_finite64(double x) { uint64_t u; memcpy(&u, &x, 8); return (u & 0x7ff0000000000000u) != 0x7ff0000000000000u; }
+
+/* IEEE binary16, round to nearest even; exact the other way. */
+static float lmi_f16(uint16_t h) {
+    float f = lmi_bits_f32((uint32_t)(h & 0x7fff) << 13) * lmi_bits_f32(0x77800000u); /* the exponent's bias by * 2^112: exact, subnormals too */
+    uint32_t u = lmi_f32_bits(f);
+    if (f >= 65536.0f) u |= 0x7f800000u;                                                /* was infinity or NaN */
+    return lmi_bits_f32(u | (uint32_t)(h & 0x8000) << 16);
+}
+static uint16_t lmi_to_f16(float f) {
+    uint32_t u = lmi_f32_bits(f), sign = (u >> 16) & 0x8000, a = u & 0x7fffffffu;
+    if (a >= 0x7f800000u) return (uint16_t)(sign | 0x7c00 | (a > 0x7f800000u ? 0x200 | (a >> 13 & 0x3ff) : 0)); /* NaN: quiet, payload kept */
+    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00);                                 /* 65520 and more round to infinity */
+    if (a < 0x38800000u) {                                                                  /* subnormal: the sum's rounding does it */
+        return (uint16_t)(sign | (lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000u));     /* 0.5 has an ulp of 2^-24 */
+    }
+    return (uint16_t)(sign | ((a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13));
+}
+
+/* ---- errors: one line, no allocation, no locale. %s: text of ours or the caller's, NUL-terminated; %S: an lmi_str from a file, of which
+ * everything but printable ASCII is shown as \xNN; %d int; %u uint64_t; %f double (short). Long texts keep their beginning and end. */
+typedef struct lmi_out { char *p; size_t n, cap; } lmi_out;
+static void lmi_putc(lmi_out *o, char c) { if (o->n + 1 < o->cap) o->p[o->n++] = c; }
+static void lmi_put_text(lmi_out *o, lmi_str s, int ascii) {
+    size_t i;
+    for (i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (s.n > 100 && i == 30) { i = s.n - 60; lmi_putc(o, '.'); lmi_putc(o, '.'); lmi_putc(o, '.'); c = (unsigned char)s.p[i]; }
+        if (c >= 32 && c != 127 && (c < 128 || !ascii)) { lmi_putc(o, (char)c); continue; }
+        lmi_putc(o, '\\'); lmi_putc(o, 'x'); lmi_putc(o, "0123456789abcdef"[c >> 4]); lmi_putc(o, "0123456789abcdef"[c & 15]);
+    }
+}
+static void lmi_puts(lmi_out *o, const char *s) { lmi_put_text(o, lmi_cstr(s), 0); }
+static void lmi_put_u64(lmi_out *o, uint64_t v) {
+    char digit[20]; int k = 0;
+    do { digit[k++] = (char)('0' + (int)(v % 10)); v /= 10; } while (v);
+    while (k) lmi_putc(o, digit[--k]);
+}
+static void lmi_put_f64(lmi_out *o, double v) { /* six significant decimals at most; for messages only */
+    int i, e = 0;
+    if (v != v) { lmi_puts(o, "nan"); return; }
+    if (v < 0) { lmi_putc(o, '-'); v = -v; }
+    if (v > DBL_MAX) { lmi_puts(o, "inf"); return; }
+    while (v >= 1e9) { v /= 10; e++; }
+    while (v > 0 && v < 1e-4) { v *= 10; e--; }
+    lmi_put_u64(o, (uint64_t)v); v -= (double)(uint64_t)v;
+    if (v > 0) { lmi_putc(o, '.'); for (i = 0; i < 6 && v > 0; i++) { v *= 10; lmi_putc(o, (char)('0' + (int)v)); v -= (int)v; } }
+    if (e) { lmi_putc(o, 'e'); if (e < 0) { lmi_putc(o, '-'); e = -e; } lmi_put_u64(o, (uint64_t)e); }
+}
+static void lmi_vformat(lmi_out *o, const char *fmt, va_list ap) { /* appends, and ends with NUL */
+    for (; *fmt; fmt++) {
+        if (*fmt != '%') { lmi_putc(o, *fmt); continue; }
+        switch (*++fmt) {
+            case 's': lmi_puts(o, va_arg(ap, const char *)); break;
+            case 'S': lmi_put_text(o, va_arg(ap, lmi_str), 1); break;
+            case 'd': { int v = va_arg(ap, int); if (v < 0) lmi_putc(o, '-'); lmi_put_u64(o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v); break; }
+            case 'u': lmi_put_u64(o, va_arg(ap, uint64_t)); break;
+            case 'f': lmi_put_f64(o, va_arg(ap, double)); break;
+            default:  lmi_putc(o, *fmt); break;
+        }
+    }
+    o->p[o->n] = 0;
+}
+static lm_status lmi_vfail(lm_error *err, lm_status s, const char *where, const char *fmt, va_list ap) { /* "where: what" */
+    lmi_out o;
+    if (err == NULL) return s;
+    err->status = s;
+    o.p = err->text; o.n = 0; o.cap = sizeof err->text;
+    if (where) { lmi_puts(&o, where); lmi_puts(&o, ": "); }
+    lmi_vformat(&o, fmt, ap);
+    return s;
+}
+static lm_status lmi_fail(lm_error *err, lm_status s, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt); s = lmi_vfail(err, s, NULL, fmt, ap); va_end(ap);
+    return s;
+}
+static lm_status lmi_ok(lm_error *err) { if (err) { err->status = LM_OK; err->text[0] = 0; } return LM_OK; }
+#define LMI_TRY(call) do { lm_status lmi_s = (call); if (lmi_s != LM_OK) return lmi_s; } while (0)
+static void lmi_tell(const lm_hooks *h, int level, const char *fmt, ...) {
+    char line[256]; va_list ap; lmi_out o;
+    if (h->log == NULL) return;
+    o.p = line; o.n = 0; o.cap = sizeof line;
+    va_start(ap, fmt); lmi_vformat(&o, fmt, ap); va_end(ap);
+    h->log(h->user, level, line);
+}
+
+/* ---- memory: every byte the library owns comes through lmi_take, and objects are carved from one block by an arena.
+ * With base NULL the arena only counts, so the code that lays an object out also computes its size. */
+#define LMI_ALIGN 64
+static void *lmi_take(const lm_hooks *h, size_t n_bytes) {
+    return h->take ? h->take(h->user, n_bytes, LMI_ALIGN) : LLAMA_MALLOC(n_bytes);
+}
+static void lmi_give(const lm_hooks *h, void *p, size_t n_bytes) {
+    if (p == NULL) return;
+    if (h->give) h->give(h->user, p, n_bytes); else if (h->take == NULL) LLAMA_FREE(p);
+}
+typedef struct lmi_arena { char *base; uint64_t used, cap; } lmi_arena; /* used becomes UINT64_MAX when sizes overflow */
+static void *lmi_push(lmi_arena *a, uint64_t count, uint64_t item_bytes) {
+    uint64_t n, at = a->used;
+    if (!lmi_mul(count, item_bytes, &n) || !lmi_add(n, LMI_ALIGN - 1, &n)
+        || !lmi_add(at, n & ~(uint64_t)(LMI_ALIGN - 1), &n)) {
+        a->used = UINT64_MAX;
+        return NULL;
+    }
+    a->used = n;
+    return a->base && n <= a->cap ? a->base + at : NULL;
+}
+/* Starts an arena in the caller's block, or in one from the hooks. n_bytes is what counting gave; LMI_ALIGN more are asked for, for
+ * a block that is not aligned. */
+static lm_status lmi_arena_open(lmi_arena *a, uint64_t n_bytes, void *block, size_t block_bytes, const lm_hooks *h, void **own,
+    const char *what, lm_error *err) {
+    uint64_t total; size_t skip; char *p = (char *)block;
+    *own = NULL;
+    if (!lmi_add(n_bytes, LMI_ALIGN, &total) || total > SIZE_MAX / 2)
+        return lmi_fail(err, LM_E_MEMORY, "%s needs %u bytes, more than this system can address", what, n_bytes);
+    if (p && block_bytes < total)
+        return lmi_fail(err, LM_E_MEMORY, "%s needs %u bytes, the caller's block has %u", what, total, (uint64_t)block_bytes);
+    if (p == NULL) { *own = lmi_take(h, (size_t)total); p = (char *)*own; }
+    if (p == NULL) return lmi_fail(err, LM_E_MEMORY, "%s: allocation of %u bytes failed", what, total);
+    skip = (size_t)(0 - (uintptr_t)p) & (LMI_ALIGN - 1);
+    a->base = p + skip; a->used = 0; a->cap = n_bytes;
+    return LM_OK;
+}
+
+/* ---- hash maps from bytes to an index >= 0, open addressing, at most half full. The keys live elsewhere: `same` compares.
+ * FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv), finished by the mixer of MurmurHash3. A probe longer than LMI_PROBE means
+ * keys made to collide; the insertion fails and with it the file. */
+#define LMI_PROBE 1024
+typedef struct lmi_map { uint32_t *slot; uint32_t mask; } lmi_map; /* slot: index + 1, 0 free */
+static uint32_t lmi_hash2(lmi_str a, lmi_str b) { /* of a and b as one text */
+    uint64_t h = 0xcbf29ce484222325u; size_t i;
+    for (i = 0; i < a.n; i++) h = (h ^ (uint8_t)a.p[i]) * 0x100000001b3u;
+    for (i = 0; i < b.n; i++) h = (h ^ (uint8_t)b.p[i]) * 0x100000001b3u;
+    h ^= h >> 33; h *= 0xff51afd7ed558ccdu; h ^= h >> 33;
+    return (uint32_t)h;
+}
+static uint32_t lmi_hash(lmi_str a) { lmi_str none; none.p = NULL; none.n = 0; return lmi_hash2(a, none); }
+static uint32_t lmi_map_slots(uint64_t n) { uint32_t s = 8; while (s < 0x80000000u && s < n * 2) s *= 2; return s; }
+static void lmi_map_push(lmi_map *m, lmi_arena *a, uint64_t n) { /* lays a map for n keys out in the arena, empty */
+    uint32_t slots = lmi_map_slots(n);
+    m->slot = (uint32_t *)lmi_push(a, slots, sizeof *m->slot); m->mask = slots - 1;
+    if (m->slot) memset(m->slot, 0, slots * sizeof *m->slot);
+}
+typedef int (*lmi_same_fn)(const void *owner, uint32_t index, const void *key); /* is the key at index this one? */
+/* The index of key, or -1. With insert >= 0: stores that index where the key is new (and returns -1), returns the old one where it
+ * is not, -2 when the probe grew too long. */
+static int64_t lmi_map_find(const lmi_map *m, uint32_t hash, lmi_same_fn same, const void *owner, const void *key, int64_t insert) {
+    uint32_t i = hash & m->mask, k;
+    for (k = 0; k < LMI_PROBE; k++, i = (i + 1) & m->mask) {
+        if (m->slot[i] == 0) { if (insert >= 0) m->slot[i] = (uint32_t)insert + 1; return -1; }
+        if (same(owner, m->slot[i] - 1, key)) return (int64_t)m->slot[i] - 1;
+    }
+    return insert >= 0 ? -2 : -1;
+}
+
+/* Sorts n indices so that less(owner, a, b) holds from left to right; heapsort: n log n always, no memory. less is a strict total order. */
+static void lmi_sort(uint32_t *v, size_t n, int (*less)(const void *owner, uint32_t a, uint32_t b), const void *owner) {
+    size_t start = n / 2, end = n, i, j; uint32_t x;
+    while (end > 1) {
+        if (start > 0) x = v[--start]; else { x = v[--end]; v[end] = v[0]; }
+        for (i = start; (j = 2 * i + 1) < end; i = j) {
+            if (j + 1 < end && less(owner, v[j], v[j + 1])) j++;
+            if (!less(owner, x, v[j])) break;
+            v[i] = v[j];
+        }
+        v[i] = x;
+    }
+}
+
+/* ---- real functions in double. Errors against the exact value, tested: exp, log at most 2 ulp; sin, cos at most 2 ulp of 1 for
+ * |x| < 2^20; pow less than 1e-14 relative for the bases and exponents of rotary frequencies. */
+static const double lmi_exp_c[14] = { 1.0, 1.0, 1 / 2.0, 1 / 6.0, 1 / 24.0, 1 / 120.0, 1 / 720.0, 1 / 5040.0, 1 / 40320.0, 1 / 362880.0,
+    1 / 3628800.0, 1 / 39916800.0, 1 / 479001600.0, 1 / 6227020800.0 };   /* 1 / i! */
+static double lmi_exp(double x) {
+    double n, r, p, s; int i, k; uint64_t u;
+    if (x != x) return x;
+    if (x > 709.78) return HUGE_VAL;
+    if (x < -745.2) return 0.0;
+    n = (x * 1.4426950408889634 + 6755399441055744.0) - 6755399441055744.0; /* nearest integer */
+    r = (x - n * 0.69314718036912382) - n * 1.9082149292705877e-10;         /* ln 2 in two parts; the first product is exact */
+    for (p = lmi_exp_c[13], i = 12; i >= 0; i--) p = lmi_exp_c[i] + p * r;   /* Taylor: |r| < 0.35, r^14/14! < 5e-18 */
+    k = (int)n;
+    if (k < -1000) { p *= lmi_bits_f64(0x0170000000000000u) /* 2^-1000 */; k += 1000; }
+    if (k > 1000)  { p *= lmi_bits_f64(0x7e70000000000000u) /* 2^1000 */;  k -= 1000; }
+    u = (uint64_t)(1023 + k) << 52; s = lmi_bits_f64(u);
+    return p * s;
+}
+static double lmi_log(double x) { /* x > 0 and finite; otherwise -inf, inf or NaN as expected */
+    int e = 0, i; uint64_t u; double s, z, sum;
+    if (x != x || x < 0) return lmi_bits_f64(0x7ff8000000000000u);
+    if (x == 0) return -HUGE_VAL;
+    if (x > DBL_MAX) return x;
+    if (x < DBL_MIN) { x *= 18014398509481984.0; e = -54; }
+    memcpy(&u, &x, 8);
+    e += (int)(u >> 52) - 1023; u = (u & 0xfffffffffffffu) | 0x3ff0000000000000u; x = lmi_bits_f64(u);
+    if (x > 1.4142135623730951) { x *= 0.5; e++; }
+    s = (x - 1) / (x + 1); z = s * s;                                       /* log x = 2 atanh s, |s| < 0.172 */
+    for (sum = 0, i = 25; i >= 3; i -= 2) sum = (sum + 1.0 / i) * z;
+    return e * 0.69314718036912382 + ((2 * s * sum + e * 1.9082149292705877e-10) + 2 * s);
+}
+static double lmi_pow(double x, double y) { return y == 0 ? 1.0 : lmi_exp(y * lmi_log(x)); } /* x > 0 */
+static void lmi_sincos(double x, double *s, double *c) { /* |x| < 2^20; beyond, still defined and bounded */
+    double n = (x * 0.63661977236758134 + 6755399441055744.0) - 6755399441055744.0, r, z, ps, pc; int i, q = (int)((int64_t)n & 3);
+    r = ((x - n * 1.5707963109016418) - n * 1.5893254712295857e-8) - n * 6.123233995736766e-17; /* pi/2 in three parts: 33 bits, 24 bits, rest */
+    z = r * r;
+    for (ps = 1.0, i = 17; i > 1; i -= 2) ps = 1.0 - ps * z / (i * (i - 1));  /* |r| < 0.79 */
+    for (pc = 1.0, i = 18; i > 0; i -= 2) pc = 1.0 - pc * z / (i * (i - 1));
+    ps *= r;
+    *s = q == 0 ? ps : q == 1 ? pc : q == 2 ? -ps : -pc;
+    *c = q == 0 ? pc : q == 1 ? -ps : q == 2 ? -pc : ps;
+}
+
+/* ---- wall clock in microseconds, for counters and slices; 0 where there is none. */
+#if defined(LLAMA_CLOCK_US)
+static uint64_t lmi_now_us(void) { return (uint64_t)LLAMA_CLOCK_US(); }
+#elif defined(_WIN32)
+static uint64_t lmi_now_us(void) {
+    LARGE_INTEGER f, t;
+    QueryPerformanceFrequency(&f); QueryPerformanceCounter(&t);
+    return (uint64_t)((double)t.QuadPart * 1e6 / (double)f.QuadPart);
+}
+#elif defined(LMI_POSIX)
+#include <sys/time.h>
+#include <time.h>
+static uint64_t lmi_now_us(void) {
+#ifdef CLOCK_MONOTONIC
+    struct timespec t;
+    if (clock_gettime(CLOCK_MONOTONIC, &t) == 0) return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+    return 0;
+#else /* strict C99 hides the monotonic clock */
+    struct timeval t;
+    if (gettimeofday(&t, NULL) == 0) return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_usec;
+    return 0;
+#endif
+}
+#else
+static uint64_t lmi_now_us(void) { return 0; }
+#endif
+
+/* ---- API: version and status */
+LMI_API int lm_version(void) { return LLAMA_VERSION; }
+LMI_API const char *lm_status_text(lm_status s) {
+#define LMI_STATUS_CASE(name, value, text) if (s == LM_##name) return text;
+    LM_STATUS_LIST(LMI_STATUS_CASE)
+#undef LMI_STATUS_CASE
+    return "unknown status";
+}
+
+/* ============================================================================================== >>gguf
+ * The file: magic, counts, metadata, tensor directory, padding, tensor data (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+ * A part is opened as bytes in memory (mapped, given, or read whole into the model's block), or, for measuring before that block
+ * exists, through a small window over read_at. One walk serves both: the first time it checks and counts, the second time it fills
+ * the tables. Every count is compared with the bytes that remain before it is used, so memory and time are bounded by the file.
+ */
+
+#ifndef LLAMA_MAX_PARTS
+#define LLAMA_MAX_PARTS 1024          /* of a split model */
+#endif
+#define LMI_MAX_KEY   65535           /* bytes, by the format */
+#define LMI_MAX_NAME  64              /* bytes of a tensor's name, by the format */
+#define LMI_MAX_DEPTH 4               /* of arrays in arrays */
+
+/* ---- one part's bytes. Exactly one of mem and read_at is set after opening. */
+typedef struct lmi_file {
+    const uint8_t *mem;
+    int (*read_at)(void *user, uint64_t offset, void *dst, size_t n_bytes);
+    void    *user;
+    uint64_t size, n_header;          /* bytes of the part; of those, the header with its padding */
+    uint64_t n_walk;                  /* bytes a walk may touch: size, or n_header when mem holds no more */
+    const char *name;                 /* for messages; "the data" where there is no path */
+    int      opened;                  /* what lmi_file_close undoes: 1 a mapping, 2 a descriptor or handle in `user` */
+} lmi_file;
+
+#if defined(LMI_POSIX) && !defined(LLAMA_NO_STDIO)
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#ifndef LLAMA_NO_MMAP
+#include <sys/mman.h>
+#endif
+static int lmi_fd_read_at(void *user, uint64_t offset, void *dst, size_t n_bytes) {
+    int fd = (int)(intptr_t)user; char *p = (char *)dst;
+    if (offset > (uint64_t)INT64_MAX || lseek(fd, (off_t)offset, SEEK_SET) < 0) return 1;
+    while (n_bytes > 0) {
+        ssize_t got = read(fd, p, LMI_MIN(n_bytes, (size_t)1 << 30));
+        if (got <= 0) return 1;       /* a signal's EINTR gives the host its error; nothing is half used */
+        p += got; n_bytes -= (size_t)got;
+    }
+    return 0;
+}
+#ifndef O_NONBLOCK
+#define O_NONBLOCK 0
+#endif
+static lm_status lmi_file_open_path(lmi_file *f, const char *path, lm_error *err) {
+    struct stat st; int fd = open(path, O_RDONLY | O_NONBLOCK); /* a pipe without a writer would wait for ever */
+    if (fd < 0) return lmi_fail(err, LM_E_IO, "%s: cannot open the file", path);
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) { close(fd); return lmi_fail(err, LM_E_IO, "%s: not a regular file", path); }
+    f->size = (uint64_t)st.st_size;
+    if (f->size == 0) { close(fd); return lmi_fail(err, LM_E_FORMAT, "%s: the file is empty", path); }
+#ifndef LLAMA_NO_MMAP
+    if (f->size <= SIZE_MAX) {
+        void *p = mmap(NULL, (size_t)f->size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p != MAP_FAILED) { close(fd); f->mem = (const uint8_t *)p; f->opened = 1; return LM_OK; }
+    }
+#endif
+    f->read_at = lmi_fd_read_at; f->user = (void *)(intptr_t)fd; f->opened = 2;
+    return LM_OK;
+}
+static void lmi_file_close(lmi_file *f) {
+#ifndef LLAMA_NO_MMAP
+    if (f->opened == 1) munmap((void *)(uintptr_t)f->mem, (size_t)f->size);
+#endif
+    if (f->opened == 2) close((int)(intptr_t)f->user);
+    f->opened = 0;
+}
+#elif defined(_WIN32) && !defined(LLAMA_NO_STDIO)
+static int lmi_handle_read_at(void *user, uint64_t offset, void *dst, size_t n_bytes) {
+    char *p = (char *)dst; LARGE_INTEGER at; DWORD got;
+    at.QuadPart = (LONGLONG)offset;
+    if (!SetFilePointerEx((HANDLE)user, at, NULL, FILE_BEGIN)) return 1;
+    for (; n_bytes > 0; p += got, n_bytes -= got) {
+        if (!ReadFile((HANDLE)user, p, (DWORD)LMI_MIN(n_bytes, (size_t)1 << 30), &got, NULL) || got == 0) return 1;
+    }
+    return 0;
+}
+static lm_status lmi_file_open_path(lmi_file *f, const char *path, lm_error *err) {
+    WCHAR wide[4096]; LARGE_INTEGER size; HANDLE h, map; void *p;
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, LMI_COUNT(wide)) == 0)
+        return lmi_fail(err, LM_E_IO, "%s: not a path in UTF-8, or too long", path);
+    h = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    if (h == INVALID_HANDLE_VALUE) return lmi_fail(err, LM_E_IO, "%s: cannot open the file", path);
+    if (!GetFileSizeEx(h, &size) || size.QuadPart <= 0) { CloseHandle(h); return lmi_fail(err, LM_E_FORMAT, "%s: the file is empty", path); }
+    f->size = (uint64_t)size.QuadPart;
+    map = f->size <= SIZE_MAX ? CreateFileMappingW(h, NULL, PAGE_READONLY, 0, 0, NULL) : NULL;
+    if (map) {
+        p = MapViewOfFile(map, FILE_MAP_READ, 0, 0, 0);
+        CloseHandle(map);
+        if (p) { CloseHandle(h); f->mem = (const uint8_t *)p; f->opened = 1; return LM_OK; }
+    }
+    f->read_at = lmi_handle_read_at; f->user = (void *)h; f->opened = 2;
+    return LM_OK;
+}
+static void lmi_file_close(lmi_file *f) {
+    if (f->opened == 1) UnmapViewOfFile((void *)(uintptr_t)f->mem);
+    if (f->opened == 2) CloseHandle((HANDLE)f->user);
+    f->opened = 0;
+}
+#elif !defined(LLAMA_NO_STDIO)
+#include <stdio.h>
+static int lmi_stdio_read_at(void *user, uint64_t offset, void *dst, size_t n_bytes) { /* files up to LONG_MAX bytes */
+    FILE *in = (FILE *)user;
+    return offset > (uint64_t)LONG_MAX || fseek(in, (long)offset, SEEK_SET) != 0 || fread(dst, 1, n_bytes, in) != n_bytes;
+}
+static lm_status lmi_file_open_path(lmi_file *f, const char *path, lm_error *err) {
+    FILE *in = fopen(path, "rb"); long size;
+    if (in == NULL) return lmi_fail(err, LM_E_IO, "%s: cannot open the file", path);
+    if (fseek(in, 0, SEEK_END) != 0 || (size = ftell(in)) <= 0) {
+        fclose(in);
+        return lmi_fail(err, LM_E_FORMAT, "%s: the file is empty or of unknown size", path);
+    }
+    f->size = (uint64_t)size; f->read_at = lmi_stdio_read_at; f->user = in; f->opened = 2;
+    return LM_OK;
+}
+static void lmi_file_close(lmi_file *f) { if (f->opened == 2) fclose((FILE *)f->user); f->opened = 0; }
+#else
+static lm_status lmi_file_open_path(lmi_file *f, const char *path, lm_error *err) {
+    (void)f; return lmi_fail(err, LM_E_SUPPORT, "%s: built with LLAMA_NO_STDIO, give memory or read_at", path);
+}
+static void lmi_file_close(lmi_file *f) { (void)f; }
+#endif
+
+static lm_status lmi_file_open(lmi_file *f, const lm_source *s, lm_error *err) {
+    lm_status status = LM_OK; int given = (s->path != NULL) + (s->data != NULL) + (s->read_at != NULL);
+    memset(f, 0, sizeof *f);
+    if (given != 1) return lmi_fail(err, LM_E_ARG, "a source is exactly one of path, data and read_at; %d are given", given);
+    f->name = s->path ? s->path : "the data";
+    if (s->path) status = lmi_file_open_path(f, s->path, err);
+    else { f->mem = (const uint8_t *)s->data; f->read_at = s->read_at; f->user = s->user; f->size = s->size; }
+    if (status == LM_OK && f->size == 0) return lmi_fail(err, LM_E_FORMAT, "%s: no bytes", f->name);
+    f->n_walk = f->size;
+    return status;
+}
+
+/* ---- tables */
+typedef struct lmi_tensor { lmi_str name; int type, n_dims, part; uint64_t dims[4], offset, n_bytes; const uint8_t *data; } lmi_tensor;
+typedef struct lmi_gguf {
+    lm_meta    *kv;      uint64_t n_kv;       /* of the first part; the others repeat what they need */
+    lmi_tensor *tensor;  uint64_t n_tensor, max_tensor; /* of all parts; room */
+    lmi_map     kv_by_key, tensor_by_name;
+    uint64_t    alignment, n_tensor_bytes, n_params;
+} lmi_gguf;
+
+static int lmi_same_kv(const void *g, uint32_t i, const void *key) {
+    const lm_meta *m = ((const lmi_gguf *)g)->kv + i; lmi_str s; s.p = m->key; s.n = m->key_bytes;
+    return lmi_str_eq(s, *(const lmi_str *)key);
+}
+static int lmi_same_tensor(const void *g, uint32_t i, const void *name) {
+    return lmi_str_eq(((const lmi_gguf *)g)->tensor[i].name, *(const lmi_str *)name);
+}
+static const lm_meta *lmi_kv_find(const lmi_gguf *g, lmi_str key) {
+    int64_t i = g->kv ? lmi_map_find(&g->kv_by_key, lmi_hash(key), lmi_same_kv, g, &key, -1) : -1;
+    return i < 0 ? NULL : &g->kv[i];
+}
+static const lmi_tensor *lmi_tensor_find(const lmi_gguf *g, lmi_str name) {
+    int64_t i = lmi_map_find(&g->tensor_by_name, lmi_hash(name), lmi_same_tensor, g, &name, -1);
+    return i < 0 ? NULL : &g->tensor[i];
+}
+static int lmi_kv(const lmi_gguf *g, const char *key, lm_meta *out) {
+    const lm_meta *m = lmi_kv_find(g, lmi_cstr(key));
+    if (m) *out = *m;
+    return m != NULL;
+}
+
+/* ---- the cursor: a bounds-checked walk over a part */
+typedef struct lmi_cursor {
+    const lmi_file *f; uint64_t at; lm_error *err; lm_status status;
+    uint8_t window[512]; uint64_t window_at; size_t window_n;   /* only for parts that are not in memory */
+} lmi_cursor;
+/* Ends a walk, with the first reason it was given: "file: what". */
+static void lmi_stop(lmi_cursor *c, lm_status s, const char *fmt, ...) {
+    va_list ap;
+    if (c->status != LM_OK) return;
+    va_start(ap, fmt); c->status = lmi_vfail(c->err, s, c->f->name, fmt, ap); va_end(ap);
+}
+/* Moves past n bytes; what names them in the message when the file ends first. */
+static int lmi_skip(lmi_cursor *c, uint64_t n, const char *what) {
+    if (c->status != LM_OK) return 0;
+    if (n > c->f->n_walk - c->at) lmi_stop(c, LM_E_FORMAT, "the file ends inside %s at byte %u of %u", what, c->at, c->f->size);
+    else c->at += n;
+    return c->status == LM_OK;
+}
+/* The next n <= 512 bytes, valid until the next call; NULL past the end. In memory any n will do. */
+static const uint8_t *lmi_next(lmi_cursor *c, uint64_t n, const char *what) {
+    uint64_t at = c->at;
+    if (!lmi_skip(c, n, what)) return NULL;
+    if (c->f->mem) return c->f->mem + at;
+    if (at < c->window_at || at + n > c->window_at + c->window_n || c->window_n == 0) {
+        c->window_at = at; c->window_n = (size_t)LMI_MIN((uint64_t)sizeof c->window, c->f->size - at);
+        if (c->f->read_at(c->f->user, at, c->window, c->window_n) != 0) {
+            c->window_n = 0;
+            lmi_stop(c, LM_E_IO, "reading at byte %u failed", at);
+            return NULL;
+        }
+    }
+    return c->window + (at - c->window_at);
+}
+static uint32_t lmi_next_u32(lmi_cursor *c, const char *what) { const uint8_t *p = lmi_next(c, 4, what); return p ? lmi_u32(p) : 0; }
+static uint64_t lmi_next_u64(lmi_cursor *c, const char *what) { const uint8_t *p = lmi_next(c, 8, what); return p ? lmi_u64(p) : 0; }
+/* A length and that many bytes. The pointer is NULL for a string longer than the window of a part that is not in memory. */
+static lmi_str lmi_next_str(lmi_cursor *c, uint64_t limit, const char *what) {
+    lmi_str s; uint64_t n = lmi_next_u64(c, what);
+    s.p = NULL; s.n = 0;
+    if (n > limit) lmi_stop(c, LM_E_FORMAT, "%s of %u bytes at byte %u, at most %u are allowed", what, n, c->at, limit);
+    if (c->status != LM_OK) return s;
+    if (c->f->mem || n <= sizeof c->window) s.p = (const char *)lmi_next(c, n, what); else lmi_skip(c, n, what);
+    if (c->status == LM_OK) s.n = (size_t)n; else s.p = NULL;
+    return s;
+}
+
+/* ---- metadata values */
+static unsigned lmi_item_bytes(lm_meta_type t) { /* 0: no fixed size */
+    static const uint8_t bytes[13] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
+    return (unsigned)t < 13 ? bytes[t] : 0;
+}
+static void lmi_scalar(lm_meta *m, lm_meta_type t, const uint8_t *p) {
+    m->raw = p;
+    switch (t) {
+        case LM_META_U8:  case LM_META_BOOL: m->i = *p; break;
+        case LM_META_I8:  m->i = (int8_t)*p; break;
+        case LM_META_U16: m->i = lmi_u16(p); break;
+        case LM_META_I16: m->i = (int16_t)lmi_u16(p); break;
+        case LM_META_U32: m->i = lmi_u32(p); break;
+        case LM_META_I32: m->i = (int32_t)lmi_u32(p); break;
+        case LM_META_U64: case LM_META_I64: m->i = (int64_t)lmi_u64(p); break;
+        case LM_META_F32: m->f = (double)lmi_f32(p); return;
+        case LM_META_F64: m->f = lmi_f64(p); return;
+        default: return;
+    }
+    m->f = t == LM_META_U64 ? (double)lmi_u64(p) : (double)m->i;
+}
+/* Walks the items of an array of arrays without recursion. */
+static void lmi_skip_array(lmi_cursor *c, lm_meta_type item, uint64_t n, const char *what) {
+    uint64_t left[LMI_MAX_DEPTH]; int depth = 0; lm_meta_type t = item;
+    left[0] = n;
+    for (;;) {
+        unsigned each = lmi_item_bytes(t); uint64_t total, k;
+        if (c->status != LM_OK) return;
+        if (each) {
+            if (!lmi_mul(left[depth], each, &total)) total = UINT64_MAX;
+            lmi_skip(c, total, what); left[depth] = 0;
+        } else if (t == LM_META_STR) {
+            if (left[depth] > (c->f->size - c->at) / 8) { lmi_stop(c, LM_E_FORMAT, "an array at byte %u is longer than the file", c->at); return; }
+            for (k = left[depth]; k > 0 && c->status == LM_OK; k--) lmi_skip(c, lmi_next_u64(c, what), what);
+            left[depth] = 0;
+        }
+        while (left[depth] == 0) { if (depth == 0) return; depth--; t = LM_META_ARR; }
+        left[depth]--;                 /* one array of the level above */
+        t = (lm_meta_type)lmi_next_u32(c, what); k = lmi_next_u64(c, what);
+        if ((unsigned)t > LM_META_F64) { lmi_stop(c, LM_E_FORMAT, "unknown metadata type %u at byte %u", (uint64_t)t, c->at); return; }
+        if (++depth >= LMI_MAX_DEPTH) { lmi_stop(c, LM_E_FORMAT, "arrays nested too deep at byte %u", c->at); return; }
+        left[depth] = k;
+    }
+}
+static void lmi_next_value(lmi_cursor *c, lm_meta *m) {
+    uint32_t t = lmi_next_u32(c, "metadata"), item; const uint8_t *p; lmi_str s; lmi_str key; unsigned each;
+    key.p = m->key; key.n = m->key_bytes;
+    m->type = m->item = (lm_meta_type)t; m->n = 1;
+    if (t > LM_META_F64) { lmi_stop(c, LM_E_FORMAT, "%S: unknown metadata type %u", key, (uint64_t)t); return; }
+    if (t == LM_META_STR) {
+        s = lmi_next_str(c, UINT64_MAX, "a metadata string");
+        m->text = s.p; m->text_bytes = s.n;
+    } else if (t == LM_META_ARR) {
+        item = lmi_next_u32(c, "metadata"); m->n = lmi_next_u64(c, "metadata"); m->item = (lm_meta_type)item;
+        if (item > LM_META_F64) { lmi_stop(c, LM_E_FORMAT, "%S: unknown item type %u", key, (uint64_t)item); return; }
+        m->raw = c->f->mem ? c->f->mem + c->at : NULL;
+        each = lmi_item_bytes(m->item);
+        if (m->n > (c->f->size - c->at) / (each ? each : 8)) {
+            lmi_stop(c, LM_E_FORMAT, "%S: %u items do not fit in the %u bytes that remain", key, m->n, c->f->size - c->at);
+        }
+        lmi_skip_array(c, m->item, m->n, "a metadata array");
+    } else if ((p = lmi_next(c, lmi_item_bytes(m->type), "metadata")) != NULL) {
+        lmi_scalar(m, m->type, p);
+        if (t == LM_META_BOOL && m->i > 1) lmi_stop(c, LM_E_FORMAT, "%S: %d is not a boolean", key, (int)m->i);
+    }
+}
+
+/* ---- types, as far as a directory needs them (section types says how they are read) */
+static int lmi_type_block(int type, unsigned *n, unsigned *n_bytes); /* 0: no such type */
+
+/* What one walk over one part found. */
+typedef struct lmi_part { uint64_t n_kv, n_tensor, data_at; int64_t split_no, split_count, split_tensors; } lmi_part;
+
+static void lmi_next_tensor(lmi_cursor *c, lmi_tensor *t, uint64_t *n_elements) { /* *n_elements is set when the cursor is still well */
+    uint32_t i, n_dims, type; unsigned block, block_bytes; uint64_t n = 1; char keep[LMI_MAX_NAME]; lmi_str name;
+    t->name = name = lmi_next_str(c, LMI_MAX_NAME, "a tensor's name");
+    if (c->status != LM_OK) return;
+    if (name.n == 0) { lmi_stop(c, LM_E_FORMAT, "a tensor without a name at byte %u", c->at); return; }
+    memcpy(keep, name.p, name.n); name.p = keep; /* for messages: the window moves on */
+    n_dims = lmi_next_u32(c, "the tensor directory");
+    if (n_dims < 1 || n_dims > 4) lmi_stop(c, LM_E_FORMAT, "tensor %S has %u dimensions, expected 1 to 4", name, (uint64_t)n_dims);
+    for (i = 0; i < 4 && c->status == LM_OK; i++) {
+        t->dims[i] = i < n_dims ? lmi_next_u64(c, "the tensor directory") : 1;
+        if (c->status == LM_OK && (t->dims[i] == 0 || t->dims[i] > INT64_MAX || !lmi_mul(n, t->dims[i], &n) || n > INT64_MAX)) {
+            lmi_stop(c, LM_E_FORMAT, "tensor %S: dimension %d is %u", name, (int)i, t->dims[i]);
+        }
+    }
+    type = lmi_next_u32(c, "the tensor directory"); t->offset = lmi_next_u64(c, "the tensor directory");
+    if (c->status != LM_OK) return;
+    if (type > 255 || !lmi_type_block((int)type, &block, &block_bytes)) {
+        lmi_stop(c, LM_E_SUPPORT, "tensor %S has unknown type %u", name, (uint64_t)type);
+    } else if (t->dims[0] % block != 0) {
+        lmi_stop(c, LM_E_FORMAT, "tensor %S: rows of %u are no multiple of the %d of type %s", name, t->dims[0], (int)block, lm_type_name((int)type));
+    } else if (!lmi_mul(n / block, block_bytes, &t->n_bytes)) {
+        lmi_stop(c, LM_E_FORMAT, "tensor %S is too large", name);
+    }
+    t->n_dims = (int)n_dims; t->type = (int)type; *n_elements = n;
+}
+
+static int64_t lmi_kv_scalar_int(const lm_meta *m) { return m->type <= LM_META_I32 || m->type >= LM_META_U64 ? m->i : -1; }
+
+/* Walks part number `part`. With g->kv NULL it only checks and counts into *out; else it fills kv (part 0) and tensors from
+ * g->n_tensor on. */
+static lm_status lmi_gguf_walk(lmi_gguf *g, const lmi_file *f, int part, lmi_part *out, lm_error *err) {
+    lmi_cursor c; const uint8_t *p; uint32_t version; uint64_t i, align = 32, data_bytes, end;
+    int store = g->kv != NULL;
+    c.f = f; c.at = 0; c.err = err; c.status = LM_OK; c.window_at = 0; c.window_n = 0;
+    memset(out, 0, sizeof *out);
+    p = lmi_next(&c, 4, "the magic");
+    if (p == NULL) return c.status;
+    if (memcmp(p, "GGUF", 4) != 0) return lmi_fail(err, LM_E_FORMAT, "%s: not a GGUF file (it does not start with \"GGUF\")", f->name);
+    version = lmi_next_u32(&c, "the version");
+    if (c.status == LM_OK && version != 2 && version != 3) {
+        if ((version & 0xffff) == 0 && version != 0)
+            return lmi_fail(err, LM_E_SUPPORT, "%s: a big-endian GGUF file; only little-endian ones are read", f->name);
+        return lmi_fail(err, LM_E_SUPPORT, "%s: GGUF version %u, expected 2 or 3", f->name, (uint64_t)version);
+    }
+    out->n_tensor = lmi_next_u64(&c, "the header"); out->n_kv = lmi_next_u64(&c, "the header");
+    if (c.status != LM_OK) return c.status;
+    /* the smallest entry: 8 + 1 + 4 + 1 bytes of metadata, 8 + 1 + 4 + 8 + 4 + 8 of a tensor */
+    if (out->n_kv > (f->size - c.at) / 14) return lmi_fail(err, LM_E_FORMAT, "%s: %u metadata entries do not fit in the file", f->name, out->n_kv);
+    if (out->n_tensor > (f->size - c.at) / 33) return lmi_fail(err, LM_E_FORMAT, "%s: %u tensors do not fit in the file", f->name, out->n_tensor);
+    if (store && ((part == 0 && out->n_kv != g->n_kv) || out->n_tensor > g->max_tensor - g->n_tensor))
+        return lmi_fail(err, LM_E_IO, "%s: the file changed while it was read", f->name);
+    if (out->n_kv > INT32_MAX || out->n_tensor > INT32_MAX) return lmi_fail(err, LM_E_FORMAT, "%s: too many entries", f->name);
+
+    for (i = 0; i < out->n_kv; i++) {
+        lm_meta m; lmi_str key; char short_key[64];
+        memset(&m, 0, sizeof m);
+        key = lmi_next_str(&c, LMI_MAX_KEY, "a metadata key");
+        if (c.status == LM_OK && key.n == 0) lmi_stop(&c, LM_E_FORMAT, "a metadata entry without a key at byte %u", c.at);
+        if (c.status != LM_OK) return c.status;
+        if (key.p && key.n < sizeof short_key) { memcpy(short_key, key.p, key.n); if (!f->mem) key.p = short_key; } /* outlives the window */
+        else if (!f->mem) { key.p = "(long key)"; key.n = 10; }
+        m.key = key.p; m.key_bytes = key.n;
+        lmi_next_value(&c, &m);
+        if (c.status != LM_OK) return c.status;
+        if (lmi_str_is(key, "general.alignment")) {
+            if (m.type != LM_META_U32 || m.i < 8 || m.i % 8 != 0 || m.i > (1 << 30))
+                return lmi_fail(err, LM_E_FORMAT, "%s: general.alignment is %d, expected a u32 multiple of 8", f->name, (int)m.i);
+            align = (uint64_t)m.i;
+        }
+        if (lmi_str_is(key, "split.no"))            out->split_no = lmi_kv_scalar_int(&m);
+        if (lmi_str_is(key, "split.count"))         out->split_count = lmi_kv_scalar_int(&m);
+        if (lmi_str_is(key, "split.tensors.count")) out->split_tensors = lmi_kv_scalar_int(&m);
+        if (store && part == 0) {
+            int64_t at;
+            g->kv[i] = m;
+            at = lmi_map_find(&g->kv_by_key, lmi_hash(key), lmi_same_kv, g, &key, (int64_t)i);
+            if (at != -1) return lmi_fail(err, LM_E_FORMAT, at == -2 ? "%s: metadata keys made to collide, at %S"
+                : "%s: metadata key %S appears twice", f->name, key);
+        }
+    }
+    end = 0;
+    for (i = 0; i < out->n_tensor; i++) {
+        lmi_tensor t; uint64_t n = 0, last;
+        memset(&t, 0, sizeof t);
+        lmi_next_tensor(&c, &t, &n);
+        if (c.status != LM_OK) return c.status;
+        if (!f->mem) { t.name.p = "(a tensor)"; t.name.n = 10; }
+        if (t.offset % align != 0)
+            return lmi_fail(err, LM_E_FORMAT, "%s: tensor %S: offset %u is no multiple of %u, the alignment", f->name, t.name, t.offset, align);
+        if (!lmi_add(t.offset, t.n_bytes, &last))
+            return lmi_fail(err, LM_E_FORMAT, "%s: tensor %S: offset %u is out of range", f->name, t.name, t.offset);
+        if (last > end) end = last;
+        if (store) {
+            uint64_t k = g->n_tensor; int64_t at;
+            t.part = part;
+            g->tensor[k] = t;
+            at = lmi_map_find(&g->tensor_by_name, lmi_hash(t.name), lmi_same_tensor, g, &t.name, (int64_t)k);
+            if (at != -1) return lmi_fail(err, LM_E_FORMAT, at == -2 ? "%s: tensor names made to collide, at %S"
+                : "%s: tensor %S appears twice", f->name, t.name);
+            g->n_tensor++; g->n_tensor_bytes += t.n_bytes; g->n_params += n;
+        }
+    }
+    if (out->n_tensor == 0) { out->data_at = c.at; return LM_OK; }
+    if (!lmi_add(c.at, align - 1, &out->data_at)) return lmi_fail(err, LM_E_FORMAT, "%s: header too large", f->name);
+    out->data_at -= out->data_at % align;
+    data_bytes = f->size > out->data_at ? f->size - out->data_at : 0;
+    if (end > data_bytes)
+        return lmi_fail(err, LM_E_FORMAT, "%s: the file has %u bytes of tensor data, its directory asks for %u", f->name, data_bytes, end);
+    if (store) {
+        if (part == 0) g->alignment = align;
+        for (i = g->n_tensor - out->n_tensor; i < g->n_tensor; i++) { 
+            lmi_tensor *t = &g->tensor[i];
+            t->offset += out->data_at;
+            t->data = t->offset + t->n_bytes <= f->n_walk ? f->mem + t->offset : NULL; /* NULL: only the header is in memory */
+        }
+    }
+    return LM_OK;
+}
+
+static int lmi_tensor_before(const void *owner, uint32_t a, uint32_t b) {
+    const lmi_tensor *t = ((const lmi_gguf *)owner)->tensor, *x = t + a, *y = t + b;
+    return x->part != y->part ? x->part < y->part : x->offset != y->offset ? x->offset < y->offset : a < b;
+}
+/* No two tensors of a part may share bytes. order: scratch of n_tensor indices. */
+static lm_status lmi_gguf_overlap(const lmi_gguf *g, uint32_t *order, lm_error *err) {
+    uint64_t i;
+    for (i = 0; i < g->n_tensor; i++) order[i] = (uint32_t)i;
+    lmi_sort(order, (size_t)g->n_tensor, lmi_tensor_before, g);
+    for (i = 1; i < g->n_tensor; i++) {
+        const lmi_tensor *a = &g->tensor[order[i - 1]], *b = &g->tensor[order[i]];
+        if (a->part == b->part && b->offset - a->offset < a->n_bytes)
+            return lmi_fail(err, LM_E_FORMAT, "tensor %S overlaps tensor %S", b->name, a->name);
+    }
+    return LM_OK;
+}
+
+/* ---- typed access to metadata, with the key in every message */
+static lm_status lmi_want_int(const lmi_gguf *g, const char *key, int64_t lo, int64_t hi, int64_t dflt, int64_t *out, lm_error *err) {
+    const lm_meta *m = lmi_kv_find(g, lmi_cstr(key));
+    *out = dflt;
+    if (m == NULL) return LM_OK;
+    if (m->type == LM_META_F32 || m->type == LM_META_F64 || m->type == LM_META_STR || m->type == LM_META_ARR || m->type == LM_META_BOOL)
+        return lmi_fail(err, LM_E_FORMAT, "%s is no integer", key);
+    if (m->i < lo || m->i > hi) {
+        if (m->i < 0 && m->type != LM_META_U64)
+            return lmi_fail(err, LM_E_FORMAT, "%s is -%u, expected %u to %u", key, 0 - (uint64_t)m->i, (uint64_t)lo, (uint64_t)hi);
+        return lmi_fail(err, LM_E_FORMAT, "%s is %u, expected %u to %u", key, (uint64_t)m->i, (uint64_t)lo, (uint64_t)hi);
+    }
+    *out = m->i;
+    return LM_OK;
+}
+static lm_status lmi_want_real(const lmi_gguf *g, const char *key, double lo, double hi, double dflt, double *out, lm_error *err) {
+    const lm_meta *m = lmi_kv_find(g, lmi_cstr(key));
+    *out = dflt;
+    if (m == NULL) return LM_OK;
+    if (m->type == LM_META_STR || m->type == LM_META_ARR || m->type == LM_META_BOOL) return lmi_fail(err, LM_E_FORMAT, "%s is no number", key);
+    if (!(m->f >= lo && m->f <= hi)) return lmi_fail(err, LM_E_FORMAT, "%s is %f, expected %f to %f", key, m->f, lo, hi);
+    *out = m->f;
+    return LM_OK;
+}
+static LMI_UNUSED lm_status lmi_want_bool(const lmi_gguf *g, const char *key, int dflt, int *out, lm_error *err) {
+    const lm_meta *m = lmi_kv_find(g, lmi_cstr(key));
+    *out = dflt;
+    if (m == NULL) return LM_OK;
+    if (m->type != LM_META_BOOL) return lmi_fail(err, LM_E_FORMAT, "%s is no boolean", key);
+    *out = (int)m->i;
+    return LM_OK;
+}
+static lm_status lmi_want_str(const lmi_gguf *g, const char *key, const char *dflt, lmi_str *out, lm_error *err) {
+    const lm_meta *m = lmi_kv_find(g, lmi_cstr(key));
+    *out = lmi_cstr(dflt);
+    if (m == NULL) return LM_OK;
+    if (m->type != LM_META_STR) return lmi_fail(err, LM_E_FORMAT, "%s is no string", key);
+    out->p = m->text; out->n = m->text_bytes;
+    return LM_OK;
+}
+
+LMI_API lm_status lm_meta_item(const lm_meta *array, uint64_t i, lm_meta *out) {
+    const uint8_t *p; lm_meta m; unsigned each;
+    if (array == NULL || out == NULL || array->type != LM_META_ARR || i >= array->n || array->raw == NULL || array->item == LM_META_ARR)
+        return LM_E_ARG;
+    memset(&m, 0, sizeof m);
+    m.type = m.item = array->item; m.n = 1;
+    p = (const uint8_t *)array->raw; each = lmi_item_bytes(array->item);
+    if (each) { lmi_scalar(&m, m.type, p + i * each); }
+    else {
+        for (; i > 0; i--) p += 8 + lmi_u64(p);
+        m.text = (const char *)p + 8; m.text_bytes = (size_t)lmi_u64(p);
+    }
+    *out = m;
+    return LM_OK;
+}
+
+/* ============================================================================================== >>types
+ * Weight types. A row of weights is cut in blocks; a block holds scales and small integers. Whatever the type, 32 consecutive weights
+ * (a step) read as
+ *
+ *     w[i] = d * sc[i / 16] * q[i]  +  m * mn[i / 16]          i = 0..31
+ *
+ * with d, m float32 (exact from the file's float16), q, sc, mn small integers. So a type is three things: its line in LMI_TYPES, its
+ * scales in lmi_scales() here, and its integers in get() of section kernels. The products of section kernels know nothing else.
+ * Block layouts: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h. All fields little-endian, no padding.
+ */
+#define LMI_SUB 1                     /* sc differs from 1 */
+#define LMI_OFF 2                     /* m is used */
+#define LMI_FLT 4                     /* the weights are floats: no d, no q */
+#define LMI_RAW 8                     /* size known, no kernel: such a tensor may be in a file, not in the model */
+/*  X(name, number, weights and bytes per block, flags) */
+#define LMI_TYPES(X)                                                                                                               \
+    X(F32,   0,   1,   4, LMI_FLT)        X(F16,   1,   1,   2, LMI_FLT)        X(BF16,  30,  1,   2, LMI_FLT)                      \
+    X(Q4_0,  2,  32,  18, 0)              X(Q4_1,  3,  32,  20, LMI_OFF)        X(Q5_0,   6, 32,  22, 0)                            \
+    X(Q5_1,  7,  32,  24, LMI_OFF)        X(Q8_0,  8,  32,  34, 0)              X(Q2_K,  10, 256,  84, LMI_SUB | LMI_OFF)           \
+    X(Q3_K, 11, 256, 110, LMI_SUB)        X(Q4_K, 12, 256, 144, LMI_SUB | LMI_OFF) X(Q5_K, 13, 256, 176, LMI_SUB | LMI_OFF)         \
+    X(Q6_K, 14, 256, 210, LMI_SUB)        X(IQ4_NL, 20, 32, 18, 0)              X(IQ4_XS, 23, 256, 136, LMI_SUB)                    \
+    X(TQ1_0, 34, 256, 54, 0)              X(TQ2_0, 35, 256, 66, 0)              X(MXFP4, 39, 32,  17, 0)                            \
+    X(Q8_1,  9,  32,  36, LMI_RAW)        X(Q8_K, 15, 256, 292, LMI_RAW)        X(IQ2_XXS, 16, 256, 66, LMI_RAW)                    \
+    X(IQ2_XS, 17, 256, 74, LMI_RAW)       X(IQ3_XXS, 18, 256, 98, LMI_RAW)      X(IQ1_S, 19, 256, 50, LMI_RAW)                      \
+    X(IQ3_S, 21, 256, 110, LMI_RAW)       X(IQ2_S, 22, 256, 82, LMI_RAW)        X(IQ1_M, 29, 256, 56, LMI_RAW)                      \
+    X(I8,   24,   1,   1, LMI_RAW)        X(I16,  25,   1,   2, LMI_RAW)        X(I32,   26,  1,   4, LMI_RAW)                      \
+    X(I64,  27,   1,   8, LMI_RAW)        X(F64,  28,   1,   8, LMI_RAW)
+
+enum {
+#define LMI_TYPE_ENUM(name, number, n, n_bytes, flags) LMI_##name = number,
+    LMI_TYPES(LMI_TYPE_ENUM)
+#undef LMI_TYPE_ENUM
+    LMI_TYPE_END = 40
+};
+typedef struct lmi_type { const char *name; int number; unsigned n, n_bytes; int flags; } lmi_type;
+static const lmi_type lmi_types[] = {
+#define LMI_TYPE_ROW(name, number, n, n_bytes, flags) { #name, number, n, n_bytes, flags },
+    LMI_TYPES(LMI_TYPE_ROW)
+#undef LMI_TYPE_ROW
+};
+static const lmi_type *lmi_type_of(int number) {
+    int i;
+    for (i = 0; i < LMI_COUNT(lmi_types); i++) if (lmi_types[i].number == number) return &lmi_types[i];
+    return NULL;
+}
+static int lmi_type_block(int type, unsigned *n, unsigned *n_bytes) {
+    const lmi_type *t = lmi_type_of(type);
+    if (t) { *n = t->n; *n_bytes = t->n_bytes; }
+    return t != NULL;
+}
+LMI_API const char *lm_type_name(int type) { const lmi_type *t = lmi_type_of(type); return t ? t->name : "?"; }
+
+/* Values of the non-linear 4-bit types: IQ4 as in ggml-common.h; MXFP4 is E2M1 (OCP Microscaling Formats 1.0, table 5) times two. */
+static const int8_t lmi_iq4[16]   = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+static const int8_t lmi_mxfp4[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
+
+typedef struct lmi_scale { float d, m; int sc[2], mn[2]; } lmi_scale;
+
+/* The scales of step s (of block->n / 32) of the block at p. m carries the format's sign. */
+static void lmi_scales(int type, const uint8_t *p, int s, lmi_scale *o) {
+    int k;
+    o->m = 0; o->sc[0] = o->sc[1] = 1; o->mn[0] = o->mn[1] = 1;
+    switch (type) {
+        case LMI_Q4_1: case LMI_Q5_1:                                /* f16 d, f16 m, ... */
+            o->m = lmi_f16(lmi_u16(p + 2)); o->d = lmi_f16(lmi_u16(p)); break;
+        case LMI_Q2_K:                                               /* u8 sc|mn<<4 [16], u2 q[256], f16 d, f16 dmin */
+            for (k = 0; k < 2; k++) { o->sc[k] = p[2 * s + k] & 15; o->mn[k] = p[2 * s + k] >> 4; }
+            o->d = lmi_f16(lmi_u16(p + 80)); o->m = -lmi_f16(lmi_u16(p + 82)); break;
+        case LMI_Q3_K:                                               /* u1 high[256], u2 q[256], 6-bit sc[16] in 12 bytes, f16 d */
+            for (k = 0; k < 2; k++) {
+                int j = 2 * s + k, low = j < 8 ? p[96 + j] & 15 : p[88 + j] >> 4;
+                o->sc[k] = (low | (p[104 + j % 4] >> (2 * (j / 4)) & 3) << 4) - 32;
+            }
+            o->d = lmi_f16(lmi_u16(p + 108)); break;
+        case LMI_Q4_K: case LMI_Q5_K: {                              /* f16 d, f16 dmin, 6-bit sc[8] and mn[8] in 12 bytes, ... */
+            const uint8_t *q = p + 4;
+            o->sc[0] = s < 4 ? q[s] & 63 : (q[s + 4] & 15) | (q[s - 4] >> 6) << 4;
+            o->mn[0] = s < 4 ? q[s + 4] & 63 : q[s + 4] >> 4 | (q[s] >> 6) << 4;
+            o->sc[1] = o->sc[0]; o->mn[1] = o->mn[0];
+            o->d = lmi_f16(lmi_u16(p)); o->m = -lmi_f16(lmi_u16(p + 2)); break;
+        }
+        case LMI_Q6_K:                                               /* u4 low[256], u2 high[256], i8 sc[16], f16 d */
+            for (k = 0; k < 2; k++) o->sc[k] = (int8_t)p[192 + 2 * s + k];
+            o->d = lmi_f16(lmi_u16(p + 208)); break;
+        case LMI_IQ4_XS:                                             /* f16 d, u16 2 high bits of sc[8], u4 low bits, u4 q[256] */
+            o->sc[0] = o->sc[1] = ((p[4 + s / 2] >> (4 * (s % 2)) & 15) | (lmi_u16(p + 2) >> (2 * s) & 3) << 4) - 32;
+            o->d = lmi_f16(lmi_u16(p)); break;
+        case LMI_MXFP4:                                              /* u8 exponent, u4 q[32]; half of 2^(e-127), as q is doubled */
+            o->d = p[0] < 2 ? lmi_bits_f32(0x00200000u << p[0]) : lmi_bits_f32((uint32_t)(p[0] - 1) << 23); break;
+        case LMI_TQ1_0: o->d = lmi_f16(lmi_u16(p + 52)); break;      /* 5 ternary digits a byte, f16 d last */
+        case LMI_TQ2_0: o->d = lmi_f16(lmi_u16(p + 64)); break;      /* u2 q[256], f16 d */
+        default:        o->d = lmi_f16(lmi_u16(p)); break;           /* Q4_0, Q5_0, Q8_0, IQ4_NL: f16 d first */
+    }
+}
+
+/* ---- what the products work on */
+typedef struct lmi_act { float d; int32_t sum[2]; int8_t q[32]; } lmi_act;   /* 32 activations: x[i] = d * q[i]; sum of q per 16 */
+typedef struct lmi_panel {            /* one step of 16 rows, lane = row */
+    int8_t  q[8][16][4];              /* q[g][row][j] is weight 4 g + j of the step */
+    float   d[16], m[16];
+    int32_t sc[2][16], mn[2][16];
+} lmi_panel;
+typedef struct lmi_dst {              /* where 16 outputs of a token go: out[token * stride + lane], lanes < n_rows */
+    float *out; size_t stride; const float *bias; /* [16] or NULL */
+    int add, n_rows;                  /* add: out += result + bias, else out = */
+} lmi_dst;
+
+/* One query head over the cached keys first..last of its sequence. A page holds 64 positions of one key-value head:
+ * K [dk][64], so that lanes are keys, then V [64][dv rounded up to 16], so that lanes are dimensions. */
+#define LMI_PAGE 64
+typedef struct lmi_attend {
+    const float *q; float *out;       /* [dk], [dv rounded up to 16] */
+    const uint8_t *page; size_t page_bytes;   /* page of position 0, distance to the next */
+    int first, last, dk, dv, f32;
+    float scale;
+} lmi_attend;
+
+typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels */
+    const char *isa;
+    int   (*probe)(void);             /* 1: sums and products are not fused */
+    int   (*quantize)(const float *x, int n, lmi_act *out);           /* n / 32 acts; 0 when x is not finite */
+    void  (*panel_q)(int type, const uint8_t *row, size_t row_bytes, int n_rows, int n, lmi_panel *out);
+    void  (*panel_f)(int type, const uint8_t *row, size_t row_bytes, int n_rows, int n, float *out);
+    void  (*mul_q)(const lmi_panel *w, int n_step, int flags, const lmi_act *a, int n_tok, const lmi_dst *dst);
+    void  (*mul_f)(const float *w, int n, const float *x, int n_tok, const lmi_dst *dst);
+    void  (*row)(int type, const uint8_t *row, int n, float *out);    /* one row as floats */
+    float (*norm)(const float *x, const float *w, int n, float eps, float *y); /* returns the sum of squares */
+    void  (*rope)(float *x, const float *c, const float *s, int n_rot);
+    void  (*swiglu)(const float *gate, const float *up, int n, float *out);
+    void  (*attend)(const lmi_attend *a);
+} lmi_kernels;
+
+/* a * b + c rounded once. Where the CPU has it, its instruction. Elsewhere: the product of two floats is exact in double; the sum's error
+ * (Knuth's two-sum) tells whether it was exact, and if not the sum is rounded to odd, after which rounding to float is right
+ * (Boldo and Melquiond 2008, "Emulation of FMA and correctly rounded sums"). libm's fmaf is wrong on some systems. */
+#if (defined(__FMA__) || defined(__FP_FAST_FMAF) || defined(__aarch64__)) && defined(__GNUC__) && defined(__OPTIMIZE__)
+static inline float lmi_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#else
+static inline float lmi_fma(float a, float b, float c) {
+    double p = (double)a * (double)b, z = (double)c, s = p + z, back = s - p, e = (p - (s - back)) + (z - back);
+    uint64_t u;
+    if (e != 0 && e == e) { /* NaN: s is not finite */
+        memcpy(&u, &s, 8);
+        if ((u & 1) == 0) { u = (s > 0) == (e > 0) ? u + 1 : u - 1; memcpy(&s, &u, 8); }
+    }
+    return (float)s;
+}
+#endif
+
+/* ---- one pass over sections isa and kernels per instruction set, by including this file again (under LLAMA_NO_DISPATCH: the best one
+ * that the compiler's flags allow, in place) */
+#ifndef LLAMA_FILE
+#define LLAMA_FILE "llama.h"          /* this file's name, if you renamed it */
+#endif
+#define LMI_SCALAR 1
+#define LMI_AVX2 2
+#if (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) && !defined(LLAMA_NO_SIMD) && !defined(__TINYC__) && \
+    (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
+#define LMI_X86 1
+#include <immintrin.h>
+#endif
+#if defined(LLAMA_NO_DISPATCH)
+#if defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define LMI_PASS LMI_AVX2
+#else
+#define LMI_PASS LMI_SCALAR
+#endif
+#else
+#define LMI_PASS LMI_SCALAR
+#include LLAMA_FILE
+#undef LMI_PASS
+#if defined(LMI_X86)
+#define LMI_PASS LMI_AVX2
+#include LLAMA_FILE
+#undef LMI_PASS
+#endif
+#endif
+
+#endif /* LLAMA_IMPLEMENTATION */
+#endif /* LMI_PASS */
+
+#ifdef LMI_PASS
+/* ============================================================================================== >>isa
+ * The vocabulary of each instruction set. LMI(vf) is 16 floats, LMI(vi) 16 int32, LMI(b32) 32 bytes; a lane is an output row, a key or a
+ * dimension. The scalar text is the definition: every other vocabulary gives the same bits. Nothing here fuses a product with a
+ * sum but fma.
+ */
+#if LMI_PASS == LMI_SCALAR
+#define LMI(f) lmi_##f##_scalar
+#define LMI_FN static inline LMI_UNUSED
+#define LMI_ISA "scalar"
+#define LMI_LANES(expr) LMI(vf) r; int i; for (i = 0; i < 16; i++) r.v[i] = (expr); return r
+
+typedef struct LMI(vf) { float v[16]; } LMI(vf);
+typedef struct LMI(vi) { int32_t v[16]; } LMI(vi);
+typedef struct LMI(b32) { int8_t v[32]; } LMI(b32);
+LMI_FN LMI(vf) LMI(set1)(float x) { LMI_LANES(x); }
+LMI_FN LMI(vf) LMI(load)(const float *p) { LMI_LANES(p[i]); }
+LMI_FN LMI(vf) LMI(load_h)(const uint16_t *p) { LMI_LANES(lmi_f16(p[i])); }              /* float16 of the cache */
+LMI_FN void    LMI(store)(float *p, LMI(vf) a) { int i; for (i = 0; i < 16; i++) p[i] = a.v[i]; }
+LMI_FN LMI(vf) LMI(add)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] + b.v[i]); }
+LMI_FN LMI(vf) LMI(sub)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] - b.v[i]); }
+LMI_FN LMI(vf) LMI(mul)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] * b.v[i]); }
+LMI_FN LMI(vf) LMI(div)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] / b.v[i]); }
+LMI_FN LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_LANES(lmi_fma(a.v[i], b.v[i], c.v[i])); }
+LMI_FN LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); } /* b when either is NaN */
+LMI_FN LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
+LMI_FN LMI(vf) LMI(swap)(LMI(vf) a) { LMI_LANES(a.v[i ^ 1]); }                            /* neighbours */
+/* t = 1.5 * 2^23 + n for an integer |n| < 300: 2^(n / 2) rounded down, or (up) the other factor of 2^n */
+LMI_FN LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) {
+    LMI(vf) r; int i;
+    for (i = 0; i < 16; i++) {
+        uint32_t n = lmi_f32_bits(t.v[i]) - 0x4b400000u, low = n >> 1 | (n & 0x80000000u); /* arithmetic shift */
+        r.v[i] = lmi_bits_f32(((up ? n - low : low) + 127u) << 23);
+    }
+    return r;
+}
+LMI_FN LMI(vi) LMI(zero_i)(void) { LMI(vi) r; memset(&r, 0, sizeof r); return r; }
+LMI_FN LMI(vi) LMI(load_i)(const int32_t *p) { LMI(vi) r; memcpy(&r, p, sizeof r); return r; }
+LMI_FN LMI(vi) LMI(add_i)(LMI(vi) a, LMI(vi) b) { int i; for (i = 0; i < 16; i++) a.v[i] += b.v[i]; return a; }
+LMI_FN LMI(vi) LMI(mul_i)(LMI(vi) a, LMI(vi) b) { int i; for (i = 0; i < 16; i++) a.v[i] *= b.v[i]; return a; }
+LMI_FN LMI(vi) LMI(scale_i)(LMI(vi) a, int32_t k) { int i; for (i = 0; i < 16; i++) a.v[i] *= k; return a; }
+LMI_FN LMI(vf) LMI(float_i)(LMI(vi) a) { LMI_LANES((float)a.v[i]); }
+/* acc[row] += w[row][0..3] . a[0..3]; w in -128..127, a in -127..127 */
+LMI_FN LMI(vi) LMI(dot4)(LMI(vi) acc, const int8_t w[16][4], const int8_t *a) {
+    int i;
+    for (i = 0; i < 16; i++) acc.v[i] += w[i][0] * a[0] + w[i][1] * a[1] + w[i][2] * a[2] + w[i][3] * a[3];
+    return acc;
+}
+LMI_FN uint32_t LMI(amax_bits)(const float *x) { /* largest |x| of 32, as bits: NaN above infinity above every number */
+    uint32_t m = 0, a; int i;
+    for (i = 0; i < 32; i++) { a = lmi_f32_bits(x[i]) & 0x7fffffffu; if (a > m) m = a; }
+    return m;
+}
+LMI_FN void LMI(round16)(const float *x, float k, int8_t *q) { /* q = x * k to nearest even, |x * k| < 128 */
+    int i;
+    for (i = 0; i < 16; i++) q[i] = (int8_t)(lmi_f32_bits(x[i] * k + 12582912.0f) & 255);
+}
+LMI_FN LMI(b32) LMI(bytes)(const void *p) { LMI(b32) r; memcpy(&r, p, 32); return r; }
+LMI_FN LMI(b32) LMI(nib)(const uint8_t *p) {                                             /* 16 bytes: low nibbles, then high ones */
+    LMI(b32) r; int i;
+    for (i = 0; i < 16; i++) { r.v[i] = (int8_t)(p[i] & 15); r.v[16 + i] = (int8_t)(p[i] >> 4); }
+    return r;
+}
+LMI_FN LMI(b32) LMI(bits)(const uint8_t *p, int shift, int mask) {
+    LMI(b32) r; int i;
+    for (i = 0; i < 32; i++) r.v[i] = (int8_t)(p[i] >> shift & mask);
+    return r;
+}
+LMI_FN LMI(b32) LMI(bit5)(const uint8_t *p) {                                            /* 32 bits, each 0 or 16 */
+    LMI(b32) r; uint32_t u = lmi_u32(p); int i;
+    for (i = 0; i < 32; i++) r.v[i] = (int8_t)((u >> i & 1) << 4);
+    return r;
+}
+LMI_FN LMI(b32) LMI(or)(LMI(b32) a, LMI(b32) b) { int i; for (i = 0; i < 32; i++) a.v[i] = (int8_t)(a.v[i] | b.v[i]); return a; }
+LMI_FN LMI(b32) LMI(shl)(LMI(b32) a, int k) { int i; for (i = 0; i < 32; i++) a.v[i] = (int8_t)(a.v[i] * (1 << k)); return a; } /* no bit is lost */
+LMI_FN LMI(b32) LMI(less)(LMI(b32) a, int k) { int i; for (i = 0; i < 32; i++) a.v[i] = (int8_t)(a.v[i] - k); return a; }
+LMI_FN LMI(b32) LMI(pick)(LMI(b32) a, const int8_t table[16]) { int i; for (i = 0; i < 32; i++) a.v[i] = table[a.v[i]]; return a; }
+LMI_FN void LMI(weave)(const LMI(b32) row[16], int8_t q[8][16][4]) {
+    int g, r;
+    for (g = 0; g < 8; g++) for (r = 0; r < 16; r++) memcpy(q[g][r], row[r].v + 4 * g, 4);
+}
+
+#elif LMI_PASS == LMI_AVX2
+#define LMI(f) lmi_##f##_avx2
+#if defined(__GNUC__) || defined(__clang__)
+#define LMI_FN static inline LMI_UNUSED __attribute__((target("avx2,fma,f16c")))
+#else
+#define LMI_FN static __inline
+#endif
+#define LMI_ISA "avx2"
+#define LMI_BOTH(expr_a, expr_b) LMI(vf) r; r.a = (expr_a); r.b = (expr_b); return r
+
+typedef struct LMI(vf) { __m256 a, b; } LMI(vf);
+typedef struct LMI(vi) { __m256i a, b; } LMI(vi);
+typedef __m256i LMI(b32);
+LMI_FN LMI(vf) LMI(set1)(float x) { LMI_BOTH(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
+LMI_FN LMI(vf) LMI(load)(const float *p) { LMI_BOTH(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+LMI_FN LMI(vf) LMI(load_h)(const uint16_t *p) {
+    LMI_BOTH(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p)),
+        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 8))));
+}
+LMI_FN void    LMI(store)(float *p, LMI(vf) v) { _mm256_storeu_ps(p, v.a); _mm256_storeu_ps(p + 8, v.b); }
+LMI_FN LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
+LMI_FN LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
+LMI_FN LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
+LMI_FN LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
+LMI_FN LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI_BOTH(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
+LMI_FN LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); } /* y when either is NaN */
+LMI_FN LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
+LMI_FN LMI(vf) LMI(swap)(LMI(vf) x) { LMI_BOTH(_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)); }
+LMI_FN __m256  LMI(exp2_half8)(__m256 t, int up) {
+    __m256i n = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(0x4b400000)), low = _mm256_srai_epi32(n, 1);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(up ? _mm256_sub_epi32(n, low) : low, _mm256_set1_epi32(127)), 23));
+}
+LMI_FN LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_BOTH(LMI(exp2_half8)(t.a, up), LMI(exp2_half8)(t.b, up)); }
+LMI_FN __m256i LMI(at)(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LMI_FN LMI(vi) LMI(zero_i)(void) { LMI(vi) r; r.a = r.b = _mm256_setzero_si256(); return r; }
+LMI_FN LMI(vi) LMI(load_i)(const int32_t *p) { LMI(vi) r; r.a = LMI(at)(p); r.b = LMI(at)(p + 8); return r; }
+LMI_FN LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { x.a = _mm256_add_epi32(x.a, y.a); x.b = _mm256_add_epi32(x.b, y.b); return x; }
+LMI_FN LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { x.a = _mm256_mullo_epi32(x.a, y.a); x.b = _mm256_mullo_epi32(x.b, y.b); return x; }
+LMI_FN LMI(vi) LMI(scale_i)(LMI(vi) x, int32_t k) { LMI(vi) y; y.a = y.b = _mm256_set1_epi32(k); return LMI(mul_i)(x, y); }
+LMI_FN LMI(vf) LMI(float_i)(LMI(vi) x) { LMI_BOTH(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
+/* |w| <= 128 as unsigned, the sign moved to a: pairs sum to at most 2 * 128 * 127 = 32512, so 16 bits do not saturate */
+LMI_FN __m256i LMI(dot4x8)(__m256i acc, __m256i w, __m256i a) {
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+LMI_FN LMI(vi) LMI(dot4)(LMI(vi) acc, const int8_t w[16][4], const int8_t *a) {
+    int32_t four; __m256i x;
+    memcpy(&four, a, 4); x = _mm256_set1_epi32(four);
+    acc.a = LMI(dot4x8)(acc.a, LMI(at)(w[0]), x); acc.b = LMI(dot4x8)(acc.b, LMI(at)(w[8]), x);
+    return acc;
+}
+LMI_FN uint32_t LMI(amax_bits)(const float *x) {
+    __m256i mask = _mm256_set1_epi32(0x7fffffff), m = _mm256_setzero_si256(); __m128i h; int i;
+    for (i = 0; i < 32; i += 8) m = _mm256_max_epi32(m, _mm256_and_si256(LMI(at)(x + i), mask));
+    h = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
+    h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0x4e)); h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0xb1));
+    return (uint32_t)_mm_cvtsi128_si32(h);
+}
+LMI_FN void LMI(round16)(const float *x, float k, int8_t *q) {
+    __m256 kk = _mm256_set1_ps(k);
+    __m256i lo = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), kk)), hi = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8), kk));
+    __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(lo, hi), 0xd8);
+    _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+}
+LMI_FN LMI(b32) LMI(bytes)(const void *p) { return LMI(at)(p); }
+LMI_FN LMI(b32) LMI(nib)(const uint8_t *p) {
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p), m = _mm_set1_epi8(15);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_and_si128(x, m)), _mm_and_si128(_mm_srli_epi16(x, 4), m), 1);
+}
+LMI_FN LMI(b32) LMI(bits)(const uint8_t *p, int shift, int mask) {
+    return _mm256_and_si256(_mm256_srl_epi16(LMI(at)(p), _mm_cvtsi32_si128(shift)), _mm256_set1_epi8((char)mask));
+}
+LMI_FN LMI(b32) LMI(bit5)(const uint8_t *p) { /* byte i tests bit i % 8 of byte i / 8 */
+    __m256i u = _mm256_shuffle_epi8(_mm256_set1_epi32((int)lmi_u32(p)),
+        _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
+    __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201u);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(u, bit), bit), _mm256_set1_epi8(16));
+}
+LMI_FN LMI(b32) LMI(or)(LMI(b32) a, LMI(b32) b) { return _mm256_or_si256(a, b); }
+LMI_FN LMI(b32) LMI(shl)(LMI(b32) a, int k) { return _mm256_sll_epi16(a, _mm_cvtsi32_si128(k)); }
+LMI_FN LMI(b32) LMI(less)(LMI(b32) a, int k) { return _mm256_sub_epi8(a, _mm256_set1_epi8((char)k)); }
+LMI_FN LMI(b32) LMI(pick)(LMI(b32) a, const int8_t table[16]) {
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table)), a);
+}
+LMI_FN void LMI(weave8)(const __m256i *row, int8_t *q) { /* 8 x 8 transpose of 4-byte groups; groups are 64 bytes apart */
+    __m256i t[8], u[8]; int i;
+    for (i = 0; i < 8; i += 2) { t[i] = _mm256_unpacklo_epi32(row[i], row[i + 1]); t[i + 1] = _mm256_unpackhi_epi32(row[i], row[i + 1]); }
+    for (i = 0; i < 8; i += 4) {
+        u[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]); u[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
+        u[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]); u[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (i = 0; i < 4; i++) {
+        _mm256_storeu_si256((__m256i *)(void *)(q + 64 * i), _mm256_permute2x128_si256(u[i], u[i + 4], 0x20));
+        _mm256_storeu_si256((__m256i *)(void *)(q + 64 * (i + 4)), _mm256_permute2x128_si256(u[i], u[i + 4], 0x31));
+    }
+}
+LMI_FN void LMI(weave)(const LMI(b32) row[16], int8_t q[8][16][4]) { LMI(weave8)(row, q[0][0]); LMI(weave8)(row + 8, q[0][8]); }
+#endif
+
+/* ============================================================================================== >>kernels
+ * One text for every instruction set, in words of section isa. Each output is computed whole, in an order that depends on the shapes
+ * alone, so any split over threads and batches, and any vocabulary, gives the same bits.
+ *
+ * Quantized products: activations become int8 per 32 (lmi_act). Inside a step everything is an integer below 2^24, so exact; across steps, in
+ * order, acc = acc + (float)I * (d_w * d_a), and for types with minima acc = acc + (float)M * (m_w * d_a): two roundings each, no fused step.
+ * Float products: acc = fma(w, x, acc) over the row in order. Lanes are output rows in both.
+ */
+
+/* The integers of step s of the block at p: one line a type (layouts in section types). */
+LMI_FN LMI(b32) LMI(get)(int type, const uint8_t *p, int s) {
+    int half = s / 4, quarter = 2 * (s % 4), nibble = 4 * (s % 2);
+    switch (type) {
+        case LMI_Q4_0:   return LMI(less)(LMI(nib)(p + 2), 8);
+        case LMI_Q4_1:   return LMI(nib)(p + 4);
+        case LMI_Q5_0:   return LMI(less)(LMI(or)(LMI(nib)(p + 6), LMI(bit5)(p + 2)), 16);
+        case LMI_Q5_1:   return LMI(or)(LMI(nib)(p + 8), LMI(bit5)(p + 4));
+        case LMI_Q2_K:   return LMI(bits)(p + 16 + 32 * half, quarter, 3);
+        case LMI_Q3_K:   return LMI(less)(LMI(or)(LMI(bits)(p + 32 + 32 * half, quarter, 3), LMI(shl)(LMI(bits)(p, s, 1), 2)), 4);
+        case LMI_Q4_K:   return LMI(bits)(p + 16 + 32 * (s / 2), nibble, 15);
+        case LMI_Q5_K:   return LMI(or)(LMI(bits)(p + 48 + 32 * (s / 2), nibble, 15), LMI(shl)(LMI(bits)(p + 16, s, 1), 4));
+        case LMI_Q6_K:   return LMI(less)(LMI(or)(LMI(bits)(p + 64 * half + 32 * (s % 2), s % 4 / 2 * 4, 15),
+                                                  LMI(shl)(LMI(bits)(p + 128 + 32 * half, quarter, 3), 4)), 32);
+        case LMI_IQ4_NL: return LMI(pick)(LMI(nib)(p + 2), lmi_iq4);
+        case LMI_IQ4_XS: return LMI(pick)(LMI(nib)(p + 8 + 16 * s), lmi_iq4);
+        case LMI_MXFP4:  return LMI(pick)(LMI(nib)(p + 1), lmi_mxfp4);
+        case LMI_TQ2_0:  return LMI(less)(LMI(bits)(p + 32 * half, quarter, 3), 1);
+        case LMI_TQ1_0: { /* digit n of byte b is the top digit of b * 3^n; bytes in groups of 32, 16 and 4 */
+            static const uint8_t pow3[5] = { 1, 3, 9, 27, 81 };
+            int8_t q[32]; int i;
+            for (i = 0; i < 32; i++) {
+                int e = 32 * s + i, at = e < 160 ? e % 32 : e < 240 ? 32 + e % 16 : 48 + e % 4;
+                int n = e < 160 ? e / 32 : e < 240 ? (e - 160) / 16 : (e - 240) / 4;
+                q[i] = (int8_t)(((uint8_t)(p[at] * pow3[n]) * 3 >> 8) - 1);
+            }
+            return LMI(bytes)(q);
+        }
+        default:         return LMI(bytes)(p + 2); /* Q8_0 */
+    }
+}
+
+/* 32 weights (fewer at the end of a row of floats) as float32: the definition of a type's values. at: index of the first in the row. */
+LMI_FN void LMI(step)(int type, const lmi_type *t, const uint8_t *row, int at, int n, float *w) {
+    int i; const uint8_t *p = row + (size_t)(at / (int)t->n) * t->n_bytes;
+    if (type == LMI_F32)       for (i = 0; i < n; i++) w[i] = lmi_f32(p + 4 * i);
+    else if (type == LMI_F16)  for (i = 0; i < n; i++) w[i] = lmi_f16(lmi_u16(p + 2 * i));
+    else if (type == LMI_BF16) for (i = 0; i < n; i++) w[i] = lmi_bits_f32((uint32_t)lmi_u16(p + 2 * i) << 16);
+    else {
+        int s = at % (int)t->n / 32; lmi_scale k; LMI(b32) b = LMI(get)(type, p, s); int8_t q[32];
+        memcpy(q, &b, 32); lmi_scales(type, p, s, &k);
+        for (i = 0; i < 32; i++) {
+            float d = k.d * (float)k.sc[i / 16];
+            w[i] = d * (float)q[i];
+            if (t->flags & LMI_OFF) w[i] = w[i] + k.m * (float)k.mn[i / 16];
+        }
+    }
+}
+LMI_FN void LMI(row)(int type, const uint8_t *row, int n, float *out) {
+    const lmi_type *t = lmi_type_of(type); int at;
+    for (at = 0; at < n; at += 32) LMI(step)(type, t, row, at, LMI_MIN(32, n - at), out + at);
+}
+
+/* 16 rows of n weights -> n / 32 steps, lane = row. Rows past n_rows repeat the last one; their results are not stored. */
+LMI_FN void LMI(panel_q)(int type, const uint8_t *row, size_t row_bytes, int n_rows, int n, lmi_panel *out) {
+    const lmi_type *t = lmi_type_of(type); int at, r;
+    for (at = 0; at < n; at += 32, out++) {
+        LMI(b32) q[16]; int s = at % (int)t->n / 32;
+        for (r = 0; r < 16; r++) {
+            const uint8_t *p = row + row_bytes * (size_t)LMI_MIN(r, n_rows - 1) + (size_t)(at / (int)t->n) * t->n_bytes; lmi_scale k;
+            q[r] = LMI(get)(type, p, s);
+            lmi_scales(type, p, s, &k);
+            out->d[r] = k.d; out->m[r] = k.m;
+            out->sc[0][r] = k.sc[0]; out->sc[1][r] = k.sc[1]; out->mn[0][r] = k.mn[0]; out->mn[1][r] = k.mn[1];
+        }
+        LMI(weave)(q, out->q);
+    }
+}
+/* 16 rows of n weights -> float out[n][16]. */
+LMI_FN void LMI(panel_f)(int type, const uint8_t *row, size_t row_bytes, int n_rows, int n, float *out) {
+    const lmi_type *t = lmi_type_of(type); float w[32]; int at, r, i;
+    for (r = 0; r < 16; r++) {
+        const uint8_t *p = row + row_bytes * (size_t)LMI_MIN(r, n_rows - 1);
+        for (at = 0; at < n; at += 32) {
+            int k = LMI_MIN(32, n - at);
+            LMI(step)(type, t, p, at, k, w);
+            for (i = 0; i < k; i++) out[(size_t)(at + i) * 16 + (size_t)r] = w[i];
+        }
+    }
+}
+
+/* Activations to int8 per 32: d = amax / 127, q = x * (127 / amax) to nearest even, so never -128; amax < 2^-100 counts as zero. */
+LMI_FN int LMI(quantize)(const float *x, int n, lmi_act *out) {
+    int i, j, finite = 1;
+    for (i = 0; i < n; i += 32, out++) {
+        uint32_t bits = LMI(amax_bits)(x + i); float amax = lmi_bits_f32(bits), k;
+        memset(out, 0, sizeof *out);
+        if (bits >= 0x7f800000u) finite = 0;
+        if (bits >= 0x7f800000u || bits < 0x0d800000u /* 2^-100 */) continue;
+        out->d = amax / 127.0f; k = 127.0f / amax;
+        LMI(round16)(x + i, k, out->q); LMI(round16)(x + i + 16, k, out->q + 16);
+        for (j = 0; j < 16; j++) { out->sum[0] += out->q[j]; out->sum[1] += out->q[16 + j]; }
+    }
+    return finite;
+}
+
+LMI_FN void LMI(put)(const lmi_dst *dst, int token, LMI(vf) v) {
+    float *out = dst->out + (size_t)token * dst->stride, tmp[16]; int i;
+    if (dst->bias) v = LMI(add)(v, LMI(load)(dst->bias));
+    if (dst->n_rows == 16) { LMI(store)(out, dst->add ? LMI(add)(LMI(load)(out), v) : v); return; }
+    LMI(store)(tmp, v);
+    for (i = 0; i < dst->n_rows; i++) out[i] = dst->add ? out[i] + tmp[i] : tmp[i];
+}
+
+/* n_tok <= 4 tokens against one panel; a [n_tok][n_step]. */
+LMI_FN void LMI(mul_q_tile)(const lmi_panel *w, int n_step, int flags, const lmi_act *a, int n_tok, int token, const lmi_dst *dst) {
+    LMI(vf) acc[4]; int s, t, g;
+    for (t = 0; t < n_tok; t++) acc[t] = LMI(set1)(0.0f);
+    for (s = 0; s < n_step; s++, w++) {
+        for (t = 0; t < n_tok; t++) {
+            const lmi_act *x = a + (size_t)t * (size_t)n_step + s; LMI(vi) lo = LMI(zero_i)(), hi = LMI(zero_i)(); LMI(vf) d = LMI(set1)(x->d);
+            for (g = 0; g < 4; g++) { lo = LMI(dot4)(lo, w->q[g], x->q + 4 * g); hi = LMI(dot4)(hi, w->q[4 + g], x->q + 16 + 4 * g); }
+            if (flags & LMI_SUB) { lo = LMI(mul_i)(lo, LMI(load_i)(w->sc[0])); hi = LMI(mul_i)(hi, LMI(load_i)(w->sc[1])); }
+            acc[t] = LMI(add)(acc[t], LMI(mul)(LMI(float_i)(LMI(add_i)(lo, hi)), LMI(mul)(LMI(load)(w->d), d)));
+            if (flags & LMI_OFF) {
+                LMI(vi) m = LMI(add_i)(LMI(scale_i)(LMI(load_i)(w->mn[0]), x->sum[0]), LMI(scale_i)(LMI(load_i)(w->mn[1]), x->sum[1]));
+                acc[t] = LMI(add)(acc[t], LMI(mul)(LMI(float_i)(m), LMI(mul)(LMI(load)(w->m), d)));
+            }
+        }
+    }
+    for (t = 0; t < n_tok; t++) LMI(put)(dst, token + t, acc[t]);
+}
+LMI_FN void LMI(mul_q)(const lmi_panel *w, int n_step, int flags, const lmi_act *a, int n_tok, const lmi_dst *dst) {
+    int t = 0;
+    for (; t + 4 <= n_tok; t += 4) LMI(mul_q_tile)(w, n_step, flags, a + (size_t)t * (size_t)n_step, 4, t, dst);
+    if (t < n_tok) LMI(mul_q_tile)(w, n_step, flags, a + (size_t)t * (size_t)n_step, n_tok - t, t, dst);
+}
+/* w [n][16], x [n_tok][n] */
+LMI_FN void LMI(mul_f)(const float *w, int n, const float *x, int n_tok, const lmi_dst *dst) {
+    size_t nn = (size_t)n, k; int t = 0;
+    for (; t + 4 <= n_tok; t += 4, x += 4 * nn) {
+        LMI(vf) a = LMI(set1)(0.0f), b = a, c = a, d = a;
+        for (k = 0; k < nn; k++) {
+            LMI(vf) v = LMI(load)(w + 16 * k);
+            a = LMI(fma)(v, LMI(set1)(x[k]), a);          b = LMI(fma)(v, LMI(set1)(x[nn + k]), b);
+            c = LMI(fma)(v, LMI(set1)(x[2 * nn + k]), c); d = LMI(fma)(v, LMI(set1)(x[3 * nn + k]), d);
+        }
+        LMI(put)(dst, t, a); LMI(put)(dst, t + 1, b); LMI(put)(dst, t + 2, c); LMI(put)(dst, t + 3, d);
+    }
+    for (; t < n_tok; t++, x += nn) {
+        LMI(vf) a = LMI(set1)(0.0f);
+        for (k = 0; k < nn; k++) a = LMI(fma)(LMI(load)(w + 16 * k), LMI(set1)(x[k]), a);
+        LMI(put)(dst, t, a);
+    }
+}
+
+/* Loads and stores of the last, partial 16 lanes; missing lanes read as 0. */
+LMI_FN LMI(vf) LMI(load_n)(const float *p, int n) {
+    float t[16];
+    if (n >= 16) return LMI(load)(p);
+    memset(t, 0, sizeof t); memcpy(t, p, (size_t)n * 4);
+    return LMI(load)(t);
+}
+LMI_FN void LMI(store_n)(float *p, LMI(vf) v, int n) {
+    float t[16];
+    LMI(store)(n >= 16 ? p : t, v);
+    if (n < 16) memcpy(p, t, (size_t)n * 4);
+}
+LMI_FN float LMI(sum16)(LMI(vf) v) { /* the fixed tree: halves, quarters, ... */
+    float t[16]; int k, i;
+    LMI(store)(t, v);
+    for (k = 8; k > 0; k /= 2) for (i = 0; i < k; i++) t[i] = t[i] + t[i + k];
+    return t[0];
+}
+
+/* y[i] = (x[i] * r) * w[i], r = 1 / sqrt(sum(x^2) / n + eps); y may be x. The sum has 16 partial sums, lane = i mod 16, then sum16. Missing lanes add
+ * 0 * 0, which changes no partial sum. Zhang and Sennrich 2019, arXiv:1910.07467, eq. 4. */
+LMI_FN float LMI(norm)(const float *x, const float *w, int n, float eps, float *y) {
+    LMI(vf) sum = LMI(set1)(0.0f), v, r; float ss; int i;
+    for (i = 0; i < n; i += 16) { v = LMI(load_n)(x + i, n - i); sum = LMI(add)(sum, LMI(mul)(v, v)); }
+    ss = LMI(sum16)(sum);
+    r = LMI(set1)(1.0f / sqrtf(ss / (float)n + eps));
+    for (i = 0; i < n; i += 16) LMI(store_n)(y + i, LMI(mul)(LMI(mul)(LMI(load_n)(x + i, n - i), r), LMI(load_n)(w + i, n - i)), n - i);
+    return ss;
+}
+
+/* Rotates the pairs (2i, 2i+1) of one head: x = x * c + swap(x) * s, with each cosine twice in c and each sine as -s, s. Su et al. 2021,
+ * arXiv:2104.09864. (Written as a sum: GCC 12's vectorizer fuses a product into alternating sums and differences whatever it is told.) */
+LMI_FN void LMI(rope)(float *x, const float *c, const float *s, int n_rot) {
+    int i;
+    for (i = 0; i < n_rot; i += 16) {
+        LMI(vf) v = LMI(load_n)(x + i, n_rot - i);
+        v = LMI(add)(LMI(mul)(v, LMI(load_n)(c + i, n_rot - i)), LMI(mul)(LMI(swap)(v), LMI(load_n)(s + i, n_rot - i)));
+        LMI(store_n)(x + i, v, n_rot - i);
+    }
+}
+
+/* e^x within 1.5 ulp (tested), gradual underflow, 0 below -104, infinity above 89; NaN stays. x = n ln 2 + r, Cody and Waite's two-part ln 2,
+ * the polynomial of Cephes expf, 2^n in two factors so that n = 128 and subnormal results come out right. */
+LMI_FN LMI(vf) LMI(exp)(LMI(vf) x) {
+    LMI(vf) magic = LMI(set1)(12582912.0f), t, n, r, p, one = LMI(set1)(1.0f);
+    x = LMI(min)(LMI(set1)(89.0f), LMI(max)(LMI(set1)(-104.0f), x));
+    t = LMI(add)(LMI(mul)(x, LMI(set1)(1.44269504f)), magic); n = LMI(sub)(t, magic);
+    r = LMI(sub)(LMI(sub)(x, LMI(mul)(n, LMI(set1)(0.693359375f))), LMI(mul)(n, LMI(set1)(-2.12194440e-4f)));
+    p = LMI(set1)(1.9875691500e-4f);
+    p = LMI(add)(LMI(mul)(p, r), LMI(set1)(1.3981999507e-3f)); p = LMI(add)(LMI(mul)(p, r), LMI(set1)(8.3334519073e-3f));
+    p = LMI(add)(LMI(mul)(p, r), LMI(set1)(4.1665795894e-2f)); p = LMI(add)(LMI(mul)(p, r), LMI(set1)(1.6666665459e-1f));
+    p = LMI(add)(LMI(mul)(p, r), LMI(set1)(5.0000001201e-1f));
+    p = LMI(add)(LMI(add)(LMI(mul)(p, LMI(mul)(r, r)), r), one);
+    return LMI(mul)(LMI(mul)(p, LMI(exp2_half)(t, 0)), LMI(exp2_half)(t, 1));
+}
+
+/* out = silu(gate) * up, silu(g) = g / (1 + e^-g). Shazeer 2020, arXiv:2002.05202. out may be gate. */
+LMI_FN void LMI(swiglu)(const float *gate, const float *up, int n, float *out) {
+    LMI(vf) zero = LMI(set1)(0.0f), one = LMI(set1)(1.0f); int i;
+    for (i = 0; i < n; i += 16) {
+        LMI(vf) g = LMI(load_n)(gate + i, n - i), s = LMI(div)(g, LMI(add)(one, LMI(exp)(LMI(sub)(zero, g))));
+        LMI(store_n)(out + i, LMI(mul)(s, LMI(load_n)(up + i, n - i)), n - i);
+    }
+}
+
+/* Softmax attention of one head with a running maximum (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135) over
+ * pages of 64 keys by absolute position. Scores: fma over dimensions in order, lanes = keys. Values: fma over keys in order, lanes = dimensions;
+ * keys outside first..last are left out, never multiplied by 0. The sum of weights has 16 partial sums, lane = position mod 16. */
+LMI_FN LMI(vf) LMI(cached)(const uint8_t *p, size_t i, int f32) {
+    return f32 ? LMI(load)((const float *)(const void *)p + i) : LMI(load_h)((const uint16_t *)(const void *)p + i);
+}
+LMI_FN void LMI(attend_as)(const lmi_attend *a, int f32) {
+    int dv16 = (a->dv + 15) & ~15, page, d, i, j; float top = -HUGE_VALF;
+    LMI(vf) total = LMI(set1)(0.0f);
+    for (d = 0; d < dv16; d += 16) LMI(store)(a->out + d, total);
+    for (page = a->first / LMI_PAGE; page <= a->last / LMI_PAGE; page++) {
+        const uint8_t *k = a->page + (size_t)page * a->page_bytes, *v = k + (size_t)a->dk * LMI_PAGE * (f32 ? 4 : 2);
+        int from = LMI_MAX(a->first - page * LMI_PAGE, 0), to = LMI_MIN(a->last - page * LMI_PAGE + 1, LMI_PAGE);
+        float s[LMI_PAGE], was = top; LMI(vf) fade, sum[4];
+        for (i = 0; i < 4; i++) sum[i] = LMI(set1)(0.0f);
+        for (d = 0; d < a->dk; d++) {
+            LMI(vf) q = LMI(set1)(a->q[d]);
+            for (i = 0; i < 4; i++) sum[i] = LMI(fma)(LMI(cached)(k, (size_t)(d * LMI_PAGE + 16 * i), f32), q, sum[i]);
+        }
+        for (i = 0; i < 4; i++) LMI(store)(s + 16 * i, LMI(mul)(sum[i], LMI(set1)(a->scale)));
+        for (j = from; j < to; j++) if (!(s[j] <= top)) top = s[j];      /* a NaN becomes the maximum and spreads */
+        for (i = 0; i < 4; i++) LMI(store)(s + 16 * i, LMI(exp)(LMI(sub)(LMI(load)(s + 16 * i), LMI(set1)(top))));
+        for (j = 0; j < from; j++) s[j] = 0;
+        for (j = to; j < LMI_PAGE; j++) s[j] = 0;
+        fade = LMI(exp)(LMI(set1)(was - top));                           /* 0 for the first page: was is -infinity */
+        total = LMI(mul)(total, fade);
+        for (i = 0; i < 4; i++) total = LMI(add)(total, LMI(load)(s + 16 * i));
+        for (d = 0; d < dv16; d += 16) {
+            LMI(vf) o = LMI(mul)(LMI(load)(a->out + d), fade);
+            for (j = from; j < to; j++) o = LMI(fma)(LMI(set1)(s[j]), LMI(cached)(v, (size_t)(j * dv16 + d), f32), o);
+            LMI(store)(a->out + d, o);
+        }
+    }
+    total = LMI(set1)(LMI(sum16)(total));
+    for (d = 0; d < dv16; d += 16) LMI(store)(a->out + d, LMI(div)(LMI(load)(a->out + d), total));
+}
+LMI_FN void LMI(attend)(const lmi_attend *a) { if (a->f32) LMI(attend_as)(a, 1); else LMI(attend_as)(a, 0); }
+
+/* Were a product and a sum fused behind our back? (1 + 2^-12)^2 - (1 + 2^-11) is 0 rounded twice and 2^-24 rounded once. */
+LMI_FN int LMI(probe)(void) {
+    volatile float x = 1.000244140625f, y = -1.00048828125f; float a = x, c = y, out[16]; int i;
+    LMI(store)(out, LMI(add)(LMI(mul)(LMI(set1)(a), LMI(set1)(a)), LMI(set1)(c)));
+    for (i = 0; i < 16; i++) if (out[i] != 0) return 0;
+    return a * a + c == 0;
+}
+
+static const lmi_kernels LMI(kernels) = {
+    LMI_ISA, LMI(probe), LMI(quantize), LMI(panel_q), LMI(panel_f), LMI(mul_q), LMI(mul_f), LMI(row), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
+};
+
+#undef LMI
+#undef LMI_FN
+#undef LMI_ISA
+#undef LMI_LANES
+#undef LMI_BOTH
+#ifdef LLAMA_NO_DISPATCH              /* this was the only pass, in place */
+#undef LMI_PASS
+#endif
+#endif /* LMI_PASS */
+
+#if defined(LMI_BODY) && !defined(LMI_PASS)
+/* ============================================================================================== >>dispatch
+ * Which kernels run (decided when a model is opened, from the CPU and LLAMA_ISA), the floating-point environment they need, and how
+ * a job's items are spread over threads: the library's pool, OpenMP (LLAMA_OPENMP), or the caller's parallel_for. Items are
+ * handed out from a counter, so a slow thread delays nobody for long.
+ */
+#if defined(LMI_X86) && defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+static void lmi_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4]) { int r[4]; __cpuidex(r, (int)leaf, (int)sub); memcpy(out, r, sizeof r); }
+static uint64_t lmi_xgetbv(void) { return _xgetbv(0); }
+#elif defined(LMI_X86)
+#include <cpuid.h>
+static void lmi_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4]) {
+    memset(out, 0, 16);
+    if (leaf <= (uint32_t)__get_cpuid_max(leaf & 0x80000000u, NULL)) __cpuid_count(leaf, sub, out[0], out[1], out[2], out[3]);
+}
+static uint64_t lmi_xgetbv(void) { uint32_t lo, hi; __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0)); return (uint64_t)hi << 32 | lo; }
+#endif
+
+static int lmi_cpu_has_avx2(void) { /* AVX2, FMA, F16C, and an operating system that keeps the ymm registers */
+#if defined(LMI_X86)
+    uint32_t a[4], b[4]; const uint32_t need = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; /* fma, osxsave, avx, f16c */
+    lmi_cpuid(1, 0, a); lmi_cpuid(7, 0, b);
+    return (a[2] & need) == need && (lmi_xgetbv() & 6) == 6 && (b[1] & 1u << 5) != 0;
+#else
+    return 0;
+#endif
+}
+
+#if !defined(LLAMA_NO_ENV)
+#include <stdlib.h>
+static const char *lmi_env_isa(void) { return getenv("LLAMA_ISA"); } /* the only thing read from the environment */
+#else
+static const char *lmi_env_isa(void) { return NULL; }
+#endif
+
+/* The best kernels that the CPU has and LLAMA_ISA allows, from best to least. A name stands for itself and everything below it. */
+static lm_status lmi_kernels_pick(const lmi_kernels **out, lm_error *err) {
+    static const char *const rank[] = { "scalar", "sse2", "ssse3", "neon", "avx2", "avxvnni", "avx512" };
+    const char *want = lmi_env_isa(); int level = LMI_COUNT(rank) - 1, i; const lmi_kernels *k = NULL;
+    if (want && *want) {
+        for (i = 0; i < LMI_COUNT(rank) && strcmp(want, rank[i]) != 0; i++) {}
+        if (i == LMI_COUNT(rank)) return lmi_fail(err, LM_E_ARG, "LLAMA_ISA is %s, expected scalar, sse2, avx2, avx512 or neon", want);
+        level = i;
+    }
+#if defined(LLAMA_NO_DISPATCH) && defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+    k = &lmi_kernels_avx2;
+    (void)level;
+    if (!lmi_cpu_has_avx2()) return lmi_fail(err, LM_E_SUPPORT, "compiled with LLAMA_NO_DISPATCH for AVX2, which this CPU lacks");
+#else
+#if defined(LMI_X86) && !defined(LLAMA_NO_DISPATCH)
+    if (level >= 4 && lmi_cpu_has_avx2()) k = &lmi_kernels_avx2;
+#endif
+    if (k == NULL) k = &lmi_kernels_scalar;
+    (void)level; (void)lmi_cpu_has_avx2;
+#endif
+    if (!k->probe()) {
+        return lmi_fail(err, LM_E_BUILD, "the compiler fuses products with sums (%s kernels): compile llama.h's implementation without "
+            "-ffp-contract=fast and -ffast-math", k->isa);
+    }
+    *out = k;
+    return LM_OK;
+}
+
+#if defined(LLAMA_NO_DISPATCH) && defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define LMI_BASE_KERNELS lmi_kernels_avx2
+#else
+#define LMI_BASE_KERNELS lmi_kernels_scalar
+#endif
+
+/* ---- floating-point environment: round to nearest, subnormals kept, no traps; whatever the host had is put back. */
+#if defined(LMI_X86)
+typedef unsigned lmi_fpenv;
+static lmi_fpenv lmi_fp_enter(void) { unsigned was = _mm_getcsr(); _mm_setcsr(0x1f80); return was; }
+static void lmi_fp_leave(lmi_fpenv was) { _mm_setcsr(was); }
+#elif defined(__aarch64__) && defined(__GNUC__)
+typedef uint64_t lmi_fpenv;
+static lmi_fpenv lmi_fp_enter(void) {
+    uint64_t was, zero = 0;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(was)); __asm__ volatile("msr fpcr, %0" : : "r"(zero));
+    return was;
+}
+static void lmi_fp_leave(lmi_fpenv was) { __asm__ volatile("msr fpcr, %0" : : "r"(was)); }
+#else
+typedef int lmi_fpenv;
+static lmi_fpenv lmi_fp_enter(void) { return 0; }
+static void lmi_fp_leave(lmi_fpenv was) { (void)was; }
+#endif
+
+/* ---- atomics, locks and threads, as thin as they can be */
+#if defined(_WIN32) && !defined(LLAMA_NO_THREADS)
+#define LMI_THREADS 1
+typedef CRITICAL_SECTION lmi_mutex; typedef CONDITION_VARIABLE lmi_cond; typedef HANDLE lmi_thread;
+static int  lmi_mutex_init(lmi_mutex *m) { InitializeCriticalSection(m); return 0; }
+static void lmi_mutex_done(lmi_mutex *m) { DeleteCriticalSection(m); }
+static void lmi_lock(lmi_mutex *m) { EnterCriticalSection(m); }
+static void lmi_unlock(lmi_mutex *m) { LeaveCriticalSection(m); }
+static int  lmi_cond_init(lmi_cond *c) { InitializeConditionVariable(c); return 0; }
+static void lmi_cond_done(lmi_cond *c) { (void)c; }
+static void lmi_wait(lmi_cond *c, lmi_mutex *m) { SleepConditionVariableCS(c, m, INFINITE); }
+static void lmi_wake_all(lmi_cond *c) { WakeAllConditionVariable(c); }
+#define LMI_THREAD_MAIN(name) static DWORD WINAPI name(LPVOID arg)
+#define LMI_THREAD_END return 0
+static int  lmi_thread_start(lmi_thread *t, LPTHREAD_START_ROUTINE f, void *arg) { *t = CreateThread(NULL, 0, f, arg, 0, NULL); return *t ? 0 : 1; }
+static void lmi_thread_join(lmi_thread t) { WaitForSingleObject(t, INFINITE); CloseHandle(t); }
+#elif defined(LMI_POSIX) && !defined(LLAMA_NO_THREADS) && !defined(__TINYC__) && (!defined(__EMSCRIPTEN__) || defined(__EMSCRIPTEN_PTHREADS__))
+#define LMI_THREADS 1
+#include <pthread.h>
+#include <unistd.h>
+typedef pthread_mutex_t lmi_mutex; typedef pthread_cond_t lmi_cond; typedef pthread_t lmi_thread;
+static int  lmi_mutex_init(lmi_mutex *m) { return pthread_mutex_init(m, NULL); }
+static void lmi_mutex_done(lmi_mutex *m) { pthread_mutex_destroy(m); }
+static void lmi_lock(lmi_mutex *m) { pthread_mutex_lock(m); }
+static void lmi_unlock(lmi_mutex *m) { pthread_mutex_unlock(m); }
+static int  lmi_cond_init(lmi_cond *c) { return pthread_cond_init(c, NULL); }
+static void lmi_cond_done(lmi_cond *c) { pthread_cond_destroy(c); }
+static void lmi_wait(lmi_cond *c, lmi_mutex *m) { pthread_cond_wait(c, m); }
+static void lmi_wake_all(lmi_cond *c) { pthread_cond_broadcast(c); }
+#define LMI_THREAD_MAIN(name) static void *name(void *arg)
+#define LMI_THREAD_END return NULL
+static int  lmi_thread_start(lmi_thread *t, void *(*f)(void *), void *arg) { return pthread_create(t, NULL, f, arg); }
+static void lmi_thread_join(lmi_thread t) { pthread_join(t, NULL); }
+#else
+#define LMI_THREADS 0
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+static int  lmi_fetch_add(int *p, int v) { return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL); }
+static LMI_UNUSED int lmi_atomic_get(const int *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static void lmi_atomic_set(int *p, int v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+#elif defined(_MSC_VER)
+static int  lmi_fetch_add(int *p, int v) { return (int)_InterlockedExchangeAdd((volatile long *)p, v); }
+static LMI_UNUSED int lmi_atomic_get(const int *p) { return (int)_InterlockedOr((volatile long *)(uintptr_t)p, 0); }
+static void lmi_atomic_set(int *p, int v) { _InterlockedExchange((volatile long *)p, v); }
+#else /* one thread at a time */
+static int  lmi_fetch_add(int *p, int v) { int was = *p; *p += v; return was; }
+static LMI_UNUSED int  lmi_atomic_get(const int *p) { return *p; }
+static void lmi_atomic_set(int *p, int v) { *p = v; }
+#endif
+static LMI_UNUSED void lmi_relax(void) {
+#if defined(LMI_X86)
+    _mm_pause();
+#elif defined(__aarch64__) && defined(__GNUC__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Cores that compute independently: processors online, less those that share a core with another. At least 1. */
+static int lmi_physical_cores(void) {
+    int n = 1;
+#if defined(_WIN32)
+    SYSTEM_INFO info; GetSystemInfo(&info); n = (int)info.dwNumberOfProcessors;
+#elif defined(LMI_POSIX) && defined(_SC_NPROCESSORS_ONLN)
+    long online = sysconf(_SC_NPROCESSORS_ONLN); n = online > 0 && online < 4096 ? (int)online : 1;
+#endif
+#if defined(LMI_X86)
+    {   uint32_t r[4]; lmi_cpuid(11, 0, r);                  /* extended topology: processors per core */
+        if ((r[2] >> 8 & 255) == 1 && (r[1] & 0xffff) > 1) n /= (int)(r[1] & 0xffff);
+    }
+#endif
+    return LMI_MAX(n, 1);
+}
+
+/* ---- a team of threads and the job it works on. Slot 0 is the thread that calls; a slot owns scratch. */
+#define LMI_MAX_THREADS 256
+#define LMI_SPIN 4000                 /* looks before a thread parks: some 50 microseconds, the length of a small product */
+typedef struct lmi_team lmi_team;
+typedef void (*lmi_job)(void *owner, int slot, int item);
+typedef struct lmi_member { lmi_team *team; int slot; } lmi_member;
+struct lmi_team {
+    int n;                            /* slots */
+    const lm_hooks *hooks;
+    lmi_job job; void *owner; int n_items, next;
+#if LMI_THREADS
+    int started, serial, pending, quit, parked; /* threads; number of the current job; members still at it */
+    lmi_mutex lock; lmi_cond work, done;
+    lmi_thread thread[LMI_MAX_THREADS]; lmi_member member[LMI_MAX_THREADS];
+#endif
+};
+
+static void lmi_team_work(lmi_team *t, int slot) {
+    lmi_fpenv fp = lmi_fp_enter(); int i;
+    while ((i = lmi_fetch_add(&t->next, 1)) < t->n_items) t->job(t->owner, slot, i);
+    lmi_fp_leave(fp);
+}
+static void lmi_team_slot(void *arg, int i) { lmi_team_work((lmi_team *)arg, i); }
+
+#if LMI_THREADS
+LMI_THREAD_MAIN(lmi_team_main) {
+    lmi_member *me = (lmi_member *)arg; lmi_team *t = me->team; int seen = 0, k;
+    for (;;) {
+        for (k = 0; k < LMI_SPIN && lmi_atomic_get(&t->serial) == seen; k++) lmi_relax();
+        if (lmi_atomic_get(&t->serial) == seen) {
+            lmi_lock(&t->lock);
+            t->parked++;
+            while (lmi_atomic_get(&t->serial) == seen) lmi_wait(&t->work, &t->lock);
+            t->parked--;
+            lmi_unlock(&t->lock);
+        }
+        seen = lmi_atomic_get(&t->serial);
+        if (lmi_atomic_get(&t->quit)) break;
+        lmi_team_work(t, me->slot);
+        if (lmi_fetch_add(&t->pending, -1) == 1) { lmi_lock(&t->lock); lmi_wake_all(&t->done); lmi_unlock(&t->lock); }
+    }
+    LMI_THREAD_END;
+}
+static void lmi_team_call(lmi_team *t) { /* a new serial number wakes everyone */
+    lmi_lock(&t->lock);
+    lmi_fetch_add(&t->serial, 1);
+    if (t->parked) lmi_wake_all(&t->work);
+    lmi_unlock(&t->lock);
+}
+#endif
+
+/* job(owner, slot, item) for every item, on whatever threads there are; returns when all are done. */
+static void lmi_team_run(lmi_team *t, lmi_job job, void *owner, int n_items) {
+    t->job = job; t->owner = owner; t->n_items = n_items;
+    lmi_atomic_set(&t->next, 0);
+    if (t->n == 1 || n_items == 1) { lmi_team_work(t, 0); return; }
+    if (t->hooks->parallel_for) { t->hooks->parallel_for(t->hooks->user, t->n, lmi_team_slot, t); return; }
+#if defined(LLAMA_OPENMP) && defined(_OPENMP)
+    {   int i;
+        #pragma omp parallel for num_threads(t->n) schedule(static, 1)
+        for (i = 0; i < t->n; i++) lmi_team_work(t, i);
+    }
+#elif LMI_THREADS
+    {   int k;
+        lmi_atomic_set(&t->pending, t->started);
+        lmi_team_call(t);
+        lmi_team_work(t, 0);
+        for (k = 0; k < LMI_SPIN && lmi_atomic_get(&t->pending) != 0; k++) lmi_relax();
+        if (lmi_atomic_get(&t->pending) != 0) {
+            lmi_lock(&t->lock);
+            while (lmi_atomic_get(&t->pending) != 0) lmi_wait(&t->done, &t->lock);
+            lmi_unlock(&t->lock);
+        }
+    }
+#else
+    lmi_team_work(t, 0);
+#endif
+}
+/* n slots; starts n - 1 threads unless someone else brings them. Fewer threads than wanted is no error: items find their way. */
+static lm_status lmi_team_open(lmi_team *t, int n, const lm_hooks *hooks, lm_error *err) {
+    t->n = n; t->hooks = hooks;
+    (void)err;
+#if LMI_THREADS
+    if (lmi_mutex_init(&t->lock) != 0) return lmi_fail(err, LM_E_MEMORY, "no lock for the threads");
+    if (lmi_cond_init(&t->work) != 0) goto no_work;
+    if (lmi_cond_init(&t->done) != 0) goto no_done;
+#if !(defined(LLAMA_OPENMP) && defined(_OPENMP))
+    for (; t->started < n - 1 && hooks->parallel_for == NULL; t->started++) {
+        t->member[t->started].team = t; t->member[t->started].slot = t->started + 1;
+        if (lmi_thread_start(&t->thread[t->started], lmi_team_main, &t->member[t->started]) != 0) break;
+    }
+#endif
+    return LM_OK;
+no_done:
+    lmi_cond_done(&t->work);
+no_work:
+    lmi_mutex_done(&t->lock);
+    return lmi_fail(err, LM_E_MEMORY, "no condition for the threads");
+#else
+    return LM_OK;
+#endif
+}
+static void lmi_team_close(lmi_team *t) {
+#if LMI_THREADS
+    int i;
+    if (t->n == 0) return;
+    lmi_atomic_set(&t->quit, 1);
+    lmi_team_call(t);
+    for (i = 0; i < t->started; i++) lmi_thread_join(t->thread[i]);
+    lmi_cond_done(&t->done); lmi_cond_done(&t->work); lmi_mutex_done(&t->lock);
+#endif
+    t->n = 0;
+}
+
+/* ============================================================================================== >>text
+ * Text to token ids and back. Three steps: special tokens are found in the text; what lies between them is cut into words by the
+ * regular expressions of the model's pre-tokenizer (byte-level BPE; SentencePiece cuts before spaces only where no token could span the
+ * cut); inside a word the best pair of neighbours is merged until none is left.
+ *   SentencePiece BPE with byte fallback ("llama"): https://github.com/google/sentencepiece (bpe_model.cc); best = highest score
+ *   byte-level BPE ("gpt2"): https://github.com/huggingface/tokenizers (models/bpe, pre_tokenizers); best = first in the list of merges
+ * Where llama.cpp and these originals differ, the originals are followed. Ties go to the left. Merging uses a linked list and a heap of
+ * candidates, so time is n log n for any text. Bytes that are not UTF-8 are single characters of no class. The tables are Unicode 16.0's.
+ */
+
+#define LMI_MAX_TEXT    0x20000000u   /* bytes in one call: offsets, times 3 for U+2581, stay below 2^32 */
+#define LMI_MAX_SPECIAL 256           /* bytes; a longer special token is never found in text: bounds the search at each byte */
+#define LMI_NONE        0xffffffffu
+
+/* ---- Unicode (https://www.unicode.org/reports/tr44, tr15). Encoded by tools/unicode.py, where the format is described. */
+enum { LMI_LU, LMI_LL, LMI_LT, LMI_LM, LMI_LO, LMI_M, LMI_N, LMI_P, LMI_S, LMI_WHITE, LMI_OTHER, LMI_LULL /* in turns */ };
+
+enum { LMI_N_CLASS = 2605, LMI_N_CCC = 393, LMI_N_CANON = 2081, LMI_N_COMPOSED = 961 }; /* Unicode 16.0.0, by tools/unicode.py */
+static const char lmi_text_class[][143] = {
+    "ghcgph_gae_fde_fbehd`eaf`ex^ae_f_e_fx__e_f_e_fdh_gxh_g_ecf_e`f_b_e_f_hbf`d_f__`e_f_d_b_ead_eu^_fe^v__ff_Bui`_mi`_Bli`^___^___^a_`^___^__`^__a^",
+    "`_b^__`^__a^a_`^__`^__bi`^___^`__^__`^__a^___^__`^`__b_^a_bb_^_`___^_`___^_`__mi`_oi`__^_`___^__a^__Bwie_`^__`^`__^__b^__eiCc__by_pabfjalfcaef",
+    "_a_f_aofDncbi_a_f_^__`h_aa__e_^bh`f_^_ea^_h_^_h`^__o^_hg^Ba__^`_a^a_uic__^___f_^__`^`_Bq^Bn_B`i_fecBti`^__ii`_D^i_hBd^`h_adeBg_`e`haf_hBkc_e_c",
+    "_e`c_e`c_e_cfhybbhbb`eohaf`e_f`e`fic_e_haeB^b_ahbschdbe`b_cDab_e_bec_h_fdc`a`c_fbc`bhdab`f_ble`h_b_c|byc`hCwbic_blhhdB_bgc`a_fae_a`h_c`ftbbc_a",
+    "gc_aac_acc`hme_hwbac`h_e_hibchvb_fdbfhgcBgb_avc_hB_cBtbac_bpc_bechb`c`ehd_e_ambac_hfb`h`b`htb_heb_h_bahbb`h_c_bec`h`c`hac_bfh_cbh`b_hab`c`hhd`",
+    "b`fdd`f_b_e_c`hac_hdbbh`b`htb_heb_h`b_h`b_h`b`h_c_hccbh`c`hacah_cehbb_h_behhd`cab_c_ehhac_hgb_hab_htb_heb_h`b_hcb`h_c_bfc_hac_hac`h_bmh`b`c`hh",
+    "d_e_feh_bdc_hac_hfb`h`b`htb_heb_h`b_hcb`h_c_bec`h`c`hacehacbh`b_hab`c`hhd_f_bddhh_c_b_hdbahab_hbbah`b_h_b_h`bah`bahabahjbbhccahac_hbc`h_bdh_cl",
+    "hkdffchccfb_hab_hub_hnb`h_c_bec_hac_hbceh`c_hab`h_b`h`b`c`hhdeh_eed_f_bac_efb_hab_hub_hhb_hcb`h_c_bec_hac_hbceh`cdh`b_h`b`c`hhd_h`b_cjhbcgb_ha",
+    "b_hBgb`c_bec_hac_hbc_b_fbhab_cedab`c`hqd_fdb_hac_hpbahvb_hgb_h_b`hebah_cbhdc_h_c_hfcdhhd`h`c_ejhBnb_c`becbh_fdb_afc_ehd`eBch`b_h_b_hcb_hvb_h_b",
+    "_hhb_c`bgc_b`hcb_h_a_hec_hhd`hbbB^h_bafme_f_eaf`cdfrd_f_c_f_c_f_cbe`cfb_hBbbbhrc_e`ccbic_hBbc_hff_cdf_h`fcebf`eBchBibrc_bhddedbbcbbac_bac`beca",
+    "bbckbjc_b_chdbc`fBd^_h_^ch_^`hBi__e_aa_Kgb_hbb`heb_h_b_hbb`hBgb_hbb`hB_b_hbb`heb_h_b_hbb`hmb_hBwb_hbb`hCab`hacgerdahnbhfdhCt^`hd_`h_eTjb_f_eob",
+    "_gxb`eahCibaeadfbehpbbcghqbac`eghpb`cjhkb_hab_h`cjhBrbB^cae_aae_f_b_c`hhddhhddhieac_h_chddhBab_aBsbehcb`cB`b_c_bchCdbhh}b_hjcbhjcbh_fah`ehd|b`",
+    "hcbihBjbbhxbdhidahB`fubcc`h`eBsbhc_h{c`h_chddhhddhee_ade`h}cBohccBmbocfb_h`ehdeehfgcgfaeac|bkc`bhdBjblcfhbeBbbrcahcehdahabhd|bda`eg__^__chBi^`",
+    "ha^fefhac_escbb_cdb_c`bac_bchBj_B}ak__aB`_BcaC^cEsig_D_ig_f^d_`hd^`hf_f^f_f^d_`hd^`hf__h_^_h_^_h_^_h_^f_f^l_`hf_f`f_f`f_f`c__h`_b^_`_f__afa__h",
+    "`_b^_`afb_`h`_b^_haff_c^af`ha__h`_b^_``f_higchve`gch_gre_fke_fje_gnh_d_a`hddaf`e_ahdaf`e_hkaahB_fmhB_cmh`f_^bf_^`f__a^`_a^___f_^afc^df_^_f_^_f",
+    "_^_fb^_f__b^__bb__`f`_`^cf_^b_bf___fBqd_^__cd`fbhLvfbe{f`eH}fthifshBzdClftdTffle|dBof`e}fheMqfteB}fbeB^f`eLtf`hB^f_hDgfBn^Bn__^__a^`_dib^___^`",
+    "__^d_`aa^__D_i`_dfbiac_^__chbe_d`eBd__h__ch__`hBvbeh_a_elh_cubgheb_heb_heb_heb_heb_heb_heb_heb_hB^cBme_aB^e`fjeB`hxf_hCwfjhGtfxhnf_gae_f_a_b_d",
+    "he`fje_fgddc_eca`fad_a_b_e`f_hCtb`h`c`f`a_b_eCxb_eaa_bchBib_hC|b_h`fbdhfB^bBdfgh_fnb}f_hhd|ffd_fmdB^fhdBefmdK^fHY^bC^fZGsb_aBJubahBufghBfbda`e",
+    "Ijb_aaenbhd`brhBli_bbc_ehc_e_azi`a`cCdbhd`cdefhufga`fkia_B|i_af_bi`^__fi_a`fbi_b_^___^a_ric^__c^__lib^___^__`^__`h_^___h___h__eishaa_^___b`a__",
+    "eb_cab_cbb_cubccbf_cahddbfdhBrbbefh`cBpbpcfh`ehddhpcdbae_b_e`b_chdzbfc`eubkcih_e{bahbcBmblcke_h_ahdbh`ecb_c_agbhdcb_hBgblcghab_cfb`c`hhd`hbenb",
+    "_adbaf_bacBpb_c_bac`b`ccb`c_b_c_bvh`b_a`eibcc`e_b`a`chhdb`hdb`hdbgheb_heb_hBi__fbag__a`fbhCn_Babfc_e`c`hhddhNLbbjhubbhBobKEbhLlb`hDhbBdhe_jhc_",
+    "ch_b_chb_fkb_hcb_h_b_h`b_h`b_hDjbofnhLib`enfC^b`hBtbeh_fB^hjbbfnchedhncBae_hle_f_eaf_h_e_f`ebhcb_hEebbhae_fde_fbehd`eaf`ex^ae_f_e_fx__e_f_e_fe",
+    "ehb_aBkb`a}bahdb`hdb`hdb`habahef_hefkh`f`hjb_hxb_hqb_h`b_hmb`hlbB`hDybchaebhBkdahgfBwdof`daf_hkfah_fBmhBkf_cE`h{bahBobmh_cydbhB^bbdghrb_dfb_dc",
+    "hBdbccch|b_h_eBbbbhfb_ecdBhhBf^Bf_Clb`hhddhBb^bhBb_bhBfbfhBrbih_ei^_hm^_he^_h`^_hi__hm__he__h`_ahBrbjhJubghtbhhfbvhda_hBha_hgaCchdb`h_b_hBjb_h",
+    "`bah_b`hub_h_efdub`fed}bfhgdBnhqb_h`bchcdtbddah_exbch_eC^hBvbbh`d`bnd`hBld_bac_h`cchbcbb_hab_h{b`hacbh_cgdehgeeh{b`d_e{badB^hfb_fzb`cbhcdeegh",
+    "Btbaheetb`hfdqbchfdpbehbejhedCnhCgbBuhBq^khBq_ehddBbbbcfhhddhhdbb_a_bt^ahcc_e_at_fh`fGnh}d_hBhb_h`c_e`h`bnhabBuhbc{bhd_bfhtbicbdcethpbbcbeBdhs",
+    "bedrhubghacBsbmceebh|d_c`b`c_bghbcBkbic`e_hbe_ckhwbehhddhacBbblc_hhdbe_b`c_bfhBab_c`e_bghacBnblcbbbebc_e`chd_b_e_bae_hrdihpb_hwbjcde_c`b_cB|he",
+    "b_h_b_hbb_hmb_hhb_edhBmbjcchhddhbc_hfb`h`b`htb_heb_h`b_hcb_h`c_bec`h`c`hac`h_bdh_cchcb`c`hecahccihhb_h_b`h_b_hBdb_h_bgc_h_c`h_c_hbc_hcc_b_c_b`",
+    "e_h`efh`c{hBsbpcbbcehd`e_h_e_cab|hBnbrc`b_e_bfhhdFdhBmbec`hgcuebb`cB`hBnbocae_bihhddhkeqhBibkc_b_edhhddhrdzhyb`hmcbhjdae_febFwhBjbmc_eDbhB^^B^",
+    "_qdjhfb`h_b`hfb_h`b_hvbdc_h`c`hbc_b_c_b`caeghhdCdhfb`hBebec`hec_b_e_b_cyh_bhcBfbec_bbcfe_cfh_bicBlbncae_bcekhCgbehheFthB_b_elhhddhgb_hBcbfc_hf",
+    "c_bcehh{dah`e|b`htc_hlcCgheb_h`b_hBdbdcah_c_h`c_hec_b_cfhhddhdb_h`b_hB^bcc_h`c_hcc_behhdJthqbbc`eeh`c_b_ckb_hB`becahcckehd_cCsh_bmhsd{fkh_eBCx",
+    "bDdhDmd_hceihGbbDEjhD_b`ekhBHnbnh_cdbmchhEUybchSebIFwh|bpchdCCdhRwbeh}b_hhdbh`eCmb_hhddh|b`hcc_ehhBnbeccebfba_e_fhhhd_hed_hsbchqbNnhaaBfb`aaeh",
+    "dGdhB^^B^_udbeDchCibbh_c_bBucehbckaC^h`a_e_a_cih`clhHJvbfhBMtbBghhbKTehba_hea_h`a_hJabmh_b{hab`h_blhbbfhMjbCUbhDibchkbahgbehhb`h_f`c_eET^hHnfh",
+    "ddhNrfCjhBlc`hucghDrfBzhHtfhhBef`hBzfccafdcfhfc`fec|fbcB{fshC`fac_fDxhrdjhrdjhCufghwdEehx^x_x^e__hp_x^x__^_h`^`h_^`h`^`hb^_hf^b__h___he__hi_x^",
+    "x_`^_hb^`hf^_he^_hx_`^_hb^_hc^_h_^ahe^_hx_x^x_x^x_x^x_x^x_x^x_x^z_`hw^_fw__fd_w^_fw__fd_w^_fw__fd_w^_fw__fd_w^_fw__fd__^__`hBpdQ^fBucbfBpcff_c",
+    "lf_c`fcemhcc_hmcBInhh__br_dhd_Gshec_hoc`hec_h`c_hccchB|aB_h_cDnhBkbahecea`hhdbh_b_fK^h|b_cohBjbbchdch_fOnhyb_abchdGth|b`c_bhdbh_eP^heb_hbb_h`b",
+    "_hmb_hGcb`hgdecBghB`^B`_ec_abhhdbh`eYohByd_fad_fbdCjhBkd_fmdG`hbb_hyb_h`b_h_b`h_b_hhb_hbb_h_b_h_bdh_bbh_b_h_b_h_b_hab_h`b_h_b`h_b_h_b_h_b_h_b_",
+    "h_b_h`b_h_b`hbb_heb_hbb_hbb_h_b_hhb_hobchab_hcb_hobBrh`fIlhBjfbhDbfjhmf`hmf_hmf_hBcfhhkdF_fBvh{fkhBjfbhgfeh`flhdfExhBEvfbhofahkfahDufbhC}fdhjf",
+    "bh_fmhjfbhBvffhhfdhBfffh|f`hjfbh`fB|hKrfjhlf`hkfahhfchBvfehmf`hifdhgfehEqf_hCzfhdBGdhBZJ^bB^hEZxbdhG|b`hGY`blhIZobmhTlbCZ`hQ|bBV`hFYibchFB^b",
+    "BGXUnhHncJBSnh"
+};
+static const char lmi_text_ccc[][143] = {
+    "Y^sHd^_Hf^bGz^_Hf^_Gv^cGz^`Gh^bGz^`Gh^iGz^c_^bGz^fHd^_Hn^_Hd^aGz^aHd^`Gz_aHd^bGz^_Hd^_Hf^`Gz^_Hd^_Hg^`Hh^_Hg^`Hh^_Hg^kHdIqcHdIg_Gz^bHd^_Gz^aHd",
+    "^_G|^_Gz^dHd^dGz^`Hd^_Gz^`Hd^_G|^_Hb^_Hd^_h^_i^_j^_k^_l^_m^_n^_o^_p^`q^_r^_s^_t__u__v^_w__Hd^_Gz__pCffHd^_|^_}^_B^Bn_y^_z^_{^_|^_}^_B^^_B_^_B`",
+    "^`Hd^`Gz^cHd^_Gz^`Hd^_Gzn_BaDceHd`bHd^_Gz^_Hd``Hd__Gz^`Hd^_GzBa_Bb|_Hd^_Gz^`Hd^_Gz^`Hd^aGz^_Hd^`Gz^_Hd^_Gz^aHd^_Gz^_Hd^_Gz^_Hd^_Gz^_Hd^_Gz^`Hd",
+    "F^eHd^_Gz^_Hdg_GzvbHd_gHd_aHd_cHdBiaGzBy`Hd^aGz^bHdBhcHd^cGz^lHd__Gz^`Hd^_Gz^`Hd^_Gz^aHd^aGz^_y^_z^_{^aHd^_Gz^`Hd^`Gz^cHdBz_en_ga_Hd^_Gz^`HdDe",
+    "_en_gBn_HdB{_en_gDl_en_gDl_en_gD}_gDl_en_ge_Cr^_CyDc_en_gDk`gn_gDz_gDk`De^_gkbDiDj`Dt^_gkbDxCj`Gzy_Gz__Gz__GvBu_E_^_E`__EbcbE``_E`_`Hd^_g_`Hd",
+    "B|_GzDn_e_`gCp_GzWmaHdBDr`g|_gE{_gh_HdGi_HbEm_G|^_Hd^_GzGy_Hd^_GzCe_grfHd`_GzBncHd^dGz^`Hd^_Gz_`Gz^`Hd^`Gz^cHd^_Gz^bHdDc_em_gBd_Hd^_Gz^eHdBt`g",
+    "Bx_ei`gCa_eEvaHd___^cGz^`Hd^bGz^_Hd_e_b_Gzd_Hda`HdGd`Hd^_Gz^eHd^_Gz^`Hd^_Hh^_Gt^_Gz^_Gh^BcHd^_Hf^`Hb^_Gz^_Gx^_Hd^_Hg^_Gz^_Hd^_GzWn`Hd^`_^bHd^a",
+    "_^`Hdb_Hda`_^_Hd^_Gz^_Hd^`_^bGz^_HdDR|aHdEk_gD^B^HdRh_Gx^_Hb^_Hf^_G|^`H^Dg`fBKGr_HdbhHdB^`HdCn`HdIr_gBc_gEu_gypHdBwaGzBc_gC}_ej_gHm_Hd_`Hd^_Gz",
+    "``Hdc`Hd__HdBr_gHt_gYJn_xY_eHd^eGz^`HdBEk_GzH`_GzEscHdCAp_Gz__HdBf_Hd^__^_Gzb_gFc_Hd^_GzR{bHdC_cHdJ{`HdCnaGzCd`Gz^aHd^_Gz^_Hd^bGzBo_Hd^_Gz^_Hd",
+    "^_GzG^_gBg_gl_gBw_g^_eCcaHdBn`gB|_eCj_gg_eDh_g^_eFp_e^_gCn`en_gveHdacHdCwagDo_ga_eu_HdDa_g^_eHy_g^_eD|_gDt_g^_eDq_gIk_g^_eI``gb_eEz_gCq_gp_gCo",
+    "_gNc_gI`_e_`gCo_gNg`gUHj_gDA^c_ByeHdBLw`dXPj__GKd`Gv^a_a_H`^cGvffGz`cHd^`Gz|bHdEraHdEFyeHd_oHd`eHd_`Hd_cHdDb_HdF^eHdLu_HdB{bHdPz`Hf^_Gz^_HdH|_",
+    "Hd^_GzX^eGzDkdHd^_e"
+};
+static const char lmi_text_canon[][143] = {
+    "M_E`_a^aa^ca^ea^oa^scbCmab_a^aa^ca^oaf_a^aa^ca^ochea`_a^aa^ca^ea^oej_a^aa^ca^oafaen_a^aa^ca^ea^oa^scbCmab_a^aa^ca^oaf_a^aa^ca^ochea`_a^aa^ca^e",
+    "a^oej_a^aa^ca^oafac^oaDmgaC^gaB}kaC^kaB}CoaC^CoaByaaC^aaB}caC^caB}maC^maB}waC^waB{waC^weB{gaC^gaB}kaC^kaB}maC^maB}CoaC^CoaB}waC^waBycaC^caB}ka",
+    "C^kaB}maC^maB}CmaC^CmaB{caC^ceB{eaC^eaB}gaC^gaB}kaC^kaB}CoaC^CoaB}mg`caC^caB{CmaC^CmcB{aaC^aaB}CmaC^CmaB}waC^wiByaaC^aaB}CmaC^CmaB}waC^wgB{ga",
+    "C^gaB}kaC^kaB}uaC^ueBwaaC^aaB}CmaC^CmaB}waC^waB{aaC^aaB}caC^caB}CmaC^CmaB}waC^waB{CmaC^CmaB}waC^weB{eaC^eaB}gaC^gaB}kaC^kaB}saC^saB}uaC^uaB}Co",
+    "aC^CoaBycaC^caBycaC^caB}oa`aaC^aaB}maC^maB}waC^wCcCsBuaC^Bu{BqBuaC^BuByDewaC^waBmwaC^waBqwaC^waBqwaC^waGlgaC^gaB}aaC^aaB}waC^waB}_aC^_cDmgaC^g",
+    "aUbga`gaW_gaC^geJ{waC^waBuwaC^waBuCoaC^CoaXtga`gaDewaNtwaBImwgCcaaC^aeBo_aC^_aFlaaC^aaB{aaC^aayaaC^aaLk}aC^}aB}BaaC^BaaBu}aC^}aB}BaaC^BaaBu}a",
+    "C^}aB}BaaC^BaaBq}aC^}aB}BaaC^BaaBw}aC^}aB}BaaC^BaaBw}aC^}aB}BaaC^BaaCaCkaC^CkaB{CkaC^CkeCuwaC^wmCkmaC^maBuCmaC^CmaH`gaC^gaC_gaC^gaKimaC^maBB|g",
+    "a`gaBDigaC^gQxBOl^``^bBb^`saD^E{^rBNy^mGxaaBUpa`BTq^aBTzaabaabacjacjaafaaC`aBsD_oavoavaafaabaabaaBbaBsBaoavoaiaajaafaipaa^oCwEd_a^ocaagwoiBfaa",
+    "a_atkuskC_C^kBmc_a^ocaagCdoiBuaaa_atkBoD`}a`}EsF{kaC^k{CikaC^kaB}oaC^oeBskaC^keKdoa`oaMcoaC^oaB{oaC^oeB{gaC^gaB}oaC^oaBqoaC^oeKroa`oaLuoaC^oa",
+    "CqgaC^gaB}oaC^oaB}uaC^uaBuoaC^oeBuoaC^oSqBDvCBea^CBgaC`CBgaC_CBiaCdCBgJsItCBgcBeCBgBaB`CBgBLkBLjDVwonDVwedDVwCfByDVw``DVw``DVw`hDVw`hDVw``DVw`",
+    "pDVw`fDVwGwJnED{a^EFmB^CiEDw``EDwbxEDwFfIdELwdjELwCdCaELw``ELw`hELwd|ELwOsRvFDke^FB{a^FDmB^CiFBw``FBwDmH^FLmDkDfFJ{a`FJ{a_FLmHwI^FTkHoHpGBiml",
+    "GBia^GBkc^GAcafGBiH}HvGH{a`GH{a_GJmI{JdGQsc^GQ}adGQsacGR}WhWpHVmrrHVmhhHVmhhHVmhhHVmxBsHVirD`HRcb^HRg`E`HS_b`HS_pEaHS_BbC`HVmrrHVmhhHVmhhHVmhh",
+    "HVmxBsHViGyJhIC{GS_GS^OXicbOXicbOXicbOXicbOXigfOXiCqCpOXicbOXiebOXia`OXicdOXiBRyQQ_CiaC^CiaB{maC^maB}CeaC^CeaB}DaaC^DaaGhaaC^aaKcmaC^maB}CeaC^",
+    "CeaB}DaaC^DaaB}CmaC^CmaB}CyaC^CyaKz_a`_a_aa`aaMyCyaC^CyaB}D_aC^D_aBCdka`kaBEcmaC^maB{gaC^gaB{maC^maB}CeaC^CeaB}oaC^oaB}CmaC^CmaB}C{aC^C{aB{D_a",
+    "C^D_aGjaaC^aaKeaaC^aaB}CeaC^CeaB}DaaC^DaaB{CeaC^CeaSIrga`gaSKsDaaC^DaaB}CyaC^CyaB{aaC^aaB}maC^maB}CeaC^CeaB{maC^maB}CeaC^CeaB}DaaC^DaaB}CyaC^",
+    "CyaGlaaC^aaB}oaC^oaFl_a`_a_aa`aaPwaaC^aaB}maC^maBymaC^maB}CeaC^CeaSKnga`gaSMoDaaC^DaaB{maC^maB}CeaC^CeaOlma`mahma`maRW`ma`maSM{maC^maB}CeaC^Ce",
+    "aB}DaaC^DaaB}CyaC^CyaB{CgaC^CgaB}D_aC^D_aB}CyaC^CyaPdaa`aa`oa`oaRgeaC^eaB}CeaC^CeaB{_aC^_aB}aaC^aaB}oaC^oaB}maC^maB}CeaC^CeaB{maC^maB}oaC^oaB{",
+    "maC^maB{caC^caB}CeaC^CeaB}DaaC^DaaBaDaavoadsabscQjmiTyCeaC^CeaB}qaC^qaG`aaC^aaB}_aC^_aB}qaC^qaB}eaC^eaSHzca`caSF{aa`aa__a`_a_qa`qa_ea`eaSFxka`",
+    "kaSRuCeaC^CeaB}qaC^qaB}eaC^eaGhaaC^aaB}_aC^_aB}qaC^qaB}eaC^eaSIzca`caSS}qaC^qaB}CeaC^CeaBqCeaC^CeaB}qaC^qaGhaaC^aaB}_aC^_aB}qaC^qaB}eaC^eaSJnc",
+    "a`caRYwaa`aa__a`_a_qa`qa_ea`ea_Cea`CeaUuCeaC^CeaB}qaC^qaTraa`aa__a`_a_qa`qa_ea`ea_Cea`CeaVk_aC^_aB}CeaC^CeaB}qaC^qaB}eaC^emBZnBea^BgaQU|_a`_a_",
+    "aa`aa_Eca`EcaQW}Bea^BgaQXl_a`_a_aa`aa_Eca`EcaQVeBea^BgaQVt_a`_a_aa`aeQXuBea^BgaQYd_a`_a_aa`aeQWaBea^BgaQWp_a`_a_aa`aa_Eca`EcaQYqBea^BgaQZ`_a`_",
+    "a_aa`aa_Eca`EcaQW}Bea^BgaQXl_a`_a_aa`aa_Eca`EcaQZmBea^BgaQZ|_a`_a_aa`aa_Eca`EcaQXqBea^BgaQY`_a`_a_aa`aeRAaBea^BgaRAp_a`_a_aa`aeQYeBea^BgaQYt_a",
+    "`_a_aa`aa_Eca`EccRAuBgcRBf_c^ac^EcaQY}Bea^BgaQZl_a`_a_aa`aa_Eca`EcaRBmBea^BgaRB|_a`_a_aa`aa_Eca`EcaRBm_`g^ap_`m^ar_`o^at_`q^aB^_`x^ak_`n^ae_`h",
+    "^eQTbEia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`EiaB`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`EiaD`Eia`Eia",
+    "`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`Eia`EiaRByka^gaRB|EiaRB{EiagEichEcaRGhEiaRIgka^ga^_`s^atEibCn^eBX_EcaSYvEiaRBwEiaoEicpEcaRG|",
+    "EiaRJ__`w^a|_`y^azEiaRIn_a^aa^EcaRGika^gaB`_`Dq^eCpEcaB`EcaD_ka^ga^_`{^cRNf_a^aa^EcaRJoka^gaj_`Bs^aB`Bea^BgafEcajEcaCika^ga^_`Bk^aBdBgaBVo_`",
+    "BTx^`BYg^eTDvEiaRBcEiahEicgEcaRIxEiaRLk_`Bc^aBx_`Bq^aBrEi`BVg^dTGz^``^ShRLq^fCBy^`Hr^G}UEtDoabDoBebDoB}DvDoafDoaaDoDiD`DoihDoedDoBoBnDocbDoBu",
+    "BlDoelDoebDocdDoBmUYsDocVAfDouBeDoaUZ_DoabDoaVAjDoa`DoexDoa`DoedDoa`DomdDoa`DoelDoa`DoedDoa`DoCeBtDoajDoa`DoabDoDaC{Doa`DoaBfDoa`DomC^Doa`Doa`",
+    "Doa`DoDvIFd^``^ETbDEuDoDJ_DIzBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqedBCBqcbBCBqcbBCBqmlBCBqa^BCBscdBCBqa^BCBsc",
+    "dBCBqa^BCBscdBCBqa^BCBscdBCBqa^BCBsBmDgBCBqsFlBCBq{zBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqcbBCBqedBCBqcbBCBqcbBCBqml",
+    "BCBqa^BCBscdBCBqa^BCBscdBCBqa^BCBscdBCBqa^BCBscdBCBqa^BCBsBmDgBCBqeEpBCBqa`BCBqa`BCBqa`BCBqgtBCBqETCbCEEt^`WZe^`YNj^`BGa^`SLk^`UB{^`DNd^`BUPl^",
+    "`^^`BRGs^`BIU^^`BLCq^`CI`^`FIz^`MPd^`FPv^`EDr^`Xt^`Tz^`ERl^`XSw^`BXp^`CHz^`BWh^`KB|^`ICx^`FGl^`BUK{^`DBd^`OM|^`EJl^`MJb^`OT`^`BNWy^`LLt^`NMb^`",
+    "CFl^`XTs^`TC|^`DWl^`ZLg^`FCx^`DXd^`DLb^`SJb^`BOEm^`BJ`^`Sl^`LAj^`DS|^`ELx^`CZl^`FPr^`DSh^`Fj^`ERd^`FSd^`CPx^`BOt^`XAy^`Pd^`CO`^`DUp^`JJt^`HBt^",
+    "`MCo^`BETk^`DUh^`SBv^`CNz^`IRu^`DYn^`MHn^`GHh^`BMF{^`CEr^`IL`^`CIl^`Th^`IS^^`Qn^`OVf^`BPNo^`BCDp^`BCS{^`}^`YV^^`CGb^`DVd^`LKf^`GTg^`ZB_^`ELd^`",
+    "UHv^`BLKg^`IKz^`COt^`LZh^`BEp^`VDo^`XIf^`ZJu^`JUr^`KVu^`SX|^`ENe^`OOr^`ZL{^`CVt^`SWd^`IEn^`DY`^`TA}^`WDj^`VQm^`FWq^`TQl^`TGg^`KYh^`XVk^`BRt^`",
+    "G^^`NZn^`MOj^`DKn^`FEd^`EHx^`BMRq^`Ux^`DF`^`DJp^`EFp^`GHp^`FQv^`ROd^`CXx^`COx^`Dl^`BUXc^`MKt^`CX`^`WCt^`BECy^`BXv^`H^^`BPr^`GMp^`BIj^`CA^^`DG`",
+    "^`COr^`BNt^`JBl^`GHm^`GXh^`BYl^`BODc^`Iv^`BHr^`RGt^`OTr^`BEn^`BBA_^`Sv^`CEj^`FBd^`KF^^`FKo^`WN_^`EZh^`DAz^`BDd^`BMb^`MBj^`Ll^`GX`^`Kv^`LAz^`",
+    "CYb^`Fb^`N^^`BSQw^`ZYd^`OUj^`DCf^`BHDk^`LHs^`BLf^`GVf^`F`^`FTr^`CSp^`EUv^`CTf^`JBr^`HC^^`JH`^`BJCg^`BDIj^`BPQg^`MXb^`Hn^`DGz^`Vt^`DIx^`V^^`BXb",
+    "^`CWh^`QUz^`BRR_^`KI`^`BGEr^`BRGw^`HYz^`KJ`^`UM^^`BDH{^`BBp^`EFd^`HB^^`VN|^`BQBw^`BEj^`FDj^`FYz^`Tt^`Vr^`CPx^`EK`^`BDv^`FXl^`FTj^`Bb^`FMt^`DDj",
+    "^`BPQc^`QXt^`QJw^`SHd^`BSn^`KSb^`KGp^`DNf^`BKn^`BHWm^`DVf^`MJx^`EJw^`Fh^`Xb^`GBa^`BIk^`QL|^`BLHm^`BGHj^`BEDu^`Dc^`HT|^`COx^`QAd^`UN_^`KVp^`DYq",
+    "^`YYl^`EG{^`IQ`^`HWa^`BAHm^`IJc^`CU^^dBPr^bIRr^dMRi^`UMv^`CG^^`BNb^`Cb^`l^`Cr^`SIl^`QJm^`BV|^bDXh^bDAj^dDG^^`Mh^fEXb^`x^`Cv^`CUv^`HXi^`DPp^`",
+    "BRSo^`Tp^`Gj^`Xv^`Bt^`Gx^`BKv^`Gp^`Gb^`BDn^`Gn^`CHv^`r^`COj^`Nf^`Cj^`Gf^`CBx^`Jd^`K|^`BFf^`DBb^`Kd^`Qn^`BKv^`Lx^`BFl^`CS|^`Kx^`t^`_^`n^`j^`l^`",
+    "D^^``^`Lb^`E`^`T|^`BJf^`Bh^`Dn^`T`^`Jd^`BEn^`Iv^`^^`BDz^`CXp^`Ij^`Wt^`Dn^`Zr^`Dh^`BQz^`Ib^`ECt^`Rv^`Dv^`BIIi^`LKXp^`KQFi^dBFZa^`CE|^`Ew^`BEm^`",
+    "BCh^`Dt^`Ul^`Dd^`BQd^`Em^`Ef^`Ep^`BNn^`Fp^`J`^`B^^`Qz^`Mj^`CGr^`l^`J^^`Ef^`St^`Hj^`Ei^`Ij^`Cy^`Jb^`Eb^`Z^^`Fn^`Dj^`Qf^`Rz^`Kd^`f^`Dt^`COd^`E`^",
+    "`Yl^`Zr^`}^`Fl^`Pv^`V^^`DVp^`DJa^`Hr^`Ht^`Ul^`Jh^`Dh^`Ob^`b^`Kt^`B`^`Bp^`Fj^`q^`Yv^`BEh^`Q|^`Lt^`O^^`Jp^`Ur^`Ml^`CAx^`Jx^`CEr^`BCn^`Eh^`B^^`Sp",
+    "^`Dp^`Cw^`Dj^`c^`B_^`Ev^`F`^`Xz^`BJ^^`Tr^`Sl^`Nx^`CMj^`Gl^`Hd^`Ih^`Cf^`v^`D^^`BTl^`CUr^`JHQz^`i^`HD`^`LYHm^`CTt^`C`^`MOF^^`GMl^`UYd^`LJC}^`Et^",
+    "EfDQPgBRgbBpBRmtoBSa`^BSc`FVA^BSa`^BSc`FVBoBRm`^BRo`^BRw``BRw``BRw``BRw``BRw``BRw``BRwbbBRw``BRw``BRw``BRw``BRwbbBRwbbBRw``BRwbbBRw``BRwbbBRw`",
+    "`BRw``BRw``BRw``BRw`BgBRq`eBR}`rBR}`pBR}GLuGBMzmBunmGPkGP|GJZscbGJZs}rGJZsIeIvGKGma`GKGmBHwBHhGLN{a^GLPmDmDtGLWqcbGLVuqlGLWcehGLWqDgDbGLWcc^",
+    "GLVoa^GLWqPePlGMLsa^GML_c^GMLyPwP|GNA}a`GNA}CDyCDvGPF_BSGqBSGpIHL{a^IHMqa^IHL}atIHL}asIHM_adIHL}a`IHL}a_IHM_HO_HOjIPAmaeIPAmajIPAmCJNfCJMzKYOi",
+    "``KYOi`lKYO{`^KYO}`^KYP_`^KYPa`^KYPcFlFrKYOi``KYOi``KYO{``KYO{`_KYO}``KYO}GZC^JEL{^`g^`p^`KHQ`^`KGYa^`Ez^`x^`El^`Hn^`B|^`Ez^`Bm^`RJ_^`LANv^`",
+    "KIWw^`l^`B^^`Bd^`KICh^`KZUc^`RQz^`Cj^`KIDz^`KIDe^`x^`BTm^`BU^^`p^`NQOr^`NQKq^`z^`RYe^`SBv^`t^`Cv^`h^`SCa^`SHb^`b^`Bt^`Bj^`t^``^`B`^`Db^`n^`p^`",
+    "Bp^`r^`b^`^^`^^`KJYx^`JSDu^`RQi^`Bh^`KKMf^`KKLm^`j^`Bh^`Jn^`Gi^`B^^`C^^`Dr^`Ff^`Br^`Ed^`B^^`C`^`^^`Bh^`Bb^`n^`|^`Vf^`Q}^`R`^`Mi^`Cd^`CSw^`EGl^",
+    "`R}^`Cj^`Bp^`Ia^`Kl^`_^`Ht^`KNJn^`KNFa^`h^`|^`Bf^`n^`E^^`KOAj^`Eb^`KNVy^`C|^`v^`E{^`Iz^`VVm^`z^`WEv^`Dj^`^^`KOUr^`KOMg^`Bh^`|^`v^`KPEh^`KPDo^`",
+    "l^`CAx^`BZ_^`WO_^`WR|^`z^`Fb^`Dc^`KQNl^`KQC_^`KQCd^`KPZm^`c^`B`^`Gh^``^`XFc^`XGz^`Ct^`Bh^`Cv^`XKk^`LPA`^`LOYk^`XNf^`d^`d^`Bf^`NTKn^`NTHe^`KSHd",
+    "^`^^`JWS}^`VL{^`^^`XPs^`LZJ`^`BDAb^`MEPm^`p^`XSm^`XVl^`Dd^`r^`Cb^`In^`YEk^`By^`YHn^`KTO^^`KTKw^`I`^`f^`b^`a^`Cz^`Bf^`Cf^`y^`t^`C|^`Bf^`f^`Br^`",
+    "t^`Eb^`Ff^`Cd^`Hv^`KULv^`KUM{^`E_^`Gv^`Bt^`G`^`KUQx^`KUM{^`Fw^`Bu^`ZNs^`ZZt^`Bh^`B|^`Ci^`ZWs^`BAKd^`Bx^`KWFz^`KVYk^`Rh^`K{^`BAO}^`BATn^`BAUo^`",
+    "Ce^`NYz^`d^`NEt^`Ge^`QB`^`BLLe^`VRz^`f^`j^`Dx^`s^`KXJ^^`LYLq^`BBN`^`Hg^`Mx^`Dd^`KXAn^`KWZ{^`G{^`Ph^`BBZk^`BCCh^`G`^`El^`Lz^`KXBt^`KWYm^`BCUc^`",
+    "BCYp^`KYAj^`KXXc^`BCYi^`BDAf^`Cx^`Bt^``^`KYVb^`SEa^`SK|^`KYSu^`KZUz^`KZNw^`z^`Gi^`K|^`Cn^`Dp^`Di^`Cn^`|^`x^`KZHp^`KZMq^`Pt^`D|^`BEHs^`BENn^`e^",
+    "`KZOr^`LABm^`Xh^`KZN^^`D^^`KZKm^`Hd^`Bs^`c^`BFCg^`BFFf^`Dd^`i^`Dj^`JOXn^`JON}^`LAFz^`LAAk^`LAU|^`LAMc^`x^`Bt^`LBVn^`LBSm^`Bh^`LCK^^`N|^`LCJq^`",
+    "B`^`BGN{^`BGPp^`BGOw^`^^`BGY|^`Bh^`Bh^`Bf^`Eh^`BHA{^`BHGp^`LDXb^`LDVm^`LEBf^`LDYa^`KDM|^`KDC{^`LFL`^`Bl^`Iv^`MNCm^`v^`BHUv^`LFR|^`_^`Cl^`Br^`",
+    "LFTg^``^`^^`Ct^`BHX_^`BIBb^`BIAg^`F^^`MPCl^`LGU{^`Dz^`E^^`BIKo^`MQEd^`LHK}^`LHSf^`Ct^`LHRi^`Fv^`BIXu^`BJD`^`r^`h^`LIWx^`St^`^^`LJFo^`BJAu^`",
+    "MSWp^`LJIg^`d^`BJMa^`MTHp^`LJEy^`BJVa^`BJWn^`g^`Bx^`LKYj^`LKSc^`BJYa^`BKEj^`Dt^`Ed^`BKJ_^`MWDf^`B|^`MWCy^`MWM^^`LLL{^`LLSf^`LLQo^`Gh^`t^`LMJh^",
+    "`Ep^`LMIc^`LMQn^`LMPm^`KHQ|^`LSYq^`BLLx^`F`^`BLNm^`BLRd^`XSo^`MLBb^`z^`BGCa^`p^`KGVs^`d^`IJr^`BUHc^`BMGj^`i^`Bb^`BDMq^`BDNz^`b^`r^`Cp^`LONj^`",
+    "LONk^`Dn^`Ej^`Er^`Iq^`Jr^`Cr^`H^^`Qe^`Hl^`b^`B^^`LONr^`Th^`Ji^`NBMq^`BNGj^`b^`Cd^`LSLf^`LSGi^`LPKn^`NCU{^`f^`NDD^^`S`^`NDUk^`BNYh^`v^`t^`b^`E^",
+    "^`C_^`Ij^`Cu^`Jl^`F_^`Ed^`Bt^`BOK{^`BOQr^`C^^`BOQm^`BOWl^`d^`LSAf^`LRS}^`l^`BPAo^`BPCh^`BZV{^`NSXd^`Ln^`NIGm^`p^`BPTp^`Ex^`Jx^`Mt^`LTLd^`LTFw^",
+    "`Bj^`Fr^`Fv^`LUHn^`CVIs^`IYTo^`{^`Df^`IZEz^`IYQq^`Gf^`LXHr^`Bt^`LWNo^`Fx^`C^^`LWZx^`LWZc^`Rx^`J|^``^`Fu^`Xx^`Bv^`LYCh^`LXE{^`BUTi^`BUWb^`LYA^^",
+    "`NSR_^`BVHx^`BJD_^`BJJ`^`LZMb^`Nh^`NVEu^`n^`BVQr^`MASr^`NWFm^`NWOf^`MAYs^`^^`Bz^`MBOx^`MBDe^`BVU{^`BVZj^`Hz^`Bt^`Dv^`BWC}^`NZYb^`MDDy^`Sz^`Lx^",
+    "`BXI{^`B|^`BXNr^`MFEl^`OCRi^`OCUx^`Qp^`Id^`MFLi^`BYCg^`BYGd^`h^`l^`r^`l^`Ch^`MHGh^"
+};
+
+typedef struct lmi_ccc   { uint32_t at, n, k; } lmi_ccc;         /* at .. at+n-1 have combining class k */
+typedef struct lmi_canon { uint32_t cp, a, b; } lmi_canon;       /* cp is canonically a b, or a alone: b 0 */
+typedef struct lmi_unicode {
+    uint32_t  *cls;                   /* [LMI_N_CLASS] ranges: first code point << 8 | class, ascending */
+    lmi_ccc   *ccc;                   /* [LMI_N_CCC] */
+    lmi_canon *canon;                 /* [LMI_N_CANON], ascending */
+    uint32_t  *pair;                  /* [LMI_N_COMPOSED] indices of canon that compose again, ascending by (a, b) */
+} lmi_unicode;
+
+static void lmi_unicode_push(lmi_unicode *u, lmi_arena *a) {
+    u->cls   = (uint32_t *)lmi_push(a, LMI_N_CLASS, sizeof *u->cls);
+    u->ccc   = (lmi_ccc *)lmi_push(a, LMI_N_CCC, sizeof *u->ccc);
+    u->canon = (lmi_canon *)lmi_push(a, LMI_N_CANON, sizeof *u->canon);
+    u->pair  = (uint32_t *)lmi_push(a, LMI_N_COMPOSED, sizeof *u->pair);
+}
+static uint32_t lmi_digits(const char **s) {
+    uint32_t n = 0;
+    while (**s == 0) (*s)++;          /* the end of a row */
+    for (; **s <= 'Z'; (*s)++) n = n * 26 + (uint32_t)(**s - 'A');
+    return n * 32 + (uint32_t)(*(*s)++ - '^');
+}
+static uint32_t lmi_zigzag(uint32_t n) { return n & 1 ? 0u - (n + 1) / 2 : n / 2; } /* modulo 2^32, to be added */
+static int lmi_pair_before(const void *owner, uint32_t x, uint32_t y) {
+    const lmi_canon *c = (const lmi_canon *)owner;
+    return c[x].a != c[y].a ? c[x].a < c[y].a : c[x].b != c[y].b ? c[x].b < c[y].b : x < y;
+}
+static void lmi_unicode_unpack(lmi_unicode *u) {
+    const char *s = lmi_text_class[0]; uint32_t at = 0, i, n, n_pair = 0, first = 0;
+    for (i = 0; i < LMI_N_CLASS; i++) { n = lmi_digits(&s); u->cls[i] = at << 8 | lmi_digits(&s); at += n; }
+    for (s = lmi_text_ccc[0], at = 0, i = 0; i < LMI_N_CCC; i++) {
+        u->ccc[i].at = at + lmi_digits(&s); u->ccc[i].n = lmi_digits(&s); u->ccc[i].k = lmi_digits(&s);
+        at = u->ccc[i].at + u->ccc[i].n;
+    }
+    for (s = lmi_text_canon[0], at = 0, i = 0; i < LMI_N_CANON; i++) {
+        n = lmi_digits(&s); at += n / 2; first += lmi_zigzag(lmi_digits(&s));
+        u->canon[i].cp = at; u->canon[i].a = first;
+        if (n & 1) u->pair[n_pair++] = i;
+        n = lmi_digits(&s); u->canon[i].b = n ? 0x300 + lmi_zigzag(n - 1) : 0;
+    }
+    lmi_sort(u->pair, LMI_N_COMPOSED, lmi_pair_before, u->canon);
+}
+static unsigned lmi_class(const lmi_unicode *u, uint32_t cp) {
+    uint32_t lo = 0, hi = LMI_N_CLASS, k;
+    if (cp > 0x10ffff) return LMI_OTHER;
+    while (hi - lo > 1) { uint32_t mid = (lo + hi) / 2; if (u->cls[mid] >> 8 <= cp) lo = mid; else hi = mid; }
+    k = u->cls[lo] & 255;
+    return k == LMI_LULL ? LMI_LU + ((cp - (u->cls[lo] >> 8)) & 1) : k;
+}
+static uint32_t lmi_combining(const lmi_unicode *u, uint32_t cp) {
+    uint32_t lo = 0, hi = LMI_N_CCC;
+    while (hi - lo > 1) { uint32_t mid = (lo + hi) / 2; if (u->ccc[mid].at <= cp) lo = mid; else hi = mid; }
+    return cp - u->ccc[lo].at < u->ccc[lo].n ? u->ccc[lo].k : 0;
+}
+
+/* The first character of p[0..n), n > 0: its length in bytes. A byte that starts no valid UTF-8 sequence is 0x110000 + the byte. */
+static unsigned lmi_utf8(const uint8_t *p, size_t n, uint32_t *cp) {
+    unsigned k = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0, i; uint32_t c;
+    if (k == 1) { *cp = p[0]; return 1; }
+    *cp = 0x110000u + p[0];
+    if (k == 0 || k > n) return 1;
+    for (c = p[0] & (0x7fu >> k), i = 1; i < k; i++) { if ((p[i] & 0xc0) != 0x80) return 1; c = c << 6 | (p[i] & 0x3fu); }
+    if ((k == 3 && (c < 0x800 || (c & 0xfffff800u) == 0xd800)) || (k == 4 && (c < 0x10000 || c > 0x10ffff))) return 1;
+    *cp = c;
+    return k;
+}
+/* Length of the character that ends at p + at, at > 0. A valid sequence cannot begin inside another, so this agrees with lmi_utf8. */
+static unsigned lmi_utf8_back(const uint8_t *p, size_t at) {
+    unsigned k; uint32_t cp;
+    for (k = (unsigned)LMI_MIN(at, (size_t)4); k > 1; k--) if (lmi_utf8(p + at - k, k, &cp) == k) break;
+    return k;
+}
+static void lmi_utf8_tail(uint8_t *p, uint32_t cp, int n) { for (; n > 0; cp >>= 6) p[--n] = (uint8_t)(0x80 | (cp & 0x3f)); }
+static unsigned lmi_utf8_put(uint8_t *p, uint32_t cp) { /* the inverse of lmi_utf8 */
+    if (cp >= 0x110000) { p[0] = (uint8_t)(cp - 0x110000); return 1; }
+    if (cp < 0x80) { p[0] = (uint8_t)cp; return 1; }
+    if (cp < 0x800) { p[0] = (uint8_t)(0xc0 | cp >> 6); lmi_utf8_tail(p + 1, cp, 1); return 2; }
+    if (cp < 0x10000) { p[0] = (uint8_t)(0xe0 | cp >> 12); lmi_utf8_tail(p + 1, cp, 2); return 3; }
+    p[0] = (uint8_t)(0xf0 | cp >> 18); lmi_utf8_tail(p + 1, cp, 3);
+    return 4;
+}
+
+/* ---- pre-tokenizers: the regular expressions of the published tokenizers, one stage per line of the string. A stage cuts each piece
+ * that the stage before left into its matches and what lies between them. Understood: literals, [classes], \r \n \s \S \p{L Lu Ll Lt Lm
+ * Lo M N P S}, \u and 4 hex digits, \U and 6, quantifiers ? + * {a,b}, (?i:word|word) on its own or with ?, (?!\S), $ at the very end. */
+#define LMI_RE_CONTRACTION "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define LMI_RE_WHITE       "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define LMI_RE_GPT2        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define LMI_RE_WORDS(n)    LMI_RE_CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" n "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" LMI_RE_WHITE
+#define LMI_RE_UPPER       "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LMI_RE_LOWER       "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LMI_RE_CASED(c, n) "[^\\r\\n\\p{L}\\p{N}]?" LMI_RE_UPPER "*" LMI_RE_LOWER "+" c "|" \
+                           "[^\\r\\n\\p{L}\\p{N}]?" LMI_RE_UPPER "+" LMI_RE_LOWER "*" c "|" n "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" LMI_RE_WHITE
+#define LMI_RE_CJK         "[\\u0800-\\u9fa5\\uac00-\\ud7ff]+"
+enum { LMI_PRE_BOS = 1,               /* BOS is added unless the file says otherwise */
+       LMI_PRE_WHOLE = 2,             /* a word that is in the vocabulary is not built by merges ("ignore_merges") */
+       LMI_PRE_NFC = 4,               /* text is normalized first */
+       LMI_PRE_ADDED = 8 };           /* user-defined tokens are written in the byte alphabet, too */
+typedef struct lmi_pre { const char *names, *regex; int flags; } lmi_pre;
+static const lmi_pre lmi_pres[] = {
+    /* Meta-Llama-3 tokenizer.json; the aliases are the names that converters write for the same expression */
+    { "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2", LMI_RE_WORDS("\\p{N}{1,3}"), LMI_PRE_BOS | LMI_PRE_WHOLE },
+    { "smaug-bpe dbrx chatglm-bpe", LMI_RE_WORDS("\\p{N}{1,3}"), 0 },
+    { "glm4", LMI_RE_WORDS("\\p{N}{1,3}"), LMI_PRE_WHOLE },
+    /* openai-community/gpt2 (encoder.py) and those that kept it */
+    { "gpt-2 phi-2 jina-es jina-de jina-v2-es jina-v2-de gigachat mpt olmo jais trillion granite-docling mellum a.x-4.0", LMI_RE_GPT2, 0 },
+    /* HuggingFaceTB/SmolLM2, bigcode/starcoder: single digits first */
+    { "smollm starcoder refact command-r codeshell exaone minerva-7b", "\\p{N}\n" LMI_RE_GPT2, 0 },
+    /* Qwen/Qwen2 tokenizer.json, with its normalizer; the others have none */
+    { "qwen2 deepseek-r1-qwen kormo", LMI_RE_WORDS("\\p{N}"), LMI_PRE_NFC },
+    { "stablelm2 hunyuan megrez solar-open grok-2", LMI_RE_WORDS("\\p{N}"), 0 },
+    /* mistralai/Mistral-Nemo-Base-2407 tokenizer.json */
+    { "tekken", LMI_RE_CASED("", "\\p{N}"), LMI_PRE_BOS | LMI_PRE_WHOLE },
+    /* openai/tiktoken o200k_base; meta-llama/Llama-4 */
+    { "gpt-4o llama4 kanana2", LMI_RE_CASED(LMI_RE_CONTRACTION "?", "\\p{N}{1,3}"), 0 },
+    /* deepseek-ai/deepseek-coder-6.7b-base tokenizer.json */
+    { "deepseek-coder", "[\\r\\n]\n\\s?\\p{L}+\n\\s?\\p{P}+\n" LMI_RE_CJK "\n\\p{N}", LMI_PRE_ADDED },
+    /* deepseek-ai/deepseek-llm-7b-base tokenizer.json: its letters are the cased ones of the basic plane and a few scripts */
+    { "deepseek-llm", "[\\r\\n]\n\\s?["
+      "A-Za-z\\u00b5\\u00c0-\\u00d6\\u00d8-\\u00f6\\u00f8-\\u01ba\\u01bc-\\u01bf\\u01c4-\\u0293\\u0295-\\u02af\\u0370-\\u0373\\u0376\\u0377"
+      "\\u037b-\\u037d\\u037f\\u0386\\u0388-\\u038a\\u038c\\u038e-\\u03a1\\u03a3-\\u03f5\\u03f7-\\u0481\\u048a-\\u052f\\u0531-\\u0556"
+      "\\u10a0-\\u10c5\\u13a0-\\u13f5\\u13f8-\\u13fd\\u1c90-\\u1cba\\u1cbd-\\u1cbf\\u1d00-\\u1d2b\\u1d6b-\\u1d77\\u1d79-\\u1d9a\\u1e00-\\u1f15"
+      "\\u1f18-\\u1f1d\\u1f20-\\u1f45\\u1f48-\\u1f4d\\u1f50-\\u1f57\\u1f59\\u1f5b\\u1f5d\\u1f5f-\\u1f7d\\u1f80-\\u1fb4\\u1fb6-\\u1fbc\\u1fbe"
+      "\\u1fc2-\\u1fc4\\u1fc6-\\u1fcc\\u1fd0-\\u1fd3\\u1fd6-\\u1fdb\\u1fe0-\\u1fec\\u1ff2-\\u1ff4\\u1ff6-\\u1ffc\\u2102\\u2107\\u210a-\\u2113"
+      "\\u2115\\u2119-\\u211d\\u2124\\u2126\\u2128\\u212a-\\u212d\\u212f-\\u2134\\u2139\\u213c-\\u213f\\u2145-\\u2149\\u214e\\u2183\\u2184"
+      "\\u2c00-\\u2c7b\\u2c7e-\\u2ce4\\u2ceb-\\u2cee\\u2cf2\\u2cf3\\ua640-\\ua66d\\ua680-\\ua69b\\ua722-\\ua76f\\ua771-\\ua787\\ua78b-\\ua78e"
+      "\\uab70-\\uabbf\\ufb00-\\ufb06\\ufb13-\\ufb17\\uff21-\\uff3a\\uff41-\\uff5a\\U010400-\\U01044f\\U0104b0-\\U0104d3\\U0104d8-\\U0104fb"
+      "\\U010c80-\\U010cb2\\U010cc0-\\U010cf2\\U0118a0-\\U0118df\\U01e900-\\U01e943"
+      "]+\n\\s?[!-/:-~\\uff01-\\uff0f\\uff1a-\\uff5e\\u2018-\\u201f\\u3000-\\u3002]+\n\\s+$\n" LMI_RE_CJK "\n\\p{N}+", 0 },
+    /* deepseek-ai/DeepSeek-V3 tokenizer.json */
+    { "deepseek-v3 hunyuan-dense joyai-llm", "\\p{N}{1,3}\n[\\u4e00-\\u9fa5\\u3040-\\u309f\\u30a0-\\u30ff]+\n"
+      "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|"
+      "[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|" LMI_RE_WHITE, 0 },
+    /* llama.cpp's reading of files that name none; tiiuae/falcon-7b tokenizer.json */
+    { "default", "[\\p{P}$+<=>^~|]+\n" LMI_RE_GPT2 "\n\\p{N}+\n[0-9][0-9][0-9]", 0 },
+    { "falcon", "[\\p{P}$+<=>^~|`]+\n" LMI_RE_GPT2 "\n[0-9][0-9][0-9]", 0 },
+    /* bigscience/bloom; LumiOpen/Viking */
+    { "bloom poro-chat gpt3-finnish", " ?[^(\\s|.,!?\\u2026\\u3002\\uff0c\\u3001\\u0964\\u06d4\\u060c)]+", 0 },
+    { "viking", " ?[^(\\s|.,!?\\u2026\\u3002\\uff0c\\u3001\\u0964\\u06d4\\u060c)]+\n\\p{N}", 0 },
+    { "seed-coder", LMI_RE_CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" LMI_RE_WHITE, 0 } /* ByteDance-Seed */
+};
+
+#define LMI_RE_ATOMS  40              /* of all stages of one row */
+#define LMI_RE_RANGES 160
+#define LMI_RE_STAGES 6
+#define LMI_RE_SEQ    8               /* atoms of one alternative */
+enum { LMI_SET, LMI_ANY_WORD, LMI_NOT_BEFORE_BLACK, LMI_AT_END };
+typedef struct lmi_atom {
+    uint64_t ascii[2];                /* which of U+0000..U+007F belong */
+    uint32_t classes, min, max;       /* bits 1 << class; repetitions */
+    int      kind, range, n_range;    /* ranges of code points, ascending */
+    int      negate, last;            /* last of its alternative */
+    const char *words;                /* LMI_ANY_WORD: up to the closing parenthesis */
+} lmi_atom;
+typedef struct lmi_re {
+    int n_stage, n_atom, n_range, stage[LMI_RE_STAGES + 1]; /* stage[i]: its first atom */
+    lmi_atom atom[LMI_RE_ATOMS];
+    uint32_t range[LMI_RE_RANGES][2];
+} lmi_re;
+
+static int lmi_atom_has(const lmi_re *re, const lmi_atom *a, const lmi_unicode *u, uint32_t cp) {
+    int lo = a->range, hi = a->range + a->n_range, in = (int)(a->classes >> lmi_class(u, cp) & 1);
+    while (!in && lo < hi) {
+        int mid = (lo + hi) / 2;
+        if (cp > re->range[mid][1]) lo = mid + 1; else if (cp < re->range[mid][0]) hi = mid; else in = 1;
+    }
+    return in != a->negate;
+}
+/* One literal or escape of a pattern as an inclusive range, or as classes (returned, the range left alone). */
+static uint32_t lmi_re_item(const char **s, uint32_t *cp) {
+    static const char *const name = "LuLlLtLmLoM N P S "; const char *p = *s; uint32_t letters = (1u << LMI_LU) * 31; unsigned k;
+    *cp = (uint8_t)*p++;
+    if (*cp == '\\') {
+        *cp = (uint8_t)*p++;
+        if (*cp == 's' || *cp == 'S') { *s = p; return *cp == 's' ? 1u << LMI_WHITE : ((2u << LMI_OTHER) - 1) ^ 1u << LMI_WHITE; }
+        if (*cp == 'p') { /* \p{L} or \p{Lu} */
+            *s = p + (p[2] == '}' ? 3 : 4);
+            if (p[1] == 'L' && p[2] == '}') return letters;
+            for (k = 0; name[2 * k] != p[1] || (p[2] != '}' && name[2 * k + 1] != p[2]); k++) { }
+            return 1u << k;
+        }
+        if (*cp == 'r' || *cp == 'n') *cp = *cp == 'r' ? 13 : 10;
+        else if (*cp == 'u' || *cp == 'U') {
+            for (k = *cp == 'u' ? 4 : 6, *cp = 0; k > 0; k--, p++) *cp = *cp << 4 | (uint32_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+        }
+    }
+    *s = p;
+    return 0;
+}
+static void lmi_re_set(lmi_re *re, lmi_atom *a, const char **s, const lmi_unicode *u) {
+    int in_class = **s == '['; uint32_t c;
+    a->range = re->n_range;
+    if (in_class && *++*s == '^') { a->negate = 1; ++*s; }
+    do {
+        uint32_t lo, hi, more = lmi_re_item(s, &lo);
+        a->classes |= more; hi = lo;
+        if (in_class && **s == '-') { ++*s; lmi_re_item(s, &hi); }
+        if (more || re->n_range == LMI_RE_RANGES) continue;
+        re->range[re->n_range][0] = lo; re->range[re->n_range++][1] = hi; a->n_range++;
+    } while (in_class && **s != ']');
+    if (in_class) ++*s;
+    for (c = 1; c < (uint32_t)a->n_range; c++) { /* insertion: patterns list a handful, or many in order */
+        uint32_t (*r)[2] = re->range + a->range, lo = r[c][0], hi = r[c][1], k = c;
+        for (; k > 0 && r[k - 1][0] > lo; k--) { r[k][0] = r[k - 1][0]; r[k][1] = r[k - 1][1]; }
+        r[k][0] = lo; r[k][1] = hi;
+    }
+    for (c = 0; c < 128; c++) if (lmi_atom_has(re, a, u, c)) a->ascii[c >> 6] |= (uint64_t)1 << (c & 63);
+}
+static void lmi_re_quantifier(lmi_atom *a, const char **s) {
+    const char *p = *s;
+    a->min = a->max = 1;
+    if (*p == '{') { a->min = (uint32_t)(p[1] - '0'); a->max = (uint32_t)(p[3] - '0'); *s = p + 5; return; } /* single digits: {1,3} */
+    if (*p == '?' || *p == '*') a->min = 0;
+    if (*p == '+' || *p == '*') a->max = LMI_NONE;
+    if (*p == '?' || *p == '*' || *p == '+') ++*s;
+}
+/* Compiles a row of lmi_pres. 0: it needs more than the limits above, which a test of every row rules out. */
+static int lmi_re_compile(lmi_re *re, const char *s, const lmi_unicode *u) {
+    memset(re, 0, sizeof *re);
+    for (re->n_stage = 1; *s; ) {
+        lmi_atom *a = &re->atom[re->n_atom++];
+        if (re->n_atom == LMI_RE_ATOMS || re->n_range == LMI_RE_RANGES) return 0;
+        if (strncmp(s, "(?i:", 4) == 0) { a->kind = LMI_ANY_WORD; a->words = s + 4; s = strchr(s, ')') + 1; lmi_re_quantifier(a, &s); }
+        else if (strncmp(s, "(?!\\S)", 6) == 0) { a->kind = LMI_NOT_BEFORE_BLACK; s += 6; }
+        else if (s[0] == '$') { a->kind = LMI_AT_END; s++; }
+        else { lmi_re_set(re, a, &s, u); lmi_re_quantifier(a, &s); }
+        a->last = *s == '|' || *s == '\n' || *s == 0;
+        if (*s == '\n') { if (re->n_stage == LMI_RE_STAGES) return 0; re->stage[re->n_stage++] = re->n_atom; }
+        if (*s == '|' || *s == '\n') s++;
+    }
+    re->stage[re->n_stage] = re->n_atom;
+    return 1;
+}
+
+/* ---- matching, in p[at..end) */
+static size_t lmi_word_here(const char *w, const uint8_t *p, size_t n) { /* one of w's alternatives, caseless: its length, or 0 */
+    for (;; w++) {
+        size_t k = 0, step; uint32_t cp;
+        for (; *w != '|' && *w != ')' && k < n; w++, k += step) {
+            step = lmi_utf8(p + k, n - k, &cp);
+            if (cp >= 'A' && cp <= 'Z') cp += 32;
+            if (cp == 0x17f) cp = 's';   /* long s; the patterns have no k, whose other form is U+212A */
+            if (cp != (uint8_t)*w) break;
+        }
+        if (*w == '|' || *w == ')') return k;
+        while (*w != '|' && *w != ')') w++;
+        if (*w == ')') return 0;
+    }
+}
+static size_t lmi_atom_step(const lmi_re *re, const lmi_atom *a, const lmi_unicode *u, const uint8_t *p, size_t n) {
+    uint32_t cp; unsigned k;
+    if (n == 0) return 0;
+    if (a->kind == LMI_ANY_WORD) return lmi_word_here(a->words, p, n);
+    if (p[0] < 0x80) return (size_t)(a->ascii[p[0] >> 6] >> (p[0] & 63) & 1);
+    k = lmi_utf8(p, n, &cp);
+    return lmi_atom_has(re, a, u, cp) ? k : 0;
+}
+/* Greedy, with backtracking: the end of the match of the alternative that starts with atom a, or 0. No pattern above needs more than one
+ * pass back over a run, and no run is left by less than its own length for the next match, so a whole text takes linear time. */
+static size_t lmi_match(const lmi_re *re, const lmi_atom *a, const lmi_unicode *u, const uint8_t *p, size_t at, size_t end) {
+    size_t stop[LMI_RE_SEQ + 1], step; uint32_t count[LMI_RE_SEQ]; int i = 0; uint32_t cp;
+    for (stop[0] = at;; i++) {
+        size_t q = stop[i]; uint32_t k = 0; int ok;
+        if (a[i].kind == LMI_AT_END) ok = q == end;
+        else if (a[i].kind == LMI_NOT_BEFORE_BLACK) ok = q == end || (lmi_utf8(p + q, end - q, &cp), lmi_class(u, cp) == LMI_WHITE);
+        else {
+            while (k < a[i].max && (step = lmi_atom_step(re, &a[i], u, p + q, end - q)) > 0) { q += step; k++; }
+            ok = k >= a[i].min;
+        }
+        stop[i + 1] = q; count[i] = k;
+        if (ok && a[i].last) return q;
+        if (ok) continue;
+        for (;;) { /* the nearest atom before that can do with one less */
+            if (i-- == 0) return 0;
+            if (count[i] > a[i].min) break;
+        }
+        count[i]--; stop[i + 1] -= lmi_utf8_back(p + stop[i], stop[i + 1] - stop[i]);
+    }
+}
+/* The first match of a stage in p[at..end): 1 and its bounds. */
+static int lmi_search(const lmi_re *re, int stage, const lmi_unicode *u, const uint8_t *p, size_t at, size_t end, size_t *from, size_t *to) {
+    const lmi_atom *first = re->atom + re->stage[stage], *stop = re->atom + re->stage[stage + 1], *a; uint32_t cp;
+    if (stop[-1].kind == LMI_AT_END) { /* X+$: a match can only start where the last run of X starts, found from the end in one pass */
+        size_t q = end, k;
+        while (q > at && (k = lmi_utf8_back(p + at, q - at), lmi_atom_step(re, first, u, p + q - k, k) == k)) q -= k;
+        *from = q; *to = end;
+        return q < end;
+    }
+    for (; at < end; at += lmi_utf8(p + at, end - at, &cp)) {
+        for (a = first; a < stop; a++) {
+            if ((*to = lmi_match(re, a, u, p, at, end)) > at) { *from = at; return 1; }
+            while (!a->last) a++;
+        }
+    }
+    return 0;
+}
+/* The pieces of a text, one by one: a stack of what each stage still has to cut, with the match it found ahead. */
+typedef struct lmi_cut { size_t at, end, from, to; } lmi_cut;
+typedef struct lmi_cutter { const lmi_re *re; const lmi_unicode *u; const uint8_t *p; int depth; lmi_cut level[LMI_RE_STAGES]; } lmi_cutter;
+static void lmi_cut_push(lmi_cutter *c, int depth, size_t at, size_t end) {
+    lmi_cut *l = &c->level[depth];
+    c->depth = depth; l->at = at; l->end = end; l->from = l->to = at;
+}
+static int lmi_cut_next(lmi_cutter *c, size_t *at, size_t *end) {
+    for (;;) {
+        lmi_cut *l = &c->level[c->depth];
+        if (l->at == l->end) { if (c->depth-- == 0) return 0; continue; }
+        if (l->at == l->to && !lmi_search(c->re, c->depth, c->u, c->p, l->at, l->end, &l->from, &l->to)) l->from = l->to = l->end;
+        *at = l->at; *end = l->at = l->at < l->from ? l->from : l->to;
+        if (c->depth == c->re->n_stage - 1) return 1;
+        lmi_cut_push(c, c->depth + 1, *at, *end);
+    }
+}
+
+/* ---- vocabulary. Texts stay where the file has them. */
+enum { LMI_VOCAB_NONE, LMI_VOCAB_SPM, LMI_VOCAB_BPE };
+enum { LMI_ATTR_TYPE = 7, LMI_ATTR_EOG = 8 };            /* a token's attr: lm_token_type, and a bit */
+#define LMI_N_SPECIAL_IDS 11                             /* of lm_special */
+typedef struct lmi_merge { int32_t left, right, made; } lmi_merge;
+typedef struct lmi_vocab {
+    int       kind, n, add_bos, add_eos;
+    int       space_prefix;           /* SPM: text after a special token, or at the start, gets a space in front */
+    int       cut_words;              /* SPM: no token goes on with U+2581 after something else, so words are independent */
+    int       eat_white;              /* white space after most special tokens is dropped */
+    int       pre_flags;
+    char      pre[40];                /* name of the pre-tokenizer, "" where there is none */
+    lmi_str  *text;                   /* [n] */
+    uint8_t  *attr;                   /* [n] */
+    const uint8_t *score;             /* [n] f32 of the file, or NULL */
+    lmi_map   by_text;                /* first token of that text */
+    size_t    max_bytes;              /* of a token's text */
+    lmi_merge *merge; uint64_t n_merge; /* [n_merge] ascending rank; left -1: cannot happen */
+    lmi_map   by_pair;
+    uint32_t *special, n_special;     /* control, unknown and user-defined tokens, by text, for lmi_special_at */
+    uint32_t  first[257];             /* special[first[b] .. first[b+1]) begin with byte b */
+    int32_t   byte_id[256];           /* the token of a byte, or -1 */
+    int32_t   id[LMI_N_SPECIAL_IDS];
+    lmi_unicode uni;
+    lmi_re    re;
+} lmi_vocab;
+
+typedef struct lmi_halves { lmi_str a, b; } lmi_halves;  /* a text in two parts, as a merge has it */
+static int lmi_same_text(const void *v, uint32_t i, const void *key) {
+    const lmi_halves *h = (const lmi_halves *)key; lmi_str t = ((const lmi_vocab *)v)->text[i];
+    return t.n == h->a.n + h->b.n && (h->a.n == 0 || memcmp(t.p, h->a.p, h->a.n) == 0)
+        && (h->b.n == 0 || memcmp(t.p + h->a.n, h->b.p, h->b.n) == 0);
+}
+static int32_t lmi_text_find(const lmi_vocab *v, lmi_str a, lmi_str b) { /* the token of text a b, or -1 */
+    lmi_halves h;
+    if (a.n + b.n > v->max_bytes || a.n == 0) return -1;
+    h.a = a; h.b = b;
+    return (int32_t)lmi_map_find(&v->by_text, lmi_hash2(h.a, h.b), lmi_same_text, v, &h, -1);
+}
+static int32_t lmi_text_id(const lmi_vocab *v, const void *p, size_t n) {
+    lmi_str a, b;
+    a.p = (const char *)p; a.n = n; b.p = NULL; b.n = 0;
+    return lmi_text_find(v, a, b);
+}
+static uint32_t lmi_hash_pair(int32_t left, int32_t right) {
+    uint64_t x = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
+    x ^= x >> 32; x *= 0xff51afd7ed558ccdu;
+    return (uint32_t)(x >> 32);
+}
+static int lmi_same_pair(const void *v, uint32_t i, const void *key) {
+    const lmi_merge *m = ((const lmi_vocab *)v)->merge + i, *k = (const lmi_merge *)key;
+    return m->left == k->left && m->right == k->right;
+}
+static int lmi_kind_of(const lmi_vocab *v, int32_t id) { return v->attr[id] & LMI_ATTR_TYPE; }
+static int lmi_is_special(const lmi_vocab *v, int32_t id) { /* found in text as a whole */
+    int t = lmi_kind_of(v, id);
+    return t == LM_TOKEN_CONTROL || t == LM_TOKEN_UNKNOWN || t == LM_TOKEN_USER;
+}
+static int lmi_is_piece(const lmi_vocab *v, int32_t id) { /* text may be built into it by merging */
+    int t = lmi_kind_of(v, id);
+    return t != LM_TOKEN_CONTROL && t != LM_TOKEN_UNKNOWN && t != LM_TOKEN_BYTE;
+}
+
+/* The byte alphabet of GPT-2 (encoder.py, bytes_to_unicode): printable Latin-1 stands for itself, the 68 other bytes for U+0100 and on. */
+static uint32_t lmi_letter_of_byte(unsigned b) {
+    if ((b >= 33 && b <= 126) || (b >= 161 && b != 173)) return b;
+    return b < 33 ? 256 + b : b < 161 ? 256 + b - 127 + 33 : 256 + 67;
+}
+static int lmi_byte_of_letter(uint32_t cp) { /* -1: not of the alphabet */
+    if (cp < 256) return lmi_letter_of_byte(cp) == cp ? (int)cp : -1;
+    if (cp > 256 + 67) return -1;
+    cp -= 256;
+    return cp < 33 ? (int)cp : cp < 67 ? (int)cp - 33 + 127 : 173;
+}
+
+/* An array of the vocabulary, checked: its items and, unless n is 0, their number. *raw is NULL and *count 0 where the file has none. */
+static lm_status lmi_vocab_array(const lmi_gguf *g, const char *key, lm_meta_type item, uint64_t n,
+                                 const uint8_t **raw, uint64_t *count, lm_error *err) {
+    lm_meta m;
+    *raw = NULL; *count = 0;
+    if (!lmi_kv(g, key, &m)) return LM_OK;
+    if (m.type != LM_META_ARR) return lmi_fail(err, LM_E_FORMAT, "%s is no array", key);
+    if (m.item != item) return lmi_fail(err, LM_E_FORMAT, "%s: items are of type %d, expected %d", key, (int)m.item, (int)item);
+    if (m.n > INT32_MAX) return lmi_fail(err, LM_E_FORMAT, "%s has %u items, at most %d are allowed", key, m.n, (int)INT32_MAX);
+    if (n && m.n != n) return lmi_fail(err, LM_E_FORMAT, "%s has %u items, there are %u tokens", key, m.n, n);
+    *raw = (const uint8_t *)m.raw; *count = m.n;
+    return LM_OK;
+}
+static lmi_str lmi_vocab_str(const uint8_t **p) { lmi_str s; s.p = (const char *)*p + 8; s.n = (size_t)lmi_u64(*p); *p += 8 + s.n; return s; }
+
+static lm_status lmi_vocab_tokens(lmi_vocab *v, const uint8_t *p, lm_error *err) {
+    int i;
+    for (i = 0; i < v->n; i++) {
+        lmi_halves h;
+        h.a = v->text[i] = lmi_vocab_str(&p); h.b.p = NULL; h.b.n = 0;
+        if (h.a.n > v->max_bytes) v->max_bytes = h.a.n;
+        if (lmi_map_find(&v->by_text, lmi_hash2(h.a, h.b), lmi_same_text, v, &h, i) != -2) continue;
+        return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.tokens[%d]: texts made to collide", i);
+    }
+    return LM_OK;
+}
+static int lmi_hex(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+static int lmi_byte_token(lmi_str s) { /* <0x0A>: 10; -1 for anything else */
+    int hi, lo;
+    if (s.n != 6 || memcmp(s.p, "<0x", 3) != 0 || s.p[5] != '>') return -1;
+    hi = lmi_hex(s.p[3]); lo = lmi_hex(s.p[4]);
+    return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
+}
+static lm_status lmi_vocab_types(lmi_vocab *v, const uint8_t *type, lm_error *err) {
+    static const char *const key = "tokenizer.ggml.token_type"; int i, b;
+    for (i = 0; i < v->n; i++) {
+        uint32_t t = type ? lmi_u32(type + 4 * (size_t)i) : (uint32_t)LM_TOKEN_NORMAL;
+        if (type == NULL && v->kind == LMI_VOCAB_SPM && lmi_byte_token(v->text[i]) >= 0) t = LM_TOKEN_BYTE;
+        if (t > LM_TOKEN_BYTE) return lmi_fail(err, LM_E_FORMAT, "%s[%d] is %u, expected 0 to 6", key, i, (uint64_t)t);
+        v->attr[i] = (uint8_t)(t ? t : (uint32_t)LM_TOKEN_NORMAL);
+        if (t != LM_TOKEN_BYTE) continue;
+        b = lmi_byte_token(v->text[i]);
+        if (b < 0) return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.tokens[%d]: the byte token %S is not of the form <0x0A>", i, v->text[i]);
+        if (v->kind == LMI_VOCAB_SPM && v->byte_id[b] < 0) v->byte_id[b] = i;
+    }
+    return LM_OK;
+}
+static lm_status lmi_vocab_merges(lmi_vocab *v, const uint8_t *p, lm_error *err) {
+    uint64_t i;
+    for (i = 0; i < v->n_merge; i++) {
+        lmi_merge *m = &v->merge[i]; lmi_str a = lmi_vocab_str(&p), b;
+        b.p = a.n > 1 ? (const char *)memchr(a.p + 1, ' ', a.n - 1) : NULL; /* not the first byte: a part is not empty */
+        if (b.p == NULL) return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.merges[%u]: no space between the two parts", i);
+        b.p++; b.n = a.n - (size_t)(b.p - a.p); a.n -= b.n + 1;
+        m->left = lmi_text_id(v, a.p, a.n); m->right = lmi_text_id(v, b.p, b.n); m->made = lmi_text_find(v, a, b);
+        if (m->left < 0 || m->right < 0 || m->made < 0 || !lmi_is_piece(v, m->made)) { m->left = -1; continue; }
+        if (lmi_map_find(&v->by_pair, lmi_hash_pair(m->left, m->right), lmi_same_pair, v, m, (int64_t)i) != -2) continue;
+        return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.merges[%u]: pairs made to collide", i);
+    }
+    return LM_OK;
+}
+/* Finds the row for name, which may be one of several in lmi_pre.names. */
+static const lmi_pre *lmi_pre_find(lmi_str name) {
+    int i;
+    for (i = 0; i < LMI_COUNT(lmi_pres); i++) {
+        lmi_str s; s.p = lmi_pres[i].names;
+        for (; *s.p; s.p += s.n + (s.p[s.n] == ' ')) {
+            for (s.n = 0; s.p[s.n] && s.p[s.n] != ' '; s.n++) { }
+            if (lmi_str_eq(s, name)) return &lmi_pres[i];
+        }
+    }
+    return NULL;
+}
+static lm_status lmi_vocab_cutter(lmi_vocab *v, const lmi_gguf *g, const lm_model_desc *d, lm_error *err) {
+    lmi_str name; const lmi_pre *pre; int b; lm_status s = lmi_want_str(g, "tokenizer.ggml.pre", "default", &name, err);
+    if (d->pre) name = lmi_cstr(d->pre); else if (s != LM_OK) return s;
+    pre = lmi_pre_find(name);
+    if (pre == NULL) return lmi_fail(err, LM_E_SUPPORT, "tokenizer.ggml.pre: no pre-tokenizer is called %S", name);
+    memcpy(v->pre, name.p, LMI_MIN(name.n, sizeof v->pre - 1)); /* the rest is zero */
+    v->pre_flags = pre->flags; v->add_bos = (pre->flags & LMI_PRE_BOS) != 0;
+    if (!lmi_re_compile(&v->re, pre->regex, &v->uni)) return lmi_fail(err, LM_E_SUPPORT, "pre-tokenizer %S: pattern too long", name);
+    for (b = 0; b < 256; b++) {
+        uint8_t letter[4]; unsigned k = lmi_utf8_put(letter, lmi_letter_of_byte((unsigned)b));
+        v->byte_id[b] = lmi_text_id(v, letter, k);
+        /* DeepSeek's vocabularies hold the letters of bytes that UTF-8 never has as text of their own */
+        if (v->byte_id[b] >= 0 && lmi_is_special(v, v->byte_id[b])
+            && !(lmi_is_piece(v, v->byte_id[b]) && (v->pre_flags & LMI_PRE_ADDED))) v->byte_id[b] = -1;
+    }
+    return LM_OK;
+}
+
+/* Ids by key, else by well-known texts; and the tokens that end a generation (llama.cpp, llama-vocab.cpp, has the same list). */
+#define LMI_DS_BAR "\xef\xbd\x9c"     /* U+FF5C and U+2581, in DeepSeek's names */
+#define LMI_LOW    "\xe2\x96\x81"
+#define LMI_DS(word) "<" LMI_DS_BAR word LMI_DS_BAR ">"
+static const char *const lmi_eot_texts[] = { "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>",
+    "_<EOT>", "[EOT]", LMI_DS("end" LMI_LOW "of" LMI_LOW "sentence"), "<end_of_utterance>", NULL };
+static const char *const lmi_eom_texts[] = { "<|eom_id|>", NULL };
+static const char *const lmi_pre_texts[] = { "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", LMI_DS("fim" LMI_LOW "begin"),
+    "<PRE>", LMI_LOW "<PRE>", NULL };
+static const char *const lmi_suf_texts[] = { "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", LMI_DS("fim" LMI_LOW "hole"),
+    "<SUF>", LMI_LOW "<SUF>", NULL };
+static const char *const lmi_mid_texts[] = { "<|fim_middle|>", "<fim-middle>", "<fim_middle>", LMI_DS("fim" LMI_LOW "end"),
+    "<MID>", LMI_LOW "<MID>", NULL };
+static const char *const lmi_eog_texts[] = { "<|return|>", "<|call|>", "</s>", "<|eom_id|>", "[EOS]", "<eos>", "<|fim_pad|>", "<|repo_name|>",
+    "<|file_sep|>", NULL };
+static const struct { const char *key, *old; const char *const *texts; int strict; } lmi_special_keys[LMI_N_SPECIAL_IDS] = { /* as lm_special */
+    { "tokenizer.ggml.bos_token_id", NULL, NULL, 1 },                { "tokenizer.ggml.eos_token_id", NULL, NULL, 1 },
+    { "tokenizer.ggml.eot_token_id", NULL, lmi_eot_texts, 1 },       { "tokenizer.ggml.eom_token_id", NULL, lmi_eom_texts, 1 },
+    { "tokenizer.ggml.unknown_token_id", NULL, NULL, 0 },            { "tokenizer.ggml.seperator_token_id", NULL, NULL, 0 },
+    { "tokenizer.ggml.padding_token_id", NULL, NULL, 0 },            { "tokenizer.ggml.mask_token_id", NULL, NULL, 0 },
+    { "tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id", lmi_pre_texts, 0 },
+    { "tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id", lmi_suf_texts, 0 },
+    { "tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id", lmi_mid_texts, 0 }
+};
+static int32_t lmi_text_cid(const lmi_vocab *v, const char *s) { return lmi_text_id(v, s, strlen(s)); }
+static void lmi_mark_eog(lmi_vocab *v, int32_t id) { if (id >= 0) v->attr[id] |= LMI_ATTR_EOG; }
+static void lmi_mark_eog_texts(lmi_vocab *v, const char *const *t, int any_type) {
+    for (; *t; t++) { /* an ordinary piece of text that looks like one is left alone, where the file tells them apart */
+        int32_t id = lmi_text_cid(v, *t);
+        if (id < 0 || !(any_type || lmi_is_special(v, id))) continue;
+        v->attr[id] |= LMI_ATTR_EOG;
+        if (lmi_kind_of(v, id) == LM_TOKEN_USER) v->attr[id] = LM_TOKEN_CONTROL | LMI_ATTR_EOG; /* no untrusted text may end a turn */
+    }
+}
+static lm_status lmi_vocab_ids(lmi_vocab *v, const lmi_gguf *g, int has_types, lm_error *err) {
+    int i;
+    for (i = 0; i < LMI_N_SPECIAL_IDS; i++) {
+        const char *const *t = lmi_special_keys[i].texts, *key = lmi_special_keys[i].key; lm_meta m; int64_t id;
+        int64_t dflt = v->kind == LMI_VOCAB_SPM ? i == LM_BOS ? 1 : i == LM_EOS ? 2 : i == LM_UNK ? 0 : -1 : -1; /* sentencepiece's own */
+        if (dflt >= v->n) dflt = -1;
+        if (lmi_special_keys[i].old && !lmi_kv(g, key, &m)) key = lmi_special_keys[i].old;
+        v->id[i] = -1;
+        if (lmi_special_keys[i].strict || !lmi_kv(g, key, &m) || m.type != LM_META_U32 || m.i != 0xffffffff) { /* written for "none" */
+            LMI_TRY(lmi_want_int(g, key, 0, v->n - 1, dflt, &id, err));
+            v->id[i] = (int32_t)id;
+        }
+        for (; t && *t && v->id[i] < 0; t++) {
+            int32_t at = lmi_text_cid(v, *t);
+            if (at >= 0 && (!has_types || lmi_is_special(v, at))) v->id[i] = at;
+        }
+    }
+    lmi_mark_eog(v, v->id[LM_EOS]); lmi_mark_eog(v, v->id[LM_EOT]); lmi_mark_eog(v, v->id[LM_EOM]);
+    lmi_mark_eog_texts(v, lmi_eot_texts, !has_types); lmi_mark_eog_texts(v, lmi_eog_texts, !has_types);
+    LMI_TRY(lmi_want_bool(g, "tokenizer.ggml.add_bos_token", v->add_bos, &v->add_bos, err));
+    LMI_TRY(lmi_want_bool(g, "tokenizer.ggml.add_eos_token", 0, &v->add_eos, err));
+    v->add_bos = v->add_bos && v->id[LM_BOS] >= 0; v->add_eos = v->add_eos && v->id[LM_EOS] >= 0;
+    return LM_OK;
+}
+
+static int lmi_special_before(const void *owner, uint32_t a, uint32_t b) {
+    const lmi_str *t = ((const lmi_vocab *)owner)->text; int c = memcmp(t[a].p, t[b].p, LMI_MIN(t[a].n, t[b].n));
+    return c != 0 ? c < 0 : t[a].n != t[b].n ? t[a].n < t[b].n : a < b;
+}
+static void lmi_vocab_specials(lmi_vocab *v) {
+    int i; uint32_t k, b;
+    for (i = 0; i < v->n; i++) {
+        if (lmi_is_special(v, i) && v->text[i].n > 0 && v->text[i].n <= LMI_MAX_SPECIAL) v->special[v->n_special++] = (uint32_t)i;
+    }
+    lmi_sort(v->special, v->n_special, lmi_special_before, v);
+    for (b = 0, k = 0; b <= 256; b++) {
+        while (k < v->n_special && (uint8_t)v->text[v->special[k]].p[0] < b) k++;
+        v->first[b] = k;
+    }
+}
+/* 1 when U+2581 only ever begins a token's text, repeated or not, so that no merge crosses from something else into it. */
+static int lmi_vocab_cuts(const lmi_vocab *v) {
+    int i; size_t k;
+    for (i = 0; i < v->n; i++) {
+        const char *p = v->text[i].p; size_t n = v->text[i].n; int black = 0;
+        if (!lmi_is_piece(v, i)) continue;
+        for (k = 0; k < n; ) {
+            if (n - k >= 3 && memcmp(p + k, LMI_LOW, 3) == 0) { if (black) return 0; k += 3; } else { black = 1; k++; }
+        }
+    }
+    return 1;
+}
+/* Phi-3's tokenizer.json strips white space after its special tokens, which no key tells; llama.cpp goes by the model's name, too. */
+static int lmi_is_phi3(const lmi_gguf *g) {
+    lm_meta m; size_t i, k;
+    if (!lmi_kv(g, "general.name", &m) || m.type != LM_META_STR || m.text == NULL) return 0;
+    for (i = 0; i + 4 <= m.text_bytes; i++) {
+        k = i + 3 + (m.text[i + 3] == '-');
+        if ((m.text[i] | 32) == 'p' && (m.text[i + 1] | 32) == 'h' && (m.text[i + 2] | 32) == 'i' && k < m.text_bytes && m.text[k] == '3') return 1;
+    }
+    return 0;
+}
+
+static lm_status lmi_vocab_build(lmi_vocab *v, const lmi_gguf *g, const lm_model_desc *d, lm_error *err) {
+    lmi_str model; const uint8_t *tokens, *types, *merges; uint64_t n, n_types, n_scores; int i;
+    LMI_TRY(lmi_want_str(g, "tokenizer.ggml.model", "no_vocab", &model, err));
+    LMI_TRY(lmi_vocab_array(g, "tokenizer.ggml.tokens", LM_META_STR, 0, &tokens, &n, err));
+    memset(v->id, 0xff, sizeof v->id);  /* all -1 */
+    if (lmi_str_is(model, "no_vocab") || lmi_str_is(model, "none")) return LM_OK;
+    v->kind = lmi_str_is(model, "llama") ? LMI_VOCAB_SPM : lmi_str_is(model, "gpt2") ? LMI_VOCAB_BPE : LMI_VOCAB_NONE;
+    if (v->kind == LMI_VOCAB_NONE) return lmi_fail(err, LM_E_SUPPORT, "tokenizer.ggml.model: %S is not built in", model);
+    if (n == 0) return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.tokens is missing or empty");
+    LMI_TRY(lmi_vocab_array(g, "tokenizer.ggml.token_type", LM_META_I32, n, &types, &n_types, err));
+    LMI_TRY(lmi_vocab_array(g, "tokenizer.ggml.scores", LM_META_F32, n, &v->score, &n_scores, err));
+    LMI_TRY(lmi_vocab_array(g, "tokenizer.ggml.merges", LM_META_STR, 0, &merges, &v->n_merge, err));
+    v->n = (int)n;
+    for (i = 0; v->score && i < v->n; i++) {
+        if (!lmi_finite(lmi_f32(v->score + 4 * (size_t)i))) return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.scores[%d] is not finite", i);
+    }
+    memset(v->byte_id, 0xff, sizeof v->byte_id);
+    lmi_unicode_unpack(&v->uni);
+    LMI_TRY(lmi_vocab_tokens(v, tokens, err)); LMI_TRY(lmi_vocab_types(v, types, err));
+    if (v->kind == LMI_VOCAB_SPM) {
+        v->add_bos = 1; v->cut_words = lmi_vocab_cuts(v); v->eat_white = lmi_is_phi3(g);
+        LMI_TRY(lmi_want_bool(g, "tokenizer.ggml.add_space_prefix", 1, &v->space_prefix, err));
+    } else {
+        if (merges == NULL) return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.merges is missing");
+        LMI_TRY(lmi_vocab_cutter(v, g, d, err));
+    }
+    LMI_TRY(lmi_vocab_ids(v, g, types != NULL, err));
+    if (v->kind == LMI_VOCAB_BPE) LMI_TRY(lmi_vocab_merges(v, merges, err)); /* after every token's type is settled */
+    lmi_vocab_specials(v);
+    return LM_OK;
+}
+/* Checks the numbers of items and asks for memory, which depends on nothing else. Sets n; lmi_vocab_build does the rest. */
+static lm_status lmi_vocab_layout(lmi_vocab *v, const lmi_gguf *g, const lm_model_desc *d, lmi_arena *a, lm_error *err) {
+    const uint8_t *raw; uint64_t n, n_merge; lmi_str arch; char key[128]; int64_t n_vocab = 0;
+    (void)d;
+    memset(v, 0, sizeof *v);
+    LMI_TRY(lmi_vocab_array(g, "tokenizer.ggml.tokens", LM_META_STR, 0, &raw, &n, err));
+    LMI_TRY(lmi_vocab_array(g, "tokenizer.ggml.merges", LM_META_STR, 0, &raw, &n_merge, err));
+    v->text    = (lmi_str *)lmi_push(a, n, sizeof *v->text);
+    v->attr    = (uint8_t *)lmi_push(a, n, sizeof *v->attr);
+    v->special = (uint32_t *)lmi_push(a, n, sizeof *v->special);
+    v->merge   = (lmi_merge *)lmi_push(a, n_merge, sizeof *v->merge);
+    lmi_map_push(&v->by_text, a, n); lmi_map_push(&v->by_pair, a, n_merge);
+    lmi_unicode_push(&v->uni, a);
+    v->n = (int)n;
+    LMI_TRY(lmi_want_str(g, "general.architecture", "", &arch, err));
+    if (n > 0 || arch.p == NULL || arch.n > sizeof key - 12) return LM_OK;
+    memcpy(key, arch.p, arch.n); memcpy(key + arch.n, ".vocab_size", 12); /* with its NUL */
+    LMI_TRY(lmi_want_int(g, key, 0, INT32_MAX, 0, &n_vocab, err));
+    v->n = (int)n_vocab;
+    return LM_OK;
+}
+static const char *lmi_vocab_pre(const lmi_vocab *v) { return v->pre; }
+
+/* ---- one call's scratch and result */
+typedef struct lmi_sym {              /* a symbol of a word: a linked list that shrinks as neighbours merge */
+    uint32_t prev, next, at;          /* at: first byte in the word (SPM) */
+    int32_t  id;                      /* token, -1: none */
+    uint32_t rank; int32_t made;      /* what merging with the next would cost and give; LMI_NONE: cannot, or gone */
+} lmi_sym;
+typedef struct lmi_buf { void *p; size_t n_bytes; } lmi_buf;
+typedef struct lmi_coder {
+    const lm_hooks *hooks; const lmi_vocab *v;
+    lm_token *ids; size_t cap, n;     /* n goes on counting when ids is full */
+    lmi_buf  word, syms, heap, cps;   /* grown as words need them */
+    lmi_sym *sym;                     /* in syms */
+    uint64_t *key; size_t n_key;      /* in heap: a binary heap, least first */
+    const uint8_t *spm;               /* the word, with U+2581 for spaces */
+    int      unk_last;                /* SPM: the last id stands for unknown characters; the next one joins it */
+} lmi_coder;
+static int lmi_grow(lmi_coder *j, lmi_buf *b, uint64_t n_bytes) { /* contents are lost; 0: no memory */
+    uint64_t n = LMI_MAX(n_bytes, 2 * (uint64_t)b->n_bytes);
+    if (n_bytes <= b->n_bytes) return 1;
+    lmi_give(j->hooks, b->p, b->n_bytes);
+    b->n_bytes = 0; b->p = n <= SIZE_MAX / 2 ? lmi_take(j->hooks, (size_t)LMI_MAX(n, 4096)) : NULL;
+    if (b->p == NULL) return 0;
+    b->n_bytes = (size_t)LMI_MAX(n, 4096);
+    return 1;
+}
+static void lmi_emit(lmi_coder *j, int32_t id) { if (j->n < j->cap) j->ids[j->n] = id; j->n++; j->unk_last = 0; }
+
+static void lmi_heap_put(lmi_coder *j, uint64_t x) {
+    size_t i = j->n_key++;
+    for (; i > 0 && j->key[(i - 1) / 2] > x; i = (i - 1) / 2) j->key[i] = j->key[(i - 1) / 2];
+    j->key[i] = x;
+}
+static uint64_t lmi_heap_get(lmi_coder *j) {
+    uint64_t top = j->key[0], x = j->key[--j->n_key]; size_t i = 0, k;
+    for (; (k = 2 * i + 1) < j->n_key; i = k) {
+        if (k + 1 < j->n_key && j->key[k + 1] < j->key[k]) k++;
+        if (j->key[k] >= x) break;
+        j->key[i] = j->key[k];
+    }
+    j->key[i] = x;
+    return top;
+}
+
+/* ---- merging. Both kinds of vocabulary differ only in what a pair of neighbours is worth. */
+static void lmi_pair_bpe(const lmi_vocab *v, lmi_sym *s, const lmi_sym *next) {
+    lmi_merge m; int64_t i;
+    m.left = s->id; m.right = next->id;
+    i = lmi_map_find(&v->by_pair, lmi_hash_pair(m.left, m.right), lmi_same_pair, v, &m, -1);
+    if (i >= 0) { s->rank = (uint32_t)i; s->made = v->merge[i].made; }
+}
+static void lmi_pair_spm(const lmi_coder *j, lmi_sym *s, const lmi_sym *next) {
+    const lmi_vocab *v = j->v; uint32_t bits; int32_t id = lmi_text_id(v, j->spm + s->at, j->sym[next->next].at - s->at);
+    if (id < 0 || !lmi_is_piece(v, id)) return;
+    bits = v->score ? lmi_f32_bits(lmi_f32(v->score + 4 * (size_t)id) + 0.0f) : 0; /* + 0 turns -0 into 0 */
+    s->rank = bits & 0x80000000u ? bits : 0x7fffffffu - bits;   /* falling with the score; finite, so never LMI_NONE */
+    s->made = id;
+}
+static void lmi_pair(lmi_coder *j, uint32_t i, uint32_t n) {
+    lmi_sym *s = &j->sym[i];
+    s->rank = LMI_NONE;
+    if (s->next == n) return;
+    if (j->v->kind == LMI_VOCAB_SPM) lmi_pair_spm(j, s, &j->sym[s->next]); else lmi_pair_bpe(j->v, s, &j->sym[s->next]);
+    if (s->rank != LMI_NONE) lmi_heap_put(j, (uint64_t)s->rank << 32 | i);
+}
+/* Room for a word of n symbols. A merge takes one candidate from the heap and adds at most two, so 2 n are enough. */
+static int lmi_merge_room(lmi_coder *j, size_t n) {
+    if (!lmi_grow(j, &j->syms, ((uint64_t)n + 1) * sizeof *j->sym) || !lmi_grow(j, &j->heap, ((uint64_t)n + 1) * 2 * sizeof *j->key)) return 0;
+    j->sym = (lmi_sym *)j->syms.p; j->key = (uint64_t *)j->heap.p;
+    return 1;
+}
+/* Merges sym[0..n), whose id (and at, also of sym[n]) are set. Candidates that a merge has outdated stay in the heap: what they say
+ * no longer agrees with the symbol's rank. */
+static void lmi_merge_all(lmi_coder *j, uint32_t n) {
+    uint32_t i;
+    j->n_key = 0;
+    for (i = 0; i < n; i++) { j->sym[i].prev = i - 1; j->sym[i].next = i + 1; }
+    for (i = 0; i < n; i++) lmi_pair(j, i, n);
+    while (j->n_key > 0) {
+        uint64_t best = lmi_heap_get(j); lmi_sym *s = &j->sym[(uint32_t)best], *r;
+        if (s->rank != best >> 32) continue;
+        r = &j->sym[s->next];
+        s->id = s->made; s->next = r->next; r->rank = LMI_NONE;
+        if (s->next < n) j->sym[s->next].prev = (uint32_t)best;
+        lmi_pair(j, (uint32_t)best, n);
+        if (s->prev != LMI_NONE) lmi_pair(j, s->prev, n);
+    }
+}
+
+/* ---- a word of byte-level BPE. Bytes without a token are left out, and their neighbours meet (as in Hugging Face's BPE without unk). */
+static int lmi_word_bpe(lmi_coder *j, const uint8_t *p, size_t n) {
+    const lmi_vocab *v = j->v; size_t i, k; uint32_t m = 0; int32_t id;
+    if ((v->pre_flags & LMI_PRE_WHOLE) && n <= v->max_bytes) {
+        uint8_t *w;
+        if (!lmi_grow(j, &j->word, 2 * (uint64_t)n)) return 0;
+        for (w = (uint8_t *)j->word.p, i = k = 0; i < n; i++) k += lmi_utf8_put(w + k, lmi_letter_of_byte(p[i]));
+        if ((id = lmi_text_id(v, w, k)) >= 0 && lmi_is_piece(v, id)) { lmi_emit(j, id); return 1; }
+    }
+    if (!lmi_merge_room(j, n)) return 0;
+    for (i = 0; i < n; i++) if (v->byte_id[p[i]] >= 0) j->sym[m++].id = v->byte_id[p[i]];
+    lmi_merge_all(j, m);
+    for (i = 0; i < m; i = j->sym[i].next) lmi_emit(j, j->sym[i].id);
+    return 1;
+}
+
+/* ---- a word of SentencePiece: p[0..n) with each space as U+2581, and one more in front where `prefix` asks for it. */
+static void lmi_emit_bytes(lmi_coder *j, const uint8_t *p, size_t n) { /* characters that no token has */
+    size_t i; int unk = j->unk_last;
+    for (i = 0; i < n; i++) {
+        int32_t id = j->v->byte_id[p[i]];
+        if (id >= 0) { lmi_emit(j, id); unk = 0; }
+        else { if (!unk && j->v->id[LM_UNK] >= 0) lmi_emit(j, j->v->id[LM_UNK]); unk = 1; }
+    }
+    j->unk_last = unk;
+}
+static int lmi_word_spm(lmi_coder *j, const uint8_t *p, size_t n, int prefix) {
+    uint8_t *w; size_t i, k = 0; uint32_t m = 0, cp;
+    if (!lmi_grow(j, &j->word, 3 * (uint64_t)n + 3)) return 0;
+    w = (uint8_t *)j->word.p;
+    if (prefix) { memcpy(w, LMI_LOW, 3); k = 3; }
+    for (i = 0; i < n; i++) if (p[i] == ' ') { memcpy(w + k, LMI_LOW, 3); k += 3; } else w[k++] = p[i];
+    n = k; j->spm = w;
+    if (!lmi_merge_room(j, n)) return 0;
+    for (i = 0; i < n; i += k) {
+        lmi_sym *s = &j->sym[m++];
+        k = lmi_utf8(w + i, n - i, &cp);
+        s->at = (uint32_t)i; s->id = lmi_text_id(j->v, w + i, k);
+        if (s->id >= 0 && !lmi_is_piece(j->v, s->id)) s->id = -1;
+    }
+    j->sym[m].at = (uint32_t)n;
+    lmi_merge_all(j, m);
+    for (i = 0; i < m; i = j->sym[i].next) {
+        lmi_sym *s = &j->sym[i];
+        if (s->id >= 0) lmi_emit(j, s->id); else lmi_emit_bytes(j, w + s->at, j->sym[s->next].at - s->at);
+    }
+    return 1;
+}
+static size_t lmi_space_at(const uint8_t *p, size_t n) { return n && p[0] == ' ' ? 1 : n >= 3 && memcmp(p, LMI_LOW, 3) == 0 ? 3 : 0; }
+static int lmi_text_spm(lmi_coder *j, const uint8_t *p, size_t n, int prefix) {
+    size_t at = 0, end, k; int space = 0;
+    for (end = 0; end < n; end += k) { /* a word ends before the space that follows something else */
+        int was = end == at ? 1 : space;
+        k = lmi_space_at(p + end, n - end); space = k > 0;
+        if (space && !was && j->v->cut_words) { if (!lmi_word_spm(j, p + at, end - at, prefix)) return 0; at = end; prefix = 0; }
+        if (k == 0) k = 1;
+    }
+    return lmi_word_spm(j, p + at, n - at, prefix);
+}
+
+/* ---- canonical composition (NFC), https://www.unicode.org/reports/tr15 and section 3.12 of the Unicode Standard for Hangul */
+enum { LMI_L0 = 0x1100, LMI_V0 = 0x1161, LMI_T0 = 0x11a7, LMI_S0 = 0xac00, LMI_NT = 28, LMI_NVT = 588, LMI_NLVT = 11172 };
+static const lmi_canon *lmi_canon_find(const lmi_unicode *u, uint32_t cp) {
+    uint32_t lo = 0, hi = LMI_N_CANON;
+    if (cp < 0xc0 || (cp >= 0x3400 && cp < 0xf900)) return NULL;
+    while (lo < hi) { uint32_t mid = (lo + hi) / 2; if (u->canon[mid].cp < cp) lo = mid + 1; else hi = mid; }
+    return lo < LMI_N_CANON && u->canon[lo].cp == cp ? &u->canon[lo] : NULL;
+}
+/* Writes cp's full decomposition, at most 4 code points: only the first of a pair decomposes further, 3 levels deep at most. */
+static size_t lmi_decompose(const lmi_unicode *u, uint32_t cp, uint32_t *out) {
+    uint32_t after[4]; size_t n = 0, k = 0; const lmi_canon *c;
+    if (cp - LMI_S0 < LMI_NLVT) {
+        cp -= LMI_S0; out[0] = LMI_L0 + cp / LMI_NVT; out[1] = LMI_V0 + cp % LMI_NVT / LMI_NT;
+        if (cp % LMI_NT == 0) return 2;
+        out[2] = LMI_T0 + cp % LMI_NT;
+        return 3;
+    }
+    while (k < 3 && (c = lmi_canon_find(u, cp)) != NULL) { cp = c->a; if (c->b) after[k++] = c->b; }
+    for (out[n++] = cp; k > 0; ) out[n++] = after[--k];
+    return n;
+}
+static uint32_t lmi_compose(const lmi_unicode *u, uint32_t a, uint32_t b) { /* LMI_NONE: the two stay two */
+    uint32_t lo = 0, hi = LMI_N_COMPOSED;
+    if (a - LMI_L0 < 19 && b - LMI_V0 < 21) return LMI_S0 + (a - LMI_L0) * LMI_NVT + (b - LMI_V0) * LMI_NT;
+    if (a - LMI_S0 < LMI_NLVT && (a - LMI_S0) % LMI_NT == 0 && b - LMI_T0 - 1 < 27) return a + (b - LMI_T0);
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2; const lmi_canon *c = &u->canon[u->pair[mid]];
+        if (c->a == a && c->b == b) return c->cp;
+        if (c->a < a || (c->a == a && c->b < b)) lo = mid + 1; else hi = mid;
+    }
+    return LMI_NONE;
+}
+/* Composes cp[0..n), decomposed and ordered, in place; the new length. */
+static size_t lmi_compose_all(const lmi_unicode *u, uint32_t *cp, size_t n) {
+    size_t i, out = 0, starter = 0; int has_starter = 0; uint32_t last = 0;
+    for (i = 0; i < n; i++) {
+        uint32_t k = lmi_combining(u, cp[i]), made = LMI_NONE;
+        if (has_starter && (out == starter + 1 || last < k)) made = lmi_compose(u, cp[starter], cp[i]);
+        if (made != LMI_NONE) { cp[starter] = made; continue; }
+        if (k == 0) { has_starter = 1; starter = out; }
+        last = k; cp[out++] = cp[i];
+    }
+    return out;
+}
+/* The text in NFC: *p, *n are changed when it differs, to bytes in j->word that live until that grows. 0: no memory. */
+static int lmi_nfc(lmi_coder *j, const uint8_t **p, size_t *n) {
+    const lmi_unicode *u = &j->v->uni; size_t i, k, m = 0, from; uint32_t *cp, c; uint8_t *w;
+    for (i = 0; i < *n && (*p)[i] < 0xcc; i++) { }  /* below U+0300 nothing changes */
+    if (i == *n) return 1;
+    if (!lmi_grow(j, &j->cps, (2 * (uint64_t)*n + 4) * sizeof *cp)) return 0;   /* 2 bytes give at most 3, 3 or 4 bytes at most 4 */
+    cp = (uint32_t *)j->cps.p;
+    for (i = 0; i < *n; i += k) { k = lmi_utf8(*p + i, *n - i, &c); m += lmi_decompose(u, c, cp + m); }
+    for (i = 0; i < m; i = from + k) {              /* order each run of combining characters by class, keeping equals in order */
+        for (from = i; from < m && lmi_combining(u, cp[from]) == 0; from++) { }
+        for (k = 0; from + k < m && lmi_combining(u, cp[from + k]) != 0; k++) { }
+        if (k < 2) continue;
+        if (!lmi_grow(j, &j->heap, k * sizeof *j->key)) return 0;
+        j->key = (uint64_t *)j->heap.p; j->n_key = 0;
+        for (i = 0; i < k; i++) lmi_heap_put(j, (uint64_t)lmi_combining(u, cp[from + i]) << 56 | (uint64_t)i << 21 | cp[from + i]);
+        for (i = 0; i < k; i++) cp[from + i] = (uint32_t)(lmi_heap_get(j) & 0x1fffff);
+    }
+    m = lmi_compose_all(u, cp, m);
+    if (!lmi_grow(j, &j->word, 4 * (uint64_t)m)) return 0;
+    for (w = (uint8_t *)j->word.p, i = k = 0; i < m; i++) k += lmi_utf8_put(w + k, cp[i]);
+    *p = w; *n = k;
+    return 1;
+}
+static int lmi_text_bpe(lmi_coder *j, const uint8_t *p, size_t n) {
+    lmi_cutter c; size_t at, end; int ok = 1; lmi_buf keep;
+    if ((j->v->pre_flags & LMI_PRE_NFC) && !lmi_nfc(j, &p, &n)) return 0;
+    keep = j->word; memset(&j->word, 0, sizeof j->word);    /* words may need that buffer while p is in it */
+    c.re = &j->v->re; c.u = &j->v->uni; c.p = p;
+    lmi_cut_push(&c, 0, 0, n);
+    while (ok && lmi_cut_next(&c, &at, &end)) ok = lmi_word_bpe(j, p + at, end - at);
+    lmi_give(j->hooks, j->word.p, j->word.n_bytes); j->word = keep;
+    return ok;
+}
+
+/* ---- special tokens */
+/* The longest special token that p[0..n) begins with, or -1. All in [lo, hi) agree with p in their first k bytes. */
+static int32_t lmi_special_at(const lmi_vocab *v, const uint8_t *p, size_t n, int parse) {
+    uint32_t lo = v->first[p[0]], hi = v->first[p[0] + 1], a, b, mid; size_t k; int32_t best = -1; const lmi_str *t = v->text;
+    for (k = 1; lo < hi; k++) {
+        for (a = lo; lo < hi && t[v->special[lo]].n == k; lo++) { }
+        for (; a < lo; a++) if (parse || lmi_kind_of(v, (int32_t)v->special[a]) == LM_TOKEN_USER) { best = (int32_t)v->special[a]; break; }
+        if (k == n) break;
+        for (a = lo, b = hi; a < b; ) { mid = (a + b) / 2; if ((uint8_t)t[v->special[mid]].p[k] < p[k]) a = mid + 1; else b = mid; }
+        for (lo = a, b = hi; a < b; ) { mid = (a + b) / 2; if ((uint8_t)t[v->special[mid]].p[k] <= p[k]) a = mid + 1; else b = mid; }
+        hi = a;
+    }
+    return best;
+}
+static size_t lmi_white_after(const lmi_vocab *v, int32_t id, const uint8_t *p, size_t n) {
+    size_t k = 0; lmi_str t = v->text[id];
+    if (!v->eat_white || lmi_str_is(t, "<s>") || lmi_str_is(t, "<unk>") || lmi_str_is(t, "<|endoftext|>")) return 0;
+    while (k < n && (p[k] == ' ' || (p[k] >= 9 && p[k] <= 13))) k++;
+    return k;
+}
+static int lmi_text_between(lmi_coder *j, const uint8_t *p, size_t n) {
+    j->unk_last = 0;
+    if (n == 0) return 1;
+    return j->v->kind == LMI_VOCAB_SPM ? lmi_text_spm(j, p, n, j->v->space_prefix) : lmi_text_bpe(j, p, n);
+}
+static int lmi_tokenize(lmi_coder *j, const uint8_t *p, size_t n, int parse) {
+    size_t at = 0, i = 0;
+    while (i < n) {
+        int32_t id = lmi_special_at(j->v, p + i, n - i, parse);
+        if (id < 0) { i++; continue; }
+        if (!lmi_text_between(j, p + at, i - at)) return 0;
+        lmi_emit(j, id);
+        i += j->v->text[id].n; i += lmi_white_after(j->v, id, p + i, n - i); at = i;
+    }
+    return lmi_text_between(j, p + at, n - at);
+}
+
+/* ---- ids to text */
+typedef struct lmi_sink { char *p; size_t cap, n; } lmi_sink; /* n goes on counting */
+static void lmi_sink_put(lmi_sink *o, const void *p, size_t n) {
+    if (o->n < o->cap) memcpy(o->p + o->n, p, LMI_MIN(n, o->cap - o->n));
+    o->n += n;
+}
+static void lmi_piece_spm(lmi_sink *o, lmi_str t, int strip) { /* U+2581 is a space; the first one is dropped where it was put there */
+    size_t i, k;
+    for (i = 0; i < t.n; i += k) {
+        k = t.n - i >= 3 && memcmp(t.p + i, LMI_LOW, 3) == 0 ? 3 : 1;
+        if (k == 1) lmi_sink_put(o, t.p + i, 1); else if (i > 0 || !strip) lmi_sink_put(o, " ", 1);
+    }
+}
+static void lmi_piece_bpe(lmi_sink *o, lmi_str t) { /* a text with letters outside the byte alphabet stands for itself */
+    const uint8_t *p = (const uint8_t *)t.p; size_t i, k, n = o->n; uint32_t cp; uint8_t byte; int b;
+    for (i = 0; i < t.n; i += k) {
+        k = lmi_utf8(p + i, t.n - i, &cp); b = lmi_byte_of_letter(cp);
+        if (b < 0) { o->n = n; lmi_sink_put(o, t.p, t.n); return; }
+        byte = (uint8_t)b; lmi_sink_put(o, &byte, 1);
+    }
+}
+static void lmi_piece(const lmi_vocab *v, lmi_sink *o, int32_t id, int show, int strip) {
+    lmi_str t = v->text[id]; int type = lmi_kind_of(v, id); uint8_t byte;
+    if (type == LM_TOKEN_CONTROL || type == LM_TOKEN_UNKNOWN) { if (show) lmi_sink_put(o, t.p, t.n); }
+    else if (type == LM_TOKEN_BYTE) { byte = (uint8_t)lmi_byte_token(t); lmi_sink_put(o, &byte, 1); }
+    else if (v->kind == LMI_VOCAB_SPM) lmi_piece_spm(o, t, strip && type != LM_TOKEN_USER);
+    else if (type == LM_TOKEN_USER && !(v->pre_flags & LMI_PRE_ADDED)) lmi_sink_put(o, t.p, t.n);
+    else lmi_piece_bpe(o, t);
+}
+
+/* ---- API: text */
+static const lmi_vocab *lmi_model_vocab(const lm_model *m);   /* section model */
+static const lm_hooks *lmi_model_hooks(const lm_model *m);
+LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_bytes, int flags, lm_token *ids, size_t cap, size_t *n_ids) {
+    lmi_coder j; const lmi_vocab *v; int ok;
+    if (m == NULL || n_ids == NULL || (text == NULL && n_bytes > 0) || (ids == NULL && cap > 0) || n_bytes > LMI_MAX_TEXT) return LM_E_ARG;
+    v = lmi_model_vocab(m);
+    if (v->kind == LMI_VOCAB_NONE) return LM_E_SUPPORT;
+    memset(&j, 0, sizeof j);
+    j.hooks = lmi_model_hooks(m); j.v = v; j.ids = ids; j.cap = cap;
+    if ((flags & LM_TEXT_ADD_SPECIAL) && v->add_bos) lmi_emit(&j, v->id[LM_BOS]);
+    ok = n_bytes == 0 || lmi_tokenize(&j, (const uint8_t *)text, n_bytes, flags & LM_TEXT_PARSE_SPECIAL);
+    if ((flags & LM_TEXT_ADD_SPECIAL) && v->add_eos) lmi_emit(&j, v->id[LM_EOS]);
+    lmi_give(j.hooks, j.word.p, j.word.n_bytes); lmi_give(j.hooks, j.syms.p, j.syms.n_bytes);
+    lmi_give(j.hooks, j.heap.p, j.heap.n_bytes); lmi_give(j.hooks, j.cps.p, j.cps.n_bytes);
+    if (!ok) return LM_E_MEMORY;
+    *n_ids = j.n;
+    return j.n > cap ? LM_E_FULL : LM_OK;
+}
+LMI_API lm_status lm_detokenize(const lm_model *m, const lm_token *ids, size_t n_ids, int flags, char *text, size_t cap, size_t *n_bytes) {
+    lmi_sink o; const lmi_vocab *v; size_t i; int strip;
+    if (m == NULL || n_bytes == NULL || (ids == NULL && n_ids > 0) || (text == NULL && cap > 0)) return LM_E_ARG;
+    v = lmi_model_vocab(m); o.p = text; o.cap = cap; o.n = 0;
+    if (v->kind == LMI_VOCAB_NONE) return LM_E_SUPPORT;
+    for (i = 0; i < n_ids; i++) if (ids[i] < 0 || ids[i] >= v->n) return LM_E_ARG;
+    strip = v->space_prefix && !(flags & LM_TEXT_CONTINUES);
+    for (i = 0; i < n_ids; i++) {
+        lmi_piece(v, &o, ids[i], flags & LM_TEXT_SHOW_CONTROL, strip);
+        strip = v->space_prefix && lmi_is_special(v, ids[i]); /* the text after it got a space of its own */
+    }
+    *n_bytes = o.n;
+    return o.n > cap ? LM_E_FULL : LM_OK;
+}
+LMI_API lm_status lm_token_get_info(const lm_model *m, lm_token id, lm_token_info *out) {
+    const lmi_vocab *v; lm_token_info t;
+    if (m == NULL || out == NULL) return LM_E_ARG;
+    v = lmi_model_vocab(m);
+    if (v->kind == LMI_VOCAB_NONE || id < 0 || id >= v->n) return LM_E_ARG;
+    t.text = v->text[id].p; t.text_bytes = v->text[id].n; t.type = (lm_token_type)lmi_kind_of(v, id);
+    t.score = v->score ? lmi_f32(v->score + 4 * (size_t)id) : 0; t.is_eog = (v->attr[id] & LMI_ATTR_EOG) != 0;
+    *out = t;
+    return LM_OK;
+}
+LMI_API int lm_token_is_eog(const lm_model *m, lm_token id) {
+    lm_token_info t;
+    return lm_token_get_info(m, id, &t) == LM_OK && t.is_eog;
+}
+LMI_API lm_token lm_token_special(const lm_model *m, lm_special which) {
+    const lmi_vocab *v = m ? lmi_model_vocab(m) : NULL;
+    return v && v->kind != LMI_VOCAB_NONE && (unsigned)which < LMI_N_SPECIAL_IDS ? v->id[which] : -1;
+}
+LMI_API int lm_adds_bos(const lm_model *m) { return m != NULL && lmi_model_vocab(m)->add_bos; }
+
+/* ============================================================================================== >>model
+ * From the file's tensors to plain structs that the forward pass reads: hyperparameters, matrices (in place, in the file's layout), norms
+ * and biases (copied as float32), rotary frequencies. The header is walked three times: to count, to fill tables in scratch from which the
+ * exact size follows, and to fill the model's own tables in its one block.
+ */
+typedef struct lmi_mat {              /* y = W x + bias; W [n_out][n_in] */
+    const uint8_t *data; size_t row_bytes;
+    int type, flags, n_in, n_out;
+    const float *bias;                /* [n_out] or NULL */
+} lmi_mat;
+typedef struct lmi_layer {
+    const float *attn_norm, *ffn_norm;            /* [n_embd] */
+    lmi_mat wq, wk, wv, wo, gate, up, down;
+} lmi_layer;
+struct lm_model {
+    int n_vocab, n_ctx_train, n_embd, n_layer, n_head, n_head_kv, dk, dv, n_ff, n_rot, n_swa;
+    float eps, rope_base, rope_factor, rope_mag;  /* rope_mag multiplies cos and sin */
+    lm_rope_scaling rope_scaling;
+    lmi_mat embd, output;                         /* [n_vocab][n_embd] */
+    const float *output_norm;                     /* [n_embd] */
+    lmi_layer *layer;                             /* [n_layer] */
+    const double *rope_freq;                      /* [n_rot / 2] radians per position */
+    const lmi_kernels *k;
+    lmi_vocab vocab;
+    lmi_gguf gguf;
+    lmi_file *file; int n_files;
+    lm_hooks hooks;
+    void *own; uint64_t own_bytes;                /* the block, where it came from the hooks */
+    char arch[64];
+    int vocab_only;
+    uint64_t load_us;
+};
+
+static const lmi_vocab *lmi_model_vocab(const lm_model *m) { return &m->vocab; }
+static const lm_hooks *lmi_model_hooks(const lm_model *m) { return &m->hooks; }
+
+/* ---- hyperparameters */
+static lm_status lmi_per_layer(const lmi_gguf *g, const char *key, int64_t most, int64_t dflt, int *out, lm_error *err) {
+    /* some files give one value per layer; they are read when all are equal */
+    lm_meta m, item; uint64_t i; int64_t v; lm_status s;
+    memset(&item, 0, sizeof item);
+    if (!lmi_kv(g, key, &m) || m.type != LM_META_ARR) {
+        s = lmi_want_int(g, key, 1, most, dflt, &v, err);
+        *out = (int)v;
+        if (s == LM_OK && v == 0) return lmi_fail(err, LM_E_FORMAT, "%s is missing", key);
+        return s;
+    }
+    if (m.item == LM_META_STR || m.item == LM_META_ARR || m.n == 0)
+        return lmi_fail(err, LM_E_FORMAT, "%s is neither an integer nor an array of integers", key);
+    for (i = 0, v = 0; i < m.n; i++) {
+        lm_meta_item(&m, i, &item);
+        if (item.i < 1 || item.i > most) return lmi_fail(err, LM_E_FORMAT, "%s[%u] is out of range", key, i);
+        if (i > 0 && item.i != v) return lmi_fail(err, LM_E_SUPPORT, "%s differs between layers, which is not built in", key);
+        v = item.i;
+    }
+    *out = (int)v;
+    return LM_OK;
+}
+
+static lm_status lmi_rope_params(lm_model *m, lm_error *err) {
+    const lmi_gguf *g = &m->gguf; lmi_str kind; double v; int64_t n;
+    LMI_TRY(lmi_want_int(g, "llama.rope.dimension_count", 2, m->dk, m->dk, &n, err)); m->n_rot = (int)n;
+    if (m->n_rot % 2) return lmi_fail(err, LM_E_FORMAT, "llama.rope.dimension_count is %d, expected an even number", m->n_rot);
+    LMI_TRY(lmi_want_real(g, "llama.rope.freq_base", 1.0001, 1e12, 10000.0, &v, err)); m->rope_base = (float)v;
+    LMI_TRY(lmi_want_real(g, "llama.rope.scale_linear", 1e-6, 1e6, 1.0, &v, err));
+    LMI_TRY(lmi_want_real(g, "llama.rope.scaling.factor", 1e-6, 1e6, v, &v, err)); m->rope_factor = (float)v;
+    LMI_TRY(lmi_want_str(g, "llama.rope.scaling.type", "linear", &kind, err));
+    if (lmi_str_is(kind, "none")) { m->rope_scaling = LM_ROPE_NONE; m->rope_factor = 1; }
+    else if (lmi_str_is(kind, "linear")) m->rope_scaling = m->rope_factor == 1 ? LM_ROPE_NONE : LM_ROPE_LINEAR;
+    else if (lmi_str_is(kind, "yarn")) m->rope_scaling = LM_ROPE_YARN;
+    else if (lmi_str_is(kind, "longrope")) return lmi_fail(err, LM_E_SUPPORT, "llama.rope.scaling.type is longrope, which is not built in");
+    else return lmi_fail(err, LM_E_FORMAT, "llama.rope.scaling.type is %S, expected none, linear or yarn", kind);
+    return LM_OK;
+}
+static lm_status lmi_hparams(lm_model *m, lm_error *err) {
+    const lmi_gguf *g = &m->gguf; int64_t n; int causal; double v;
+    if (!lmi_str_is(lmi_cstr(m->arch), "llama")) return lmi_fail(err, LM_E_SUPPORT, "general.architecture is %s; only llama is built in", m->arch);
+    LMI_TRY(lmi_want_int(g, "llama.expert_count", 0, INT32_MAX, 0, &n, err));
+    if (n > 0) return lmi_fail(err, LM_E_SUPPORT, "llama.expert_count is %d: mixtures of experts are not built in", (int)n);
+    LMI_TRY(lmi_want_bool(g, "llama.attention.causal", 1, &causal, err));
+    if (!causal) return lmi_fail(err, LM_E_SUPPORT, "llama.attention.causal is false: only causal models are built in");
+    LMI_TRY(lmi_want_int(g, "llama.context_length", 1, INT32_MAX, 0, &n, err)); m->n_ctx_train = (int)n;
+    if (n == 0) return lmi_fail(err, LM_E_FORMAT, "llama.context_length is missing");
+    LMI_TRY(lmi_want_int(g, "llama.block_count", 1, INT32_MAX, 0, &n, err));
+    if (n == 0) return lmi_fail(err, LM_E_FORMAT, "llama.block_count is missing");
+    if ((uint64_t)n > g->n_tensor / 9)
+        return lmi_fail(err, LM_E_FORMAT, "llama.block_count is %u, but the file has %u tensors, 9 are needed for each", (uint64_t)n, g->n_tensor);
+    m->n_layer = (int)n;
+    LMI_TRY(lmi_want_int(g, "llama.embedding_length", 1, (1 << 24) - 1, 0, &n, err)); m->n_embd = (int)n;
+    if (n == 0) return lmi_fail(err, LM_E_FORMAT, "llama.embedding_length is missing");
+    LMI_TRY(lmi_per_layer(g, "llama.feed_forward_length", 1 << 24, 0, &m->n_ff, err));
+    LMI_TRY(lmi_per_layer(g, "llama.attention.head_count", 1 << 14, 0, &m->n_head, err));
+    LMI_TRY(lmi_per_layer(g, "llama.attention.head_count_kv", m->n_head, m->n_head, &m->n_head_kv, err));
+    if (m->n_head % m->n_head_kv)
+        return lmi_fail(err, LM_E_FORMAT, "llama.attention.head_count %d is no multiple of head_count_kv %d", m->n_head, m->n_head_kv);
+    LMI_TRY(lmi_want_int(g, "llama.attention.key_length", 1, 1 << 16, m->n_embd % m->n_head ? 0 : m->n_embd / m->n_head, &n, err)); m->dk = (int)n;
+    LMI_TRY(lmi_want_int(g, "llama.attention.value_length", 1, 1 << 16, m->dk, &n, err)); m->dv = (int)n;
+    if (m->dk == 0) {
+        return lmi_fail(err, LM_E_FORMAT, "llama.attention.key_length is missing and embedding_length %d is no multiple of head_count %d",
+            m->n_embd, m->n_head);
+    }
+    if (m->n_head * (int64_t)LMI_MAX(m->dk, m->dv) > 1 << 28)
+        return lmi_fail(err, LM_E_FORMAT, "%d heads of size %d are too many", m->n_head, LMI_MAX(m->dk, m->dv));
+    LMI_TRY(lmi_want_int(g, "llama.attention.sliding_window", 0, INT32_MAX, 0, &n, err)); m->n_swa = (int)n;
+    LMI_TRY(lmi_want_real(g, "llama.attention.layer_norm_rms_epsilon", 1e-30, 1.0, -1.0, &v, err));
+    if (v < 0) return lmi_fail(err, LM_E_FORMAT, "llama.attention.layer_norm_rms_epsilon is missing");
+    m->eps = (float)v;
+    return lmi_rope_params(m, err);
+}
+
+/* ---- tensors */
+static const lmi_tensor *lmi_weight(const lm_model *m, int layer, const char *name, const char *suffix) { /* "blk.7.attn_q" ".weight" */
+    char full[64]; lmi_out o; lmi_str s;
+    o.p = full; o.n = 0; o.cap = sizeof full;
+    if (layer >= 0) { lmi_puts(&o, "blk."); lmi_put_u64(&o, (uint64_t)layer); lmi_putc(&o, '.'); }
+    lmi_puts(&o, name); lmi_puts(&o, suffix);
+    s.p = full; s.n = o.n;
+    return lmi_tensor_find(&m->gguf, s);
+}
+static lm_status lmi_missing(int layer, const char *name, lm_error *err) {
+    return layer < 0 ? lmi_fail(err, LM_E_FORMAT, "tensor %s.weight is missing", name)
+        : lmi_fail(err, LM_E_FORMAT, "tensor blk.%d.%s.weight is missing", layer, name);
+}
+/* A vector of n floats, copied from whatever float type into the arena. *out stays NULL where the tensor is absent. */
+static lm_status lmi_bind_vec(const lm_model *m, lmi_arena *a, const lmi_tensor *t, int n, const float **out, lm_error *err) {
+    float *v;
+    *out = NULL;
+    if (t == NULL) return LM_OK;
+    if (t->dims[0] != (uint64_t)n || t->dims[1] != 1 || t->dims[2] != 1 || t->dims[3] != 1)
+        return lmi_fail(err, LM_E_FORMAT, "tensor %S has shape [%u, %u], expected [%d]", t->name, t->dims[0], t->dims[1], n);
+    if (!(lmi_type_of(t->type)->flags & LMI_FLT))
+        return lmi_fail(err, LM_E_SUPPORT, "tensor %S has type %s, expected F32, F16 or BF16", t->name, lm_type_name(t->type));
+    v = (float *)lmi_push(a, (uint64_t)n, sizeof(float));
+    if (v) m->k->row(t->type, t->data, n, v);
+    *out = v;
+    return LM_OK;
+}
+static lm_status lmi_bind_mat(const lm_model *m, lmi_arena *a, int layer, const char *name, int n_in, int n_out, lmi_mat *w, lm_error *err) {
+    const lmi_tensor *t = lmi_weight(m, layer, name, ".weight"); const lmi_type *type;
+    memset(w, 0, sizeof *w);
+    if (t == NULL) return lmi_missing(layer, name, err);
+    if (t->dims[0] != (uint64_t)n_in || t->dims[1] != (uint64_t)n_out || t->dims[2] != 1 || t->dims[3] != 1) {
+        return lmi_fail(err, LM_E_FORMAT, "tensor %S has shape [%u, %u], expected [%d, %d]", t->name, t->dims[0], t->dims[1], n_in, n_out);
+    }
+    type = lmi_type_of(t->type);
+    if (type->flags & LMI_RAW) return lmi_fail(err, LM_E_SUPPORT, "tensor %S has type %s, for which no kernel is built in", t->name, type->name);
+    w->data = t->data; w->type = t->type; w->flags = type->flags; w->n_in = n_in; w->n_out = n_out;
+    w->row_bytes = (size_t)n_in / type->n * type->n_bytes;
+    return lmi_bind_vec(m, a, lmi_weight(m, layer, name, ".bias"), n_out, &w->bias, err);
+}
+static lm_status lmi_bind_norm(const lm_model *m, lmi_arena *a, int layer, const char *name, const float **out, lm_error *err) {
+    const lmi_tensor *t = lmi_weight(m, layer, name, ".weight");
+    if (t == NULL) return lmi_missing(layer, name, err);
+    return lmi_bind_vec(m, a, t, m->n_embd, out, err);
+}
+
+/* Radians per position for each pair: base^(-2i/n_rot), divided by the file's own factors (Llama 3.1), then by the scaling. YaRN (Peng et al. 2023,
+ * arXiv:2309.00071) keeps fast pairs, slows the slow ones, blends between, and scales cos and sin. */
+static lm_status lmi_bind_rope(lm_model *m, lmi_arena *a, lm_error *err) {
+    const lmi_gguf *g = &m->gguf; const lmi_tensor *t = lmi_weight(m, -1, "rope_freqs", ".weight"); const float *own;
+    double *f, lo = 0, hi = 0, fast, slow, attn, factor = (double)m->rope_factor; int64_t orig; int i;
+    LMI_TRY(lmi_bind_vec(m, a, t, m->n_rot / 2, &own, err));
+    for (i = 0; own && i < m->n_rot / 2; i++) {
+        if (!(own[i] > 0) || !lmi_finite(own[i]))
+            return lmi_fail(err, LM_E_FORMAT, "tensor rope_freqs.weight[%d] is %f, expected a positive number", i, (double)own[i]);
+    }
+    LMI_TRY(lmi_want_real(g, "llama.rope.scaling.yarn_beta_fast", 1e-3, 1e6, 32.0, &fast, err));
+    LMI_TRY(lmi_want_real(g, "llama.rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1.0, &slow, err));
+    LMI_TRY(lmi_want_real(g, "llama.rope.scaling.attn_factor", 1e-3, 1e3, 1.0, &attn, err));
+    LMI_TRY(lmi_want_int(g, "llama.rope.scaling.original_context_length", 1, INT32_MAX, m->n_ctx_train, &orig, err));
+    m->rope_mag = (float)attn;
+    if (m->rope_scaling == LM_ROPE_YARN) { /* the pair that turns `rotations` times over the original context */
+        double per = 2 * lmi_log((double)m->rope_base), twopi = 6.283185307179586;
+        lo = floor(m->n_rot * lmi_log((double)orig / (fast * twopi)) / per); hi = ceil(m->n_rot * lmi_log((double)orig / (slow * twopi)) / per);
+        lo = LMI_MAX(lo, 0); hi = LMI_MIN(hi, m->n_rot - 1);
+        m->rope_mag = (float)(attn * (factor > 1 ? 0.1 * lmi_log(factor) + 1.0 : 1.0));
+    }
+    f = (double *)lmi_push(a, (uint64_t)m->n_rot / 2, sizeof(double));
+    m->rope_freq = f;
+    for (i = 0; f && i < m->n_rot / 2; i++) {
+        double w = lmi_pow((double)m->rope_base, -2.0 * i / m->n_rot) / (own ? (double)own[i] : 1.0), keep = 0;
+        if (m->rope_scaling == LM_ROPE_YARN) keep = 1 - LMI_MIN(1, LMI_MAX(0, (i - lo) / LMI_MAX(0.001, hi - lo)));
+        f[i] = w * keep + w / factor * (1 - keep);
+    }
+    return LM_OK;
+}
+
+static lm_status lmi_bind(lm_model *m, lmi_arena *a, lm_error *err) {
+    const lmi_tensor *t = lmi_weight(m, -1, "token_embd", ".weight"); lmi_layer unused, *l; int i; int64_t n;
+    if (t == NULL) return lmi_missing(-1, "token_embd", err);
+    if (t->dims[1] > INT32_MAX / 2) return lmi_fail(err, LM_E_FORMAT, "tensor token_embd.weight has %u rows", t->dims[1]);
+    m->n_vocab = (int)t->dims[1];
+    LMI_TRY(lmi_want_int(&m->gguf, "llama.vocab_size", 1, INT32_MAX, m->n_vocab, &n, err));
+    if (n != m->n_vocab) return lmi_fail(err, LM_E_FORMAT, "llama.vocab_size is %d, but token_embd.weight has %d rows", (int)n, m->n_vocab);
+    LMI_TRY(lmi_bind_mat(m, a, -1, "token_embd", m->n_embd, m->n_vocab, &m->embd, err));
+    LMI_TRY(lmi_bind_norm(m, a, -1, "output_norm", &m->output_norm, err));
+    m->output = m->embd; /* tied, unless the file has its own */
+    if (lmi_weight(m, -1, "output", ".weight")) LMI_TRY(lmi_bind_mat(m, a, -1, "output", m->n_embd, m->n_vocab, &m->output, err));
+    LMI_TRY(lmi_bind_rope(m, a, err));
+    m->layer = (lmi_layer *)lmi_push(a, (uint64_t)m->n_layer, sizeof *m->layer);
+    for (i = 0; i < m->n_layer; i++) {
+        l = m->layer ? &m->layer[i] : &unused;
+        LMI_TRY(lmi_bind_norm(m, a, i, "attn_norm", &l->attn_norm, err));
+        LMI_TRY(lmi_bind_mat(m, a, i, "attn_q", m->n_embd, m->n_head * m->dk, &l->wq, err));
+        LMI_TRY(lmi_bind_mat(m, a, i, "attn_k", m->n_embd, m->n_head_kv * m->dk, &l->wk, err));
+        LMI_TRY(lmi_bind_mat(m, a, i, "attn_v", m->n_embd, m->n_head_kv * m->dv, &l->wv, err));
+        LMI_TRY(lmi_bind_mat(m, a, i, "attn_output", m->n_head * m->dv, m->n_embd, &l->wo, err));
+        LMI_TRY(lmi_bind_norm(m, a, i, "ffn_norm", &l->ffn_norm, err));
+        LMI_TRY(lmi_bind_mat(m, a, i, "ffn_gate", m->n_embd, m->n_ff, &l->gate, err));
+        LMI_TRY(lmi_bind_mat(m, a, i, "ffn_up", m->n_embd, m->n_ff, &l->up, err));
+        LMI_TRY(lmi_bind_mat(m, a, i, "ffn_down", m->n_ff, m->n_embd, &l->down, err));
+    }
+    return LM_OK;
+}
+
+/* A block scale that is no number would poison every activation it touches. */
+static lm_status lmi_check_scales(const lm_model *m, lm_error *err) {
+    uint64_t i, done = 0, b; lmi_scale k;
+    for (i = 0; i < m->gguf.n_tensor; i++) {
+        const lmi_tensor *t = &m->gguf.tensor[i]; const lmi_type *type = lmi_type_of(t->type); uint64_t n = t->n_bytes / type->n_bytes;
+        if (m->hooks.progress && m->hooks.progress(m->hooks.user, done, m->gguf.n_tensor_bytes) != 0)
+            return lmi_fail(err, LM_E_CANCEL, "opening was cancelled");
+        done += t->n_bytes;
+        if (type->flags & (LMI_FLT | LMI_RAW)) continue;
+        for (b = 0; b < n; b++) {
+            lmi_scales(t->type, t->data + b * type->n_bytes, 0, &k);
+            if (!lmi_finite(k.d) || !lmi_finite(k.m))
+                return lmi_fail(err, LM_E_FORMAT, "tensor %S: the scale of block %u is no number", t->name, b);
+        }
+    }
+    return LM_OK;
+}
+
+/* ---- opening */
+typedef struct lmi_opening {          /* what exists while a model is being opened, or measured */
+    const lm_model_desc *d; lm_error *err;
+    lmi_file *file; int n_files;      /* in `extra` where there are several */
+    lmi_file one; lmi_part part0;
+    void *extra; size_t extra_bytes;
+    void *scratch; size_t scratch_bytes;
+    lmi_file *header;                 /* [n_files] in scratch: the same files, those not in memory as their headers only */
+    uint64_t n_tensor, n_header_bytes; /* over all parts */
+} lmi_opening;
+
+/* ".../x-00001-of-00003.gguf" -> the place of the number, or NULL when the name does not fit. */
+static const char *lmi_split_number(const char *path, int64_t count) {
+    size_t n = strlen(path), tail = sizeof "-00001-of-00003.gguf" - 1, i; const char *p = path + n - tail; int64_t given = 0;
+    if (n < tail || memcmp(p, "-00001-of-", 10) != 0 || memcmp(p + 15, ".gguf", 5) != 0) return NULL;
+    for (i = 10; i < 15; i++) { if (p[i] < '0' || p[i] > '9') return NULL; given = given * 10 + (p[i] - '0'); }
+    return given == count ? p + 1 : NULL;
+}
+static lm_status lmi_open_parts(lmi_opening *o, int64_t count) { /* parts 1.. of a model whose part 0 is o->one */
+    const lm_model_desc *d = o->d; const char *path = d->path ? d->path : d->source.path; const char *number = NULL;
+    size_t n_path = 0, i, k; lm_source s; char *names;
+    if (count < 1 || count > LLAMA_MAX_PARTS)
+        return lmi_fail(o->err, LM_E_FORMAT, "split.count is out of range, expected 1 to %d", LLAMA_MAX_PARTS);
+    if (d->parts && d->n_parts != count)
+        return lmi_fail(o->err, LM_E_ARG, "the file says it is split in %u parts, %d are given", (uint64_t)count, d->n_parts);
+    if (!d->parts) {
+        number = path ? lmi_split_number(path, count) : NULL;
+        if (number == NULL) {
+            return lmi_fail(o->err, path ? LM_E_FORMAT : LM_E_ARG, "%s: split in %u parts; expected the first, named like NAME-00001-of-%s%u.gguf, "
+                "or all of them in `parts`", o->one.name, (uint64_t)count, count < 10 ? "0000" : count < 100 ? "000" : "00", (uint64_t)count);
+        }
+        n_path = strlen(path) + 1;
+    }
+    o->extra_bytes = (size_t)count * (sizeof(lmi_file) + n_path);
+    o->extra = lmi_take(&d->hooks, o->extra_bytes);
+    if (o->extra == NULL) return lmi_fail(o->err, LM_E_MEMORY, "allocation of %u bytes failed", (uint64_t)o->extra_bytes);
+    memset(o->extra, 0, o->extra_bytes);
+    o->file = (lmi_file *)o->extra; names = (char *)(o->file + count);
+    o->file[0] = o->one;
+    for (i = 1; i < (size_t)count; i++) {
+        char *name = names + i * n_path;
+        if (d->parts) s = d->parts[i];
+        else {
+            size_t value = i + 1;
+            memset(&s, 0, sizeof s);
+            memcpy(name, path, n_path);
+            for (k = 5; k-- > 0; value /= 10) name[(size_t)(number - path) + k] = (char)('0' + (int)(value % 10));
+            s.path = name;
+        }
+        LMI_TRY(lmi_file_open(&o->file[i], &s, o->err));
+        o->n_files = (int)i + 1;
+    }
+    return LM_OK;
+}
+static lm_status lmi_open_files(lmi_opening *o) {
+    const lm_model_desc *d = o->d; lm_source s; lmi_gguf none; int i; lmi_part p;
+    memset(&none, 0, sizeof none);
+    if ((d->path != NULL) + (d->source.path || d->source.data || d->source.read_at) + (d->parts != NULL) != 1)
+        return lmi_fail(o->err, LM_E_ARG, "give exactly one of path, source and parts");
+    if (d->parts && d->n_parts < 1) return lmi_fail(o->err, LM_E_ARG, "n_parts is %d, expected at least 1", d->n_parts);
+    memset(&s, 0, sizeof s);
+    s = d->parts ? d->parts[0] : d->source;
+    if (d->path) s.path = d->path;
+    LMI_TRY(lmi_file_open(&o->one, &s, o->err));
+    o->file = &o->one; o->n_files = 1;
+    LMI_TRY(lmi_gguf_walk(&none, &o->file[0], 0, &o->part0, o->err));
+    if (o->part0.split_no != 0)
+        return lmi_fail(o->err, LM_E_FORMAT, "%s: part %u of a split model; open its first", o->one.name, (uint64_t)o->part0.split_no + 1);
+    o->one.n_header = LMI_MIN(o->part0.data_at, o->one.size);
+    o->n_tensor = o->part0.n_tensor;
+    if (o->part0.split_count != 0 && o->part0.split_count != 1) LMI_TRY(lmi_open_parts(o, o->part0.split_count));
+    else if (d->parts && d->n_parts != 1)
+        return lmi_fail(o->err, LM_E_ARG, "%s: not a split model, but %d parts are given", o->one.name, d->n_parts);
+    o->n_header_bytes = o->file[0].mem ? 0 : o->file[0].n_header;
+    for (i = 1; i < o->n_files; i++) {
+        LMI_TRY(lmi_gguf_walk(&none, &o->file[i], i, &p, o->err));
+        if (p.split_no != i || p.split_count != o->part0.split_count)
+            return lmi_fail(o->err, LM_E_FORMAT, "%s: split.no or split.count do not fit part %d of %d", o->file[i].name, i + 1, o->n_files);
+        o->file[i].n_header = LMI_MIN(p.data_at, o->file[i].size);
+        o->n_tensor += p.n_tensor; o->n_header_bytes += o->file[i].mem ? 0 : o->file[i].n_header;
+    }
+    if (o->n_files > 1 && (uint64_t)o->part0.split_tensors != o->n_tensor)
+        return lmi_fail(o->err, LM_E_FORMAT, "split.tensors.count differs from the %u tensors of all parts", o->n_tensor);
+    if (o->n_tensor > INT32_MAX) return lmi_fail(o->err, LM_E_FORMAT, "too many tensors");
+    return LM_OK;
+}
+static void lmi_close_files(lmi_opening *o) {
+    int i;
+    for (i = 0; i < o->n_files; i++) lmi_file_close(&o->file[i]);
+    lmi_give(&o->d->hooks, o->extra, o->extra_bytes);
+    lmi_give(&o->d->hooks, o->scratch, o->scratch_bytes);
+}
+static void lmi_push_tables(lmi_gguf *g, lmi_arena *a, const lmi_opening *o) {
+    g->kv = (lm_meta *)lmi_push(a, o->part0.n_kv + 1, sizeof *g->kv);   /* + 1: never NULL, that means "count only" */
+    g->tensor = (lmi_tensor *)lmi_push(a, o->n_tensor, sizeof *g->tensor);
+    lmi_map_push(&g->kv_by_key, a, o->part0.n_kv);
+    lmi_map_push(&g->tensor_by_name, a, o->n_tensor);
+    g->n_kv = o->part0.n_kv; g->n_tensor = 0; g->max_tensor = o->n_tensor;
+}
+/* Brings what is not in memory into `to` (all of it, or just the header) and points the files there. */
+static lm_status lmi_read_files(lmi_opening *o, char *to, int header_only) {
+    uint64_t done = 0, total = 0; int i;
+    for (i = 0; i < o->n_files; i++) if (!o->file[i].mem) total += o->file[i].size;
+    for (i = 0; i < o->n_files; i++) {
+        lmi_file *f = &o->file[i]; uint64_t at = 0, n = header_only ? f->n_header : f->size;
+        if (f->mem) continue;
+        while (at < n) {
+            size_t step = (size_t)LMI_MIN(n - at, (uint64_t)1 << 24);
+            if (!header_only && o->d->hooks.progress && o->d->hooks.progress(o->d->hooks.user, done, total) != 0)
+                return lmi_fail(o->err, LM_E_CANCEL, "opening was cancelled");
+            if (f->read_at(f->user, at, to + at, step) != 0)
+                return lmi_fail(o->err, LM_E_IO, "%s: reading %u bytes at %u failed", f->name, (uint64_t)step, at);
+            at += step; done += step;
+        }
+        if (o->header) memcpy(to, o->header[i].mem, (size_t)f->n_header); /* what was validated is what is used */
+        f->mem = (const uint8_t *)to; f->n_walk = n;
+        to += n;
+    }
+    return LM_OK;
+}
+static lm_status lmi_fill_tables(lmi_opening *o, lmi_gguf *g) {
+    int i; lmi_part p;
+    for (i = 0; i < o->n_files; i++) {
+        LMI_TRY(lmi_gguf_walk(g, &o->file[i], i, &p, o->err));
+    }
+    return LM_OK;
+}
+/* What follows from the tables: with an arena that only counts, their validation and the model's size; with a real one, the model. */
+static lm_status lmi_model_layout(lm_model *m, lmi_arena *a, const lm_model_desc *d, lm_error *err) {
+    lmi_str arch; lmi_out out;
+    LMI_TRY(lmi_want_str(&m->gguf, "general.architecture", "", &arch, err));
+    if (arch.n == 0) return lmi_fail(err, LM_E_FORMAT, "general.architecture is missing");
+    out.p = m->arch; out.n = 0; out.cap = sizeof m->arch - 1; lmi_put_text(&out, arch, 1); m->arch[out.n] = 0;
+    m->vocab_only = d->vocab_only;
+    if (!d->vocab_only) { LMI_TRY(lmi_hparams(m, err)); LMI_TRY(lmi_bind(m, a, err)); }
+    LMI_TRY(lmi_vocab_layout(&m->vocab, &m->gguf, d, a, err));
+    if (d->vocab_only) m->n_vocab = m->vocab.n;
+    else if (m->vocab.n == 0) m->vocab.n = m->n_vocab; /* ids only */
+    else if (m->vocab.n != m->n_vocab)
+        return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.tokens has %d tokens, but token_embd.weight has %d rows", m->vocab.n, m->n_vocab);
+    return LM_OK;
+}
+/* The front of a model's block; lmi_model_layout follows it. */
+typedef struct lmi_front { lm_model *m; lmi_file *file; char *image; lmi_gguf gguf; uint32_t *order; } lmi_front;
+static lm_status lmi_push_front(lmi_front *f, lmi_arena *a, const lmi_opening *o) {
+    uint64_t n = o->d->vocab_only ? o->n_header_bytes : 0; int i;
+    for (i = 0; i < o->n_files && !o->d->vocab_only; i++) {
+        if (!o->file[i].mem && !lmi_add(n, o->file[i].size, &n)) return lmi_fail(o->err, LM_E_FORMAT, "the parts are too large");
+    }
+    memset(f, 0, sizeof *f);
+    f->m = (lm_model *)lmi_push(a, 1, sizeof(lm_model));
+    f->file = (lmi_file *)lmi_push(a, (uint64_t)o->n_files, sizeof(lmi_file));
+    f->image = (char *)lmi_push(a, n, 1);
+    f->order = (uint32_t *)lmi_push(a, o->n_tensor, sizeof(uint32_t));
+    lmi_push_tables(&f->gguf, a, o);
+    return LM_OK;
+}
+/* The tables in scratch, over header bytes in scratch where a file is not in memory: all that measuring needs. */
+static lm_status lmi_scratch_tables(lmi_opening *o, lmi_gguf *g) {
+    lmi_opening header = *o; lmi_arena a; char *image = NULL; int pass;
+    memset(&a, 0, sizeof a);
+    for (pass = 0; pass < 2; pass++) {
+        if (pass == 1) LMI_TRY(lmi_arena_open(&a, a.used, NULL, 0, &o->d->hooks, &o->scratch, "opening the model", o->err));
+        o->scratch_bytes = o->scratch ? (size_t)a.cap + LMI_ALIGN : 0;
+        lmi_push_tables(g, &a, o);
+        header.file = (lmi_file *)lmi_push(&a, (uint64_t)o->n_files, sizeof(lmi_file));
+        image = (char *)lmi_push(&a, o->n_header_bytes, 1);
+    }
+    memcpy(header.file, o->file, (size_t)o->n_files * sizeof(lmi_file));
+    LMI_TRY(lmi_read_files(&header, image, 1));
+    o->header = header.file;
+    return lmi_fill_tables(&header, g);
+}
+/* Measures (out NULL) or opens. */
+static lm_status lmi_model_make(lm_model **out, uint64_t *n_bytes, lmi_opening *o) {
+    const lm_model_desc *d = o->d; lm_error *err = o->err; lm_model *m, tmp; lmi_arena a; lmi_front f; void *own; lm_status s; int i;
+    uint64_t t0 = lmi_now_us();
+    memset(&tmp, 0, sizeof tmp); memset(&a, 0, sizeof a);
+    tmp.hooks = d->hooks;
+    LMI_TRY(lmi_kernels_pick(&tmp.k, err));
+    LMI_TRY(lmi_open_files(o));
+    LMI_TRY(lmi_scratch_tables(o, &tmp.gguf));
+    LMI_TRY(lmi_push_front(&f, &a, o));
+    LMI_TRY(lmi_model_layout(&tmp, &a, d, err));
+    if (a.used == UINT64_MAX || !lmi_add(a.used, LMI_ALIGN, n_bytes))
+        return lmi_fail(err, LM_E_MEMORY, "the model is larger than this system can address");
+    if (out == NULL) return LM_OK;
+
+    LMI_TRY(lmi_arena_open(&a, a.used, d->block, d->block_bytes, &d->hooks, &own, "the model", err));
+    lmi_push_front(&f, &a, o);
+    m = f.m;
+    memset(m, 0, sizeof *m);
+    m->hooks = d->hooks; m->k = tmp.k; m->own = own; m->own_bytes = *n_bytes; m->n_files = o->n_files; m->file = f.file; m->gguf = f.gguf;
+    s = lmi_read_files(o, f.image, d->vocab_only);
+    if (s == LM_OK) s = lmi_fill_tables(o, &m->gguf);
+    if (s == LM_OK) s = lmi_gguf_overlap(&m->gguf, f.order, err);
+    if (s == LM_OK) s = lmi_model_layout(m, &a, d, err);
+    if (s == LM_OK) s = lmi_vocab_build(&m->vocab, &m->gguf, d, err);
+    if (s == LM_OK && !d->vocab_only) s = lmi_check_scales(m, err);
+    if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)*n_bytes); return s; }
+    for (i = 0; i < m->n_files; i++) {
+        if (o->file[i].opened == 2) lmi_file_close(&o->file[i]); /* read whole */
+        m->file[i] = o->file[i];
+        m->file[i].name = "";             /* the caller's text need not live on */
+        o->file[i].opened = 0;            /* the model's now */
+    }
+    m->load_us = lmi_now_us() - t0;
+    *out = m;
+    return LM_OK;
+}
+static lm_status lmi_model_run(lm_model **out, uint64_t *n_bytes, const lm_model_desc *d, lm_error *err) {
+    lmi_opening o; lm_status s; lmi_fpenv fp = lmi_fp_enter(); lm_error mine;
+    memset(&o, 0, sizeof o);
+    o.d = d; o.err = err ? err : &mine;
+    s = lmi_model_make(out, n_bytes, &o);
+    lmi_close_files(&o);
+    lmi_fp_leave(fp);
+    return s == LM_OK ? lmi_ok(err) : s;
+}
+LMI_API lm_status lm_model_size(const lm_model_desc *d, size_t *n_bytes, lm_error *err) {
+    uint64_t n;
+    if (d == NULL || n_bytes == NULL) return lmi_fail(err, LM_E_ARG, "descriptor and result must be given");
+    LMI_TRY(lmi_model_run(NULL, &n, d, err));
+    if (n > SIZE_MAX) return lmi_fail(err, LM_E_MEMORY, "the model needs %u bytes, more than this system can address", n);
+    *n_bytes = (size_t)n;
+    return LM_OK;
+}
+LMI_API lm_status lm_model_open(lm_model **out, const lm_model_desc *d, lm_error *err) {
+    uint64_t n;
+    if (d == NULL || out == NULL) return lmi_fail(err, LM_E_ARG, "descriptor and result must be given");
+    return lmi_model_run(out, &n, d, err);
+}
+LMI_API void lm_model_close(lm_model *m) {
+    int i; lm_hooks h;
+    if (m == NULL) return;
+    for (i = 0; i < m->n_files; i++) lmi_file_close(&m->file[i]);
+    h = m->hooks;
+    lmi_give(&h, m->own, (size_t)m->own_bytes);
+}
+
+/* ---- asking a model */
+LMI_API void lm_model_get_info(const lm_model *m, lm_model_info *out) {
+    int i;
+    memset(out, 0, sizeof *out);
+    out->arch = m->arch; out->isa = m->k->isa; out->pre = lmi_vocab_pre(&m->vocab);
+    out->n_vocab = m->n_vocab; out->n_ctx_train = m->n_ctx_train; out->n_embd = m->n_embd; out->n_layer = m->n_layer;
+    out->n_head = m->n_head; out->n_head_kv = m->n_head_kv; out->n_embd_head_k = m->dk; out->n_embd_head_v = m->dv;
+    out->n_ff = m->n_ff; out->n_rot = m->n_rot; out->n_swa = m->n_swa; out->rms_eps = m->eps;
+    out->tied = m->output.data == m->embd.data && !m->vocab_only;
+    out->rope_scaling = m->rope_scaling; out->rope_freq_base = m->rope_base; out->rope_scale_factor = m->rope_factor;
+    out->n_parts = m->n_files; out->n_params = m->gguf.n_params; out->n_tensor_bytes = m->gguf.n_tensor_bytes;
+    for (i = 0; i < m->n_files; i++) out->n_file_bytes += m->file[i].size;
+    out->n_block_bytes = m->own_bytes; out->load_us = m->load_us;
+}
+LMI_API int lm_meta_count(const lm_model *m) { return (int)m->gguf.n_kv; }
+LMI_API lm_status lm_meta_at(const lm_model *m, int i, lm_meta *out) {
+    if (i < 0 || (uint64_t)i >= m->gguf.n_kv) return LM_E_ARG;
+    *out = m->gguf.kv[i];
+    return LM_OK;
+}
+LMI_API lm_status lm_meta_find(const lm_model *m, const char *key, lm_meta *out) { return lmi_kv(&m->gguf, key, out) ? LM_OK : LM_E_ARG; }
+LMI_API int lm_tensor_count(const lm_model *m) { return (int)m->gguf.n_tensor; }
+LMI_API lm_status lm_tensor_at(const lm_model *m, int i, lm_tensor *out) {
+    const lmi_tensor *t;
+    if (i < 0 || (uint64_t)i >= m->gguf.n_tensor) return LM_E_ARG;
+    t = &m->gguf.tensor[i];
+    out->name = t->name.p; out->name_bytes = t->name.n; out->type = t->type; out->n_dims = t->n_dims; out->part = t->part;
+    memcpy(out->dims, t->dims, sizeof out->dims);
+    out->offset = t->offset; out->n_bytes = t->n_bytes; out->data = t->data;
+    return LM_OK;
+}
+LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst) {
+    const lmi_type *t = lmi_type_of(type); const uint8_t *p = (const uint8_t *)src; size_t k; lmi_fpenv fp;
+    if (t == NULL || n % t->n != 0) return LM_E_ARG;
+    if (t->flags & LMI_RAW) return LM_E_SUPPORT;
+    fp = lmi_fp_enter();
+    for (; n > 0; n -= k, dst += k, p += k / t->n * t->n_bytes) { k = LMI_MIN(n, (size_t)1 << 20); LMI_BASE_KERNELS.row(type, p, (int)k, dst); }
+    lmi_fp_leave(fp);
+    return LM_OK;
+}
+
+/* ============================================================================================== >>forward
+ * The model at work: tokens in, hidden states through the layers, logits out. lmi_forward is the whole of it; what stands before are its
+ * words. Shapes are [n_tok] rows of the width named; n_tok tokens are computed at once, of any mix of sequences.
+ *
+ * The cache: for each layer and sequence, pages of 64 positions; a page holds, for each key-value head, K [dk][64] and V [64][dv16] (dv
+ * rounded up to 16), so that scores have lanes = keys and values have lanes = dimensions (lmi_attend).
+ */
+typedef struct lmi_slot { void *panel; float *head; uint64_t n_macs; int bad; char own_line[40]; } lmi_slot; /* one thread's scratch */
+typedef struct lmi_run {              /* a decode under way */
+    lm_batch batch; int active, at, n_tok, layer, n_rows; /* at: first token of those computed now */
+    uint64_t t0, used_us;
+} lmi_run;
+struct lm_ctx {
+    const lm_model *m;
+    lm_ctx_info info;                 /* the descriptor with its defaults filled in */
+    lm_hooks hooks;
+    void *own;
+    uint8_t *cache; size_t head_bytes, page_bytes, seq_bytes, layer_bytes; int n_pages; /* pages of one sequence and layer */
+    int *n_past, *n_next;             /* [n_seq] length; length with the tokens of the decode under way */
+    int *tok_seq, *tok_pos;           /* [n_batch] */
+    float *x, *h, *q, *k, *v, *att, *gate, *up; /* [n_batch][...] residual, normed, projections, attention, feed-forward */
+    float *angle;                     /* [n_batch][2][n_rot] what lmi_rope takes: cosines, sines */
+    lmi_act *act; int act_steps;      /* [n_batch][act_steps] the input of a product as int8 */
+    float *logits, *embedding; int *row_token; /* [n_logits][n_vocab], [n_logits][n_embd], [n_logits] token each row belongs to */
+    uint8_t *row_want; int n_rows, n_last;     /* results of the last decode, and its number of tokens */
+    lmi_slot *slot; lmi_team team;
+    lmi_run run;
+    lm_counters counters;
+    lm_error error;
+    const struct lmi_product *product; int layer; const float *norm_w; const float *norm_x; float *norm_y; /* of the job at hand */
+};
+
+/* ---- spreading work: each word below is a job over tokens, heads or groups of 16 rows */
+static void lmi_norm_job(void *owner, int slot, int t) {
+    lm_ctx *c = (lm_ctx *)owner; size_t n = (size_t)c->m->n_embd, at = (size_t)t * n;
+    float ss = c->m->k->norm(c->norm_x + at, c->norm_w, c->m->n_embd, c->m->eps, c->norm_y + at);
+    if (!lmi_finite(ss)) c->slot[slot].bad = 1;
+}
+static void lmi_norm(lm_ctx *c, const float *x, const float *w, float *y) {
+    c->norm_x = x; c->norm_w = w; c->norm_y = y;
+    lmi_team_run(&c->team, lmi_norm_job, c, c->run.n_tok);
+}
+
+/* Up to three products of one input: out[t] = W in[t] + bias, or added to out[t]. Rows are done in groups of 16; one thread computes a group for all
+ * tokens, from a panel of its weights (unpacked once). */
+typedef struct lmi_product { const float *in; int n_tok, n_mat, add, first[3]; const lmi_mat *mat[3]; float *out[3]; } lmi_product;
+static int lmi_is_int(const lm_ctx *c, const lmi_mat *w) { return !(w->flags & LMI_FLT) && c->info.compute == LM_COMPUTE_AUTO; }
+static void lmi_quantize_job(void *owner, int slot, int t) {
+    lm_ctx *c = (lm_ctx *)owner; const lmi_product *p = c->product; int n = p->mat[0]->n_in;
+    if (!c->m->k->quantize(p->in + (size_t)t * (size_t)n, n, c->act + (size_t)t * (size_t)(n / 32))) c->slot[slot].bad = 1;
+}
+static void lmi_product_job(void *owner, int slot, int group) {
+    lm_ctx *c = (lm_ctx *)owner; const lmi_product *p = c->product; const lmi_kernels *k = c->m->k; lmi_dst dst; const lmi_mat *w;
+    int i = 0, row; const uint8_t *data;
+    while (i + 1 < p->n_mat && group >= p->first[i + 1]) i++;
+    w = p->mat[i]; row = (group - p->first[i]) * 16; data = w->data + (size_t)row * w->row_bytes;
+    dst.out = p->out[i] + row; dst.stride = (size_t)w->n_out; dst.add = p->add; dst.n_rows = LMI_MIN(16, w->n_out - row);
+    dst.bias = w->bias ? w->bias + row : NULL;
+    if (dst.bias && dst.n_rows < 16) { /* the kernel reads 16 */
+        memset(c->slot[slot].head, 0, 64); memcpy(c->slot[slot].head, dst.bias, (size_t)dst.n_rows * 4); dst.bias = c->slot[slot].head;
+    }
+    if (lmi_is_int(c, w)) {
+        k->panel_q(w->type, data, w->row_bytes, dst.n_rows, w->n_in, (lmi_panel *)c->slot[slot].panel);
+        k->mul_q((const lmi_panel *)c->slot[slot].panel, w->n_in / 32, w->flags, c->act, p->n_tok, &dst);
+    } else {
+        k->panel_f(w->type, data, w->row_bytes, dst.n_rows, w->n_in, (float *)c->slot[slot].panel);
+        k->mul_f((const float *)c->slot[slot].panel, w->n_in, p->in, p->n_tok, &dst);
+    }
+    c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_rows * (uint64_t)p->n_tok;
+}
+static void lmi_products(lm_ctx *c, lmi_product *p) {
+    int i, groups = 0, any_int = 0;
+    for (i = 0; i < p->n_mat; i++) { p->first[i] = groups; groups += (p->mat[i]->n_out + 15) / 16; any_int |= lmi_is_int(c, p->mat[i]); }
+    c->product = p;
+    if (any_int) lmi_team_run(&c->team, lmi_quantize_job, c, p->n_tok);
+    lmi_team_run(&c->team, lmi_product_job, c, groups);
+}
+static void lmi_linear3(lm_ctx *c, const float *in, const lmi_mat *a, float *out_a, const lmi_mat *b, float *out_b, const lmi_mat *d,
+    float *out_d) {
+    lmi_product p; memset(&p, 0, sizeof p);
+    p.in = in; p.n_tok = c->run.n_tok; p.n_mat = d ? 3 : 2;
+    p.mat[0] = a; p.out[0] = out_a; p.mat[1] = b; p.out[1] = out_b; p.mat[2] = d; p.out[2] = out_d;
+    lmi_products(c, &p);
+}
+static void lmi_linear(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, float *out, int add) {
+    lmi_product p; memset(&p, 0, sizeof p);
+    p.in = in; p.n_tok = n_tok; p.n_mat = 1; p.add = add; p.mat[0] = a; p.out[0] = out;
+    lmi_products(c, &p);
+}
+
+static uint8_t *lmi_cache_at(const lm_ctx *c, int layer, int seq, int pos) { /* the page that holds a position */
+    return c->cache + (size_t)layer * c->layer_bytes + (size_t)seq * c->seq_bytes + (size_t)(pos / LMI_PAGE) * c->page_bytes;
+}
+static void lmi_cache_put(uint8_t *p, size_t i, float x, int f32) {
+    if (f32) ((float *)(void *)p)[i] = x; else ((uint16_t *)(void *)p)[i] = lmi_to_f16(x);
+}
+/* Rotates q and k of token t by its position and puts k and v into the cache. */
+static void lmi_rotate_job(void *owner, int slot, int t) {
+    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const float *cs = c->angle + (size_t)t * 2 * (size_t)m->n_rot, *sn = cs + m->n_rot;
+    float *q = c->q + (size_t)t * (size_t)(m->n_head * m->dk), *k = c->k + (size_t)t * (size_t)(m->n_head_kv * m->dk),
+        *v = c->v + (size_t)t * (size_t)(m->n_head_kv * m->dv);
+    int h, d, f32 = c->info.cache_type == LM_CACHE_F32, j = c->tok_pos[t] % LMI_PAGE, dv16 = (m->dv + 15) & ~15;
+    uint8_t *page = lmi_cache_at(c, c->layer, c->tok_seq[t], c->tok_pos[t]);
+    (void)slot;
+    for (h = 0; h < m->n_head; h++) m->k->rope(q + h * m->dk, cs, sn, m->n_rot);
+    for (h = 0; h < m->n_head_kv; h++, k += m->dk, v += m->dv, page += c->head_bytes) {
+        uint8_t *vs = page + (size_t)m->dk * LMI_PAGE * (f32 ? 4 : 2);
+        m->k->rope(k, cs, sn, m->n_rot);
+        for (d = 0; d < m->dk; d++) lmi_cache_put(page, (size_t)(d * LMI_PAGE + j), k[d], f32);
+        for (d = 0; d < dv16; d++) lmi_cache_put(vs, (size_t)(j * dv16 + d), d < m->dv ? v[d] : 0.0f, f32);
+    }
+}
+/* One head of one token over its sequence's cache: positions pos - n_swa + 1 .. pos, or all up to pos. */
+static void lmi_attend_job(void *owner, int slot, int item) {
+    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m;
+        int t = item / m->n_head, h = item % m->n_head, kv = h / (m->n_head / m->n_head_kv); lmi_attend a;
+    a.q = c->q + (size_t)item * (size_t)m->dk; a.out = c->slot[slot].head;
+    a.page = lmi_cache_at(c, c->layer, c->tok_seq[t], 0) + (size_t)kv * c->head_bytes; a.page_bytes = c->page_bytes;
+    a.last = c->tok_pos[t]; a.first = m->n_swa > 0 ? LMI_MAX(0, a.last - m->n_swa + 1) : 0;
+    a.dk = m->dk; a.dv = m->dv; a.f32 = c->info.cache_type == LM_CACHE_F32; a.scale = 1.0f / sqrtf((float)m->dk);
+    m->k->attend(&a);
+    memcpy(c->att + (size_t)item * (size_t)m->dv, a.out, (size_t)m->dv * sizeof(float));
+    c->slot[slot].n_macs += (uint64_t)(a.last - a.first + 1) * (uint64_t)(m->dk + m->dv);
+}
+static void lmi_attention(lm_ctx *c, int layer) {
+    c->layer = layer;
+    lmi_team_run(&c->team, lmi_rotate_job, c, c->run.n_tok);
+    lmi_team_run(&c->team, lmi_attend_job, c, c->run.n_tok * c->m->n_head);
+}
+static void lmi_swiglu_job(void *owner, int slot, int t) {
+    lm_ctx *c = (lm_ctx *)owner; size_t at = (size_t)t * (size_t)c->m->n_ff;
+    (void)slot;
+    c->m->k->swiglu(c->gate + at, c->up + at, c->m->n_ff, c->gate + at);
+}
+static void lmi_swiglu(lm_ctx *c) { lmi_team_run(&c->team, lmi_swiglu_job, c, c->run.n_tok); }
+
+/* Takes the next n_batch tokens: their embeddings into x, their sequences, positions and angles. */
+static void lmi_embed_job(void *owner, int slot, int t) {
+    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; int i; double s, cs;
+    float *co = c->angle + (size_t)t * 2 * (size_t)m->n_rot, *si = co + m->n_rot;
+    const uint8_t *row = m->embd.data + (size_t)c->run.batch.ids[c->run.at + t] * m->embd.row_bytes;
+    (void)slot;
+    m->k->row(m->embd.type, row, m->n_embd, c->x + (size_t)t * (size_t)m->n_embd);
+    for (i = 0; i < m->n_rot; i += 2) {
+        lmi_sincos(c->tok_pos[t] * m->rope_freq[i / 2], &s, &cs);
+        co[i] = co[i + 1] = (float)(cs * (double)m->rope_mag); si[i + 1] = (float)(s * (double)m->rope_mag); si[i] = -si[i + 1];
+    }
+}
+static void lmi_embed(lm_ctx *c) {
+    lmi_run *r = &c->run; int t;
+    r->n_tok = LMI_MIN(c->info.n_batch, r->batch.n - r->at);
+    for (t = 0; t < r->n_tok; t++) {
+        c->tok_seq[t] = r->batch.seq ? r->batch.seq[r->at + t] : 0;
+        c->tok_pos[t] = c->n_next[c->tok_seq[t]]++;
+    }
+    lmi_team_run(&c->team, lmi_embed_job, c, r->n_tok);
+}
+static int lmi_want(const lm_batch *b, int i) { return b->want ? b->want[i] : i == b->n - 1 ? LM_WANT_LOGITS : 0; }
+/* Logits and embeddings of the tokens that asked. The rows are gathered in h first, so that one product serves all of them. */
+static void lmi_results(lm_ctx *c) {
+    lmi_run *r = &c->run; size_t n_embd = (size_t)c->m->n_embd, n_vocab = (size_t)c->m->n_vocab, n; int t, row = r->n_rows, k, got = 0, want;
+    lmi_norm(c, c->x, c->m->output_norm, c->h);
+    for (t = 0; t < r->n_tok; t++) {
+        if ((want = lmi_want(&r->batch, r->at + t)) == 0) continue;
+        memcpy(c->embedding + (size_t)row * n_embd, c->h + (size_t)t * n_embd, n_embd * sizeof(float));
+        c->row_token[row] = r->at + t; c->row_want[row++] = (uint8_t)want;
+    }
+    for (k = r->n_rows; k < row; k += got) { /* runs of rows that want logits */
+        for (got = 0; k + got < row && (c->row_want[k + got] & LM_WANT_LOGITS); got++) {}
+        if (got > 0) lmi_linear(c, c->embedding + (size_t)k * n_embd, got, &c->m->output, c->logits + (size_t)k * n_vocab, 0);
+        for (n = (size_t)k * n_vocab; n < (size_t)(k + got) * n_vocab; n++) if (!lmi_finite(c->logits[n])) c->slot[0].bad = 1;
+        if (got == 0) got = 1;
+    }
+    r->n_rows = row;
+}
+/* Between layers: not a number? cancelled? out of time? */
+static lm_status lmi_pause(lm_ctx *c, uint64_t deadline) {
+    int i; const lmi_run *r = &c->run;
+        uint64_t per = (uint64_t)c->m->n_layer + 1,
+        total = ((uint64_t)r->batch.n + (uint64_t)c->info.n_batch - 1) / (uint64_t)c->info.n_batch * per;
+    for (i = 0; i < c->team.n; i++) if (c->slot[i].bad)
+        return lmi_fail(&c->error, LM_E_NUMERIC, "a hidden state is infinite or not a number, at token %d, layer %d", r->at, r->layer);
+    if (c->hooks.progress && c->hooks.progress(c->hooks.user, (uint64_t)(r->at / c->info.n_batch) * per + (uint64_t)r->layer, total) != 0)
+        return lmi_fail(&c->error, LM_E_CANCEL, "decoding was cancelled");
+    return lmi_now_us() >= deadline ? LM_MORE : LM_OK;
+}
+
+/* The forward pass (Touvron et al. 2023, arXiv:2302.13971, arXiv:2307.09288). Runs until done, or until the layer boundary after the deadline. */
+static lm_status lmi_forward(lm_ctx *c, uint64_t deadline) {
+    const lm_model *m = c->m; lmi_run *r = &c->run; const lmi_layer *l; lm_status s;
+
+    for (; r->at < r->batch.n; r->at += r->n_tok, r->layer = 0) {
+        if (r->layer == 0) lmi_embed(c);                                            /* x = rows of token_embd */
+        while (r->layer < m->n_layer) {
+            l = &m->layer[r->layer];
+            lmi_norm(c, c->x, l->attn_norm, c->h);                                  /* attention, pre-normalized */
+            lmi_linear3(c, c->h, &l->wq, c->q, &l->wk, c->k, &l->wv, c->v);
+            lmi_attention(c, r->layer);                                             /* att = softmax(rope(q) rope(K)' / sqrt(dk)) V */
+            lmi_linear(c, c->att, r->n_tok, &l->wo, c->x, 1);                       /* x += Wo att */
+
+            lmi_norm(c, c->x, l->ffn_norm, c->h);                                   /* feed-forward, pre-normalized */
+            lmi_linear3(c, c->h, &l->gate, c->gate, &l->up, c->up, NULL, NULL);
+            lmi_swiglu(c);                                                          /* gate = silu(gate) * up */
+            lmi_linear(c, c->gate, r->n_tok, &l->down, c->x, 1);                    /* x += Wdown gate */
+
+            r->layer++;
+            if ((s = lmi_pause(c, deadline)) != LM_OK) return s;
+        }
+        lmi_results(c);                                                             /* logits = Wout norm(x) */
+        if ((s = lmi_pause(c, UINT64_MAX)) != LM_OK) return s;
+    }
+    return LM_OK;
+}
+
+/* ---- decoding */
+static lm_status lmi_ctx_ok(lm_ctx *c) { return lmi_ok(&c->error); }
+LMI_API void lm_decode_cancel(lm_ctx *c) {
+    int i;
+    if (!c->run.active) return;
+    for (i = 0; i < c->info.n_seq; i++) c->n_next[i] = c->n_past[i]; /* what was cached beyond the length is never read */
+    c->run.active = 0;
+}
+LMI_API lm_status lm_decode_begin(lm_ctx *c, const lm_batch *b) {
+    int i, wanted = 0, seq;
+    lm_decode_cancel(c);
+    c->n_rows = 0; c->n_last = 0;
+    if (b == NULL || b->ids == NULL || b->n < 1) return lmi_fail(&c->error, LM_E_ARG, "a batch needs at least one token");
+    for (i = 0; i < b->n; i++) {
+        seq = b->seq ? b->seq[i] : 0;
+        if (b->ids[i] < 0 || b->ids[i] >= c->m->n_vocab) { lmi_fail(&c->error, LM_E_ARG,
+            "token %d of the batch is id %d, the vocabulary has %d", i, (int)b->ids[i], c->m->n_vocab); break; }
+        if (seq < 0 || seq >= c->info.n_seq) { lmi_fail(&c->error, LM_E_ARG,
+            "token %d of the batch is for sequence %d, the context has %d", i, seq, c->info.n_seq); break; }
+        if (++c->n_next[seq] > c->info.n_ctx) { lmi_fail(&c->error, LM_E_FULL,
+            "the text is longer than the context: sequence %d has %d tokens, token %d of the batch of %d does not fit in %d", seq,
+            c->n_past[seq], i, b->n, c->info.n_ctx); break; }
+        if (lmi_want(b, i) && ++wanted > c->info.n_logits) { lmi_fail(&c->error, LM_E_FULL,
+            "results are wanted for more than n_logits = %d tokens", c->info.n_logits); break; }
+    }
+    for (seq = 0; seq < c->info.n_seq; seq++) c->n_next[seq] = c->n_past[seq];
+    if (i < b->n) return c->error.status;
+    memset(&c->run, 0, sizeof c->run);
+    c->run.batch = *b; c->run.active = 1;
+    for (i = 0; i < c->team.n; i++) { c->slot[i].bad = 0; c->slot[i].n_macs = 0; }
+    return lmi_ctx_ok(c);
+}
+LMI_API lm_status lm_decode_step(lm_ctx *c, uint32_t budget_us) {
+    lmi_run *r = &c->run; uint64_t t0 = lmi_now_us(); lm_status s; int i; lmi_fpenv fp;
+    if (!r->active) return lmi_fail(&c->error, LM_E_ARG, "no decode was begun");
+    fp = lmi_fp_enter();
+    s = lmi_forward(c, budget_us == UINT32_MAX ? UINT64_MAX : t0 + budget_us);
+    lmi_fp_leave(fp);
+    r->used_us += lmi_now_us() - t0;
+    if (s == LM_MORE) { lmi_ctx_ok(c); return s; }
+    if (s != LM_OK) { lm_decode_cancel(c); return s; }
+    for (i = 0; i < c->info.n_seq; i++) c->n_past[i] = c->n_next[i];
+    for (i = 0; i < c->team.n; i++) c->counters.n_macs += c->slot[i].n_macs;
+    c->counters.n_tokens += (uint64_t)r->batch.n; c->counters.n_decodes++; c->counters.decode_us += r->used_us;
+    c->n_rows = r->n_rows; c->n_last = r->batch.n; r->active = 0;
+    return lmi_ctx_ok(c);
+}
+LMI_API lm_status lm_decode(lm_ctx *c, const lm_batch *b) {
+    lm_status s = lm_decode_begin(c, b);
+    return s == LM_OK ? lm_decode_step(c, UINT32_MAX) : s;
+}
+
+static int lmi_row_of(const lm_ctx *c, int i) { /* the row of results that belongs to token i; rows are in the order of tokens */
+    int lo = 0, hi = c->n_rows - 1, mid;
+    if (i == -1) i = c->n_last - 1;
+    while (lo < hi) { mid = lo + (hi - lo) / 2; if (c->row_token[mid] < i) lo = mid + 1; else hi = mid; }
+    return lo <= hi && c->row_token[lo] == i ? lo : -1;
+}
+LMI_API const float *lm_logits(const lm_ctx *c, int i) {
+    int row = lmi_row_of(c, i);
+    return row < 0 || !(c->row_want[row] & LM_WANT_LOGITS) ? NULL : c->logits + (size_t)row * (size_t)c->m->n_vocab;
+}
+LMI_API const float *lm_embedding(const lm_ctx *c, int i) {
+    int row = lmi_row_of(c, i);
+    return row < 0 ? NULL : c->embedding + (size_t)row * (size_t)c->m->n_embd;
+}
+LMI_API int lm_seq_len(const lm_ctx *c, int seq) { return seq < 0 || seq >= c->info.n_seq ? -1 : c->n_past[seq]; }
+LMI_API lm_status lm_rewind(lm_ctx *c, int seq, int n_keep) {
+    if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
+    if (seq < 0 || seq >= c->info.n_seq || n_keep < 0 || n_keep > c->n_past[seq])
+        return lmi_fail(&c->error, LM_E_ARG, "cannot keep %d positions of sequence %d", n_keep, seq);
+    c->n_past[seq] = c->n_next[seq] = n_keep;
+    return lmi_ctx_ok(c);
+}
+LMI_API const char *lm_ctx_error(const lm_ctx *c) { return c->error.text; }
+LMI_API const lm_model *lm_ctx_model(const lm_ctx *c) { return c->m; }
+LMI_API void lm_get_counters(const lm_ctx *c, lm_counters *out) { *out = c->counters; }
+LMI_API void lm_counters_reset(lm_ctx *c) { memset(&c->counters, 0, sizeof c->counters); }
+LMI_API void lm_ctx_get_info(const lm_ctx *c, lm_ctx_info *out) { *out = c->info; }
+
+/* ---- opening a context: one layout, counted first, then carved from the block */
+static lm_status lmi_ctx_defaults(const lm_model *m, const lm_ctx_desc *d, lm_ctx_info *i, lm_error *err) {
+    memset(i, 0, sizeof *i);
+    if (m->vocab_only) return lmi_fail(err, LM_E_ARG, "the model was opened with vocab_only: there is nothing to compute with");
+    if (d->n_ctx < 0 || d->n_batch < 0 || d->n_seq < 0 || d->n_logits < 0 || d->n_threads < 0)
+        return lmi_fail(err, LM_E_ARG, "a count in the context's descriptor is negative");
+    if (d->cache_type != LM_CACHE_F16 && d->cache_type != LM_CACHE_F32)
+        return lmi_fail(err, LM_E_ARG, "cache_type %d is neither f16 nor f32", (int)d->cache_type);
+    if (d->compute != LM_COMPUTE_AUTO && d->compute != LM_COMPUTE_F32)
+        return lmi_fail(err, LM_E_ARG, "compute %d is neither auto nor f32", (int)d->compute);
+    i->n_ctx = d->n_ctx ? d->n_ctx : LMI_MIN(m->n_ctx_train, 4096);
+    i->n_batch = LMI_MIN(d->n_batch ? d->n_batch : 512, 1 << 16);
+    i->n_seq = d->n_seq ? d->n_seq : 1;
+    i->n_logits = d->n_logits ? d->n_logits : 1;
+    i->n_threads = LMI_MIN(d->n_threads ? d->n_threads : lmi_physical_cores(), LMI_MAX_THREADS);
+#if !LMI_THREADS && !defined(_OPENMP)
+    if (d->hooks.parallel_for == NULL) i->n_threads = 1;
+#endif
+    if (i->n_ctx > INT32_MAX - LMI_PAGE) return lmi_fail(err, LM_E_ARG, "n_ctx is %d, too many", i->n_ctx);
+    i->cache_type = d->cache_type; i->compute = d->compute;
+    return LM_OK;
+}
+static int lmi_widest_in(const lm_model *m) { return LMI_MAX(LMI_MAX(m->n_embd, m->n_ff), m->n_head * m->dv); }
+/* Lays the context out in the arena; *c keeps the pointers. */
+static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
+    const lm_model *m = c->m; lm_ctx_info *i = &c->info;
+        uint64_t nb = (uint64_t)i->n_batch, rows = (uint64_t)i->n_logits, widest = (uint64_t)lmi_widest_in(m), at,
+        tokens = LMI_MAX(nb, rows), n = 0, f = sizeof(float); int t;
+    at = a->used;
+    lmi_mul((uint64_t)m->n_head_kv * c->head_bytes * (uint64_t)c->n_pages, (uint64_t)m->n_layer, &n);
+    c->cache = (uint8_t *)lmi_push(a, (uint64_t)i->n_seq, n);
+    i->n_cache_bytes = a->used - at; at = a->used;
+    if (!lmi_mul(rows, (uint64_t)m->n_vocab * f, &n)) n = UINT64_MAX;
+    c->logits = (float *)lmi_push(a, 1, n);
+    c->embedding = (float *)lmi_push(a, rows, (uint64_t)m->n_embd * f);
+    c->row_token = (int *)lmi_push(a, rows, sizeof(int)); c->row_want = (uint8_t *)lmi_push(a, rows, 1);
+    i->n_result_bytes = a->used - at; at = a->used;
+    c->n_past = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int)); c->n_next = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int));
+    c->tok_seq = (int *)lmi_push(a, nb, sizeof(int)); c->tok_pos = (int *)lmi_push(a, nb, sizeof(int));
+    c->x = (float *)lmi_push(a, nb, (uint64_t)m->n_embd * f); c->h = (float *)lmi_push(a, nb, (uint64_t)m->n_embd * f);
+    c->q = (float *)lmi_push(a, nb, (uint64_t)m->n_head * (uint64_t)m->dk * f);
+    c->k = (float *)lmi_push(a, nb, (uint64_t)m->n_head_kv * (uint64_t)m->dk * f);
+        c->v = (float *)lmi_push(a, nb, (uint64_t)m->n_head_kv * (uint64_t)m->dv * f);
+    c->att = (float *)lmi_push(a, nb, (uint64_t)m->n_head * (uint64_t)m->dv * f);
+    c->gate = (float *)lmi_push(a, nb, (uint64_t)m->n_ff * f); c->up = (float *)lmi_push(a, nb, (uint64_t)m->n_ff * f);
+    c->angle = (float *)lmi_push(a, nb, 2 * (uint64_t)m->n_rot * f);
+    c->act = (lmi_act *)lmi_push(a, tokens, (widest + 31) / 32 * sizeof(lmi_act));
+    c->slot = (lmi_slot *)lmi_push(a, (uint64_t)i->n_threads, sizeof(lmi_slot));
+    for (t = 0; t < i->n_threads; t++) {
+        void *panel = lmi_push(a, LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * 16 * f), 1);
+        float *head = (float *)lmi_push(a, ((uint64_t)m->dv + 31) & ~(uint64_t)15, f); /* at least 16: holds a bias's last rows, too */
+        if (c->slot) { memset(&c->slot[t], 0, sizeof c->slot[t]); c->slot[t].panel = panel; c->slot[t].head = head; }
+    }
+    i->n_scratch_bytes = a->used - at;
+}
+static lm_status lmi_ctx_measure(lm_ctx *c, const lm_model *m, const lm_ctx_desc *d, lmi_arena *a, lm_error *err) {
+    uint64_t n; size_t item = d->cache_type == LM_CACHE_F32 ? 4 : 2;
+    memset(c, 0, sizeof *c); memset(a, 0, sizeof *a);
+    LMI_TRY(lmi_ctx_defaults(m, d, &c->info, err));
+    c->m = m;
+    c->n_pages = (c->info.n_ctx + LMI_PAGE - 1) / LMI_PAGE;
+    c->head_bytes = (size_t)(m->dk + ((m->dv + 15) & ~15)) * LMI_PAGE * item;
+    if (!lmi_mul((uint64_t)c->head_bytes * (uint64_t)m->n_head_kv, (uint64_t)c->n_pages, &n) || !lmi_mul(n, (uint64_t)c->info.n_seq, &n)
+        || !lmi_mul(n, (uint64_t)m->n_layer, &n) || n > SIZE_MAX / 2) {
+        return lmi_fail(err, LM_E_MEMORY, "the cache for %d positions of %d sequences is larger than this system can address",
+            c->info.n_ctx, c->info.n_seq);
+    }
+    c->page_bytes = c->head_bytes * (size_t)m->n_head_kv; c->seq_bytes = c->page_bytes * (size_t)c->n_pages;
+        c->layer_bytes = c->seq_bytes * (size_t)c->info.n_seq;
+    lmi_push(a, 1, sizeof *c);
+    lmi_ctx_layout(c, a);
+    if (a->used == UINT64_MAX || a->used > SIZE_MAX / 2) return lmi_fail(err, LM_E_MEMORY, "the context is larger than this system can address");
+    c->info.n_block_bytes = a->used + LMI_ALIGN;
+    return LM_OK;
+}
+LMI_API lm_status lm_ctx_size(const lm_model *m, const lm_ctx_desc *d, size_t *n_bytes, lm_error *err) {
+    lm_ctx c; lmi_arena a;
+    if (m == NULL || d == NULL || n_bytes == NULL) return lmi_fail(err, LM_E_ARG, "model, descriptor and result must be given");
+    LMI_TRY(lmi_ctx_measure(&c, m, d, &a, err));
+    *n_bytes = (size_t)c.info.n_block_bytes;
+    return lmi_ok(err);
+}
+LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc *d, lm_error *err) {
+    lm_ctx tmp, *c; lmi_arena a; void *own; lm_status s;
+    if (m == NULL || d == NULL || out == NULL) return lmi_fail(err, LM_E_ARG, "model, descriptor and result must be given");
+    LMI_TRY(lmi_ctx_measure(&tmp, m, d, &a, err));
+    LMI_TRY(lmi_arena_open(&a, a.used, d->block, d->block_bytes, &d->hooks, &own, "the context", err));
+    c = (lm_ctx *)lmi_push(&a, 1, sizeof *c);
+    *c = tmp;
+    c->own = own; c->hooks = d->hooks;
+    lmi_ctx_layout(c, &a);
+    memset(c->n_past, 0, (size_t)c->info.n_seq * sizeof(int)); memset(c->n_next, 0, (size_t)c->info.n_seq * sizeof(int));
+    s = lmi_team_open(&c->team, c->info.n_threads, &c->hooks, err);
+    if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)tmp.info.n_block_bytes); return s; }
+    if (c->info.n_ctx > m->n_ctx_train) lmi_tell(&c->hooks, 1,
+        "the context of %d positions is longer than the %d the model was trained on", c->info.n_ctx, m->n_ctx_train);
+    *out = c;
+    return lmi_ok(err);
+}
+LMI_API void lm_ctx_close(lm_ctx *c) {
+    lm_hooks h;
+    if (c == NULL) return;
+    lmi_team_close(&c->team);
+    h = c->hooks;
+    lmi_give(&h, c->own, (size_t)c->info.n_block_bytes);
+}
+
+/* ============================================================================================== >>sample
+ * A chain of steps narrows and reweighs the candidates: at first all tokens with their logits, by id. What is left after the last step
+ * is soft-maxed, and one candidate is drawn. Rules that every step keeps:
+ *   - NaN and -infinity are no candidates; a step that makes one drops it. +infinity outweighs every finite logit, evenly among its kin.
+ *   - Order: likelier means the greater logit, then the lower id. TOP_K and TOP_P leave the likeliest first, TYPICAL_P the most typical
+ *     first, every other step keeps the order it finds. At least one candidate is left by every step but BIAS and PENALTIES.
+ *   - One answer: logits are float32, each operation rounded once. A weight is exp(logit - max) in double, rounded to float32; weights
+ *     are summed in double in the candidates' order, and p is their quotient in double, rounded to float32. The draw adds up these p's in
+ *     the same order, in double. Only + - * /, comparisons and section base's exp and log take part.
+ *   - Nothing is sorted whole unless it is needed whole: lmi_select costs n + k log n for the first k of n.
+ * Relies on section base, dispatch's lmi_fp_enter (a host that flushes subnormals would compare them as equal), and a context's lm_logits.
+ */
+
+#define LMI_MAX_STEPS 32
+#define LMI_PREV 64                   /* tokens remembered, and a window, when the caller names none */
+#define LMI_LN2 0.69314718055994531
+
+struct lm_sampler {
+    lm_hooks      hooks;
+    void         *own;                /* the block, when it is from the hooks; own_bytes long */
+    size_t        own_bytes;
+    lm_step      *steps;              /* [n_steps] with defaults filled in, bias arrays of their own */
+    int           n_steps;
+    lm_candidate *cand;               /* [n_vocab], n_cand of them in play, distinct ids */
+    int           n_vocab, n_cand;
+    uint32_t     *slot;               /* [n_vocab] scratch by id */
+    lm_token     *prev;               /* [n_prev] ring: token number t is at t % n_prev */
+    int           n_prev;
+    uint64_t      n_seen;             /* tokens remembered since opening, those overwritten included */
+    uint64_t      rng;
+    double        mu;                 /* MIROSTAT2: the surprise allowed now, in bits */
+};
+
+/* ---- random numbers: PCG32, variant XSH-RR (O'Neill 2014, HMC-CS-2014-0905, section 6.3.1), seeded as pcg32_srandom of the reference code
+ * does. The stream is 54, that of the reference demo, so the demo's published output for seed 42 is a test. Period 2^64. */
+#define LMI_PCG_INC (2u * 54u + 1u)
+static uint32_t lmi_pcg32(uint64_t *state) {
+    uint64_t old = *state;
+    uint32_t x = (uint32_t)((old >> 18 ^ old) >> 27), r = (uint32_t)(old >> 59);
+    *state = old * 6364136223846793005u + LMI_PCG_INC;
+    return x >> r | x << ((0u - r) & 31);
+}
+static uint64_t lmi_pcg32_seed(uint64_t seed) {
+    uint64_t state = 0;
+    lmi_pcg32(&state); state += seed; lmi_pcg32(&state);
+    return state;
+}
+
+/* ---- order. With o NULL: likelier first. Else most typical first: least |surprise - entropy|, where surprise = lse - (logit - max) and
+ * centre = lse - entropy (both nats); then likelier first. Both are strict total orders because ids are distinct and no logit is NaN. */
+typedef struct lmi_order { float max; double centre; } lmi_order;
+
+static double lmi_below(float max, float x) { return x == max ? 0.0 : (double)x - (double)max; } /* exact 0 for infinities, too */
+static int lmi_before(const lm_candidate *a, const lm_candidate *b, const lmi_order *o) {
+    if (o != NULL) {
+        double x = o->centre - lmi_below(o->max, a->logit), y = o->centre - lmi_below(o->max, b->logit);
+        if (x < 0) x = -x;
+        if (y < 0) y = -y;
+        if (x != y) return x < y;
+    }
+    return a->logit > b->logit || (a->logit == b->logit && a->id < b->id);
+}
+/* Binary heap c[n] with the last in order at the root: moves c[i] down until nothing below it comes later. */
+static void lmi_sift(lm_candidate *c, int n, int i, const lmi_order *o) {
+    lm_candidate x = c[i]; int j;
+    for (; i < n / 2; i = j) {        /* i < n/2: 2i + 1 < n, which also keeps j an int */
+        j = 2 * i + 1;
+        if (j + 1 < n && lmi_before(&c[j], &c[j + 1], o)) j++;
+        if (!lmi_before(&x, &c[j], o)) break;
+        c[i] = c[j];
+    }
+    c[i] = x;
+}
+/* Brings the first k (1..n) of n candidates to the front, in order; the others follow in an order that depends only on the input.
+ * A heap of the k first so far is offered each of the rest, then taken down: n comparisons + at most n log k for input in the worst order. */
+static void lmi_select(lm_candidate *c, int n, int k, const lmi_order *o) {
+    lm_candidate t; int i;
+    for (i = k / 2 - 1; i >= 0; i--) lmi_sift(c, k, i, o);
+    for (i = k; i < n; i++) {
+        if (!lmi_before(&c[i], &c[0], o)) continue;
+        t = c[0]; c[0] = c[i]; c[i] = t;
+        lmi_sift(c, k, 0, o);
+    }
+    for (i = k - 1; i > 0; i--) {
+        t = c[0]; c[0] = c[i]; c[i] = t;
+        lmi_sift(c, i, 0, o);
+    }
+}
+/* Brings candidates to the front in order until their p's reach `p`, and returns how many that took (1..n). Selects 64, then 7 times as
+ * many as it has, from the rest, so m candidates cost n log_8(m) + m log m. */
+static int lmi_select_mass(lm_candidate *c, int n, double p, const lmi_order *o) {
+    double sum = 0; int i, k, have = 0;
+    for (i = 0; i < n; i++) {
+        if (i == have) {
+            k = have > n / 8 ? n - have : LMI_MIN(n - have, LMI_MAX(64, 7 * have));
+            lmi_select(c + have, n - have, k, o);
+            have += k;
+        }
+        sum += (double)c[i].p;
+        if (sum >= p) return i + 1;
+    }
+    return n;                         /* rounding kept the sum under p: all */
+}
+
+/* ---- what the steps share */
+static float lmi_cand_max(const lm_candidate *c, int n) { /* n >= 1 */
+    float max = c[0].logit; int i;
+    for (i = 1; i < n; i++) if (c[i].logit > max) max = c[i].logit;
+    return max;
+}
+/* p_i = exp(logit_i - max) / sum; returns log sum, so that -log p_i = returned - lmi_below(max, logit_i). n >= 1; sum is in [1, n]. */
+static double lmi_softmax(lm_candidate *c, int n, float max) {
+    double sum = 0; int i;
+    for (i = 0; i < n; i++) {
+        c[i].p = (float)lmi_exp(lmi_below(max, c[i].logit));
+        sum += (double)c[i].p;
+    }
+    for (i = 0; i < n; i++) c[i].p = (float)((double)c[i].p / sum);
+    return lmi_log(sum);
+}
+/* Keeps the candidates with logit - max >= limit, in their order; limit <= 0 keeps at least one. */
+static void lmi_keep(lm_sampler *s, float max, double limit) {
+    int i, n = 0;
+    for (i = 0; i < s->n_cand; i++) if (lmi_below(max, s->cand[i].logit) >= limit) s->cand[n++] = s->cand[i];
+    s->n_cand = n;
+}
+static void lmi_keep_best(lm_sampler *s) { lmi_select(s->cand, s->n_cand, 1, NULL); s->n_cand = 1; }
+static void lmi_drop_banned(lm_sampler *s) { /* after a step that computes logits: NaN and -infinity leave */
+    int i, n = 0;
+    for (i = 0; i < s->n_cand; i++) if (s->cand[i].logit >= -FLT_MAX) s->cand[n++] = s->cand[i];
+    s->n_cand = n;
+}
+static void lmi_fill(lm_sampler *s, const float *logits) {
+    int i, n = 0;
+    for (i = 0; i < s->n_vocab; i++) {
+        if (!(logits[i] >= -FLT_MAX)) continue;
+        s->cand[n].id = i; s->cand[n].logit = logits[i]; s->cand[n].p = 0; n++;
+    }
+    s->n_cand = n;
+}
+
+/* ---- the steps; each is called with n_cand >= 1 */
+
+/* For a token seen count > 0 times among the last n:  l = l > 0 ? l / repeat : l * repeat  (Keskar 2019, arXiv:1909.05858, section 4.1,
+ * in the form that also lowers negative logits), then  l = l - (freq * count + presence). Time n_vocab + window; count <= n_prev < 2^31. */
+static void lmi_step_penalties(lm_sampler *s, const lm_step *st) {
+    uint64_t i, n = LMI_MIN((uint64_t)st->n, s->n_seen);
+    int k;
+    if (n == 0 || (st->repeat == 1 && st->freq == 0 && st->presence == 0)) return;
+    memset(s->slot, 0, (size_t)s->n_vocab * sizeof *s->slot);
+    for (i = 1; i <= n; i++) s->slot[s->prev[(s->n_seen - i) % (uint64_t)s->n_prev]]++;
+    for (k = 0; k < s->n_cand; k++) {
+        lm_candidate *c = &s->cand[k]; uint32_t count = s->slot[c->id];
+        if (count == 0) continue;
+        c->logit = c->logit > 0 ? c->logit / st->repeat : c->logit * st->repeat;
+        c->logit -= (float)count * st->freq + st->presence;
+    }
+    lmi_drop_banned(s);
+}
+
+/* l = l + bias for each entry, in the caller's order where an id comes twice; ids that are no candidates any more are passed over.
+ * Time n_vocab + n_bias. */
+static void lmi_step_bias(lm_sampler *s, const lm_step *st) {
+    int i;
+    if (st->n_bias == 0) return;
+    memset(s->slot, 0, (size_t)s->n_vocab * sizeof *s->slot);
+    for (i = 0; i < s->n_cand; i++) s->slot[s->cand[i].id] = (uint32_t)i + 1;
+    for (i = 0; i < st->n_bias; i++) {
+        uint32_t at = s->slot[st->bias[i].id];
+        if (at != 0) s->cand[at - 1].logit += st->bias[i].bias;
+    }
+    lmi_drop_banned(s);
+}
+
+/* The n likeliest (Fan 2018, arXiv:1805.04833, section 5.4). */
+static void lmi_step_top_k(lm_sampler *s, const lm_step *st) {
+    if (st->n <= 0 || st->n >= s->n_cand) return;
+    lmi_select(s->cand, s->n_cand, st->n, NULL);
+    s->n_cand = st->n;
+}
+
+/* The fewest, likeliest first, with  sum of p_i >= p  (Holtzman 2019, arXiv:1904.09751, section 3.1). */
+static void lmi_step_top_p(lm_sampler *s, const lm_step *st) {
+    if (st->p >= 1) return;
+    lmi_softmax(s->cand, s->n_cand, lmi_cand_max(s->cand, s->n_cand));
+    s->n_cand = lmi_select_mass(s->cand, s->n_cand, (double)st->p, NULL);
+}
+
+/* p_i >= p * p_max (Nguyen 2024, arXiv:2407.01082, section 3), as  logit_i - max >= log p,  which needs no sum and no exp. */
+static void lmi_step_min_p(lm_sampler *s, const lm_step *st) {
+    if (st->p <= 0) return;
+    lmi_keep(s, lmi_cand_max(s->cand, s->n_cand), lmi_log((double)LMI_MIN(st->p, 1.0f)));
+}
+
+/* The fewest, by least |-log p_i - H|, H = sum of p_i * -log p_i, with  sum of p_i >= p  (Meister 2022, arXiv:2202.00666, eq. 9-10).
+ * A p_i of 0 adds nothing to H (its logarithm may be infinite). */
+static void lmi_step_typical_p(lm_sampler *s, const lm_step *st) {
+    lmi_order o; double lse, entropy = 0; int i;
+    if (st->p >= 1) return;
+    o.max = lmi_cand_max(s->cand, s->n_cand);
+    lse = lmi_softmax(s->cand, s->n_cand, o.max);
+    for (i = 0; i < s->n_cand; i++) {
+        const lm_candidate *c = &s->cand[i];
+        if (c->p > 0) entropy += (double)c->p * (lse - lmi_below(o.max, c->logit));
+    }
+    o.centre = lse - entropy;
+    s->n_cand = lmi_select_mass(s->cand, s->n_cand, (double)st->p, &o);
+}
+
+/* l = l / temp. A temp so small that the greatest logit's quotient is not finite does what its limit, 0, does: only the likeliest stays. */
+static void lmi_step_temp(lm_sampler *s, const lm_step *st) {
+    float max = lmi_cand_max(s->cand, s->n_cand); int i;
+    if (st->temp <= 0 || (lmi_finite(max) && !lmi_finite(max / st->temp))) { lmi_keep_best(s); return; }
+    if (st->temp == 1) return;
+    for (i = 0; i < s->n_cand; i++) s->cand[i].logit /= st->temp;
+    lmi_drop_banned(s);
+}
+
+/* Drops what is more surprising than mu:  -log2 p_i > mu  (the likeliest stays); lmi_draw then moves mu. Basu 2020, arXiv:2007.14966,
+ * the authors' version 2, without the estimate of Zipf's exponent. mu starts at 2 tau. */
+static void lmi_step_mirostat2(lm_sampler *s) {
+    float max = lmi_cand_max(s->cand, s->n_cand);
+    double limit = lmi_softmax(s->cand, s->n_cand, max) - s->mu * LMI_LN2;
+    if (limit > 0) lmi_keep_best(s); else lmi_keep(s, max, limit);
+}
+/* mu = mu - eta * (-log2 p - tau), p of the drawn token among those that were left. */
+static void lmi_mirostat2_learn(lm_sampler *s, const lm_step *st, double nats) {
+    s->mu -= (double)st->eta * (nats / LMI_LN2 - (double)st->tau);
+}
+
+static void lmi_step_run(lm_sampler *s, const lm_step *st) {
+    switch (st->kind) {
+        case LM_STEP_PENALTIES: lmi_step_penalties(s, st); break;
+        case LM_STEP_BIAS:      lmi_step_bias(s, st);      break;
+        case LM_STEP_TOP_K:     lmi_step_top_k(s, st);     break;
+        case LM_STEP_TOP_P:     lmi_step_top_p(s, st);     break;
+        case LM_STEP_MIN_P:     lmi_step_min_p(s, st);     break;
+        case LM_STEP_TYPICAL_P: lmi_step_typical_p(s, st); break;
+        case LM_STEP_TEMP:      lmi_step_temp(s, st);      break;
+        case LM_STEP_MIROSTAT2: lmi_step_mirostat2(s);     break;
+    }
+}
+
+/* Draws from what is left: u = (one output >> 8) * 2^-24, the first candidate whose running sum of p passes u, or, where rounding kept the
+ * whole sum under u, the last with p > 0. One candidate costs no random number. n_cand >= 1. */
+static lm_token lmi_draw(lm_sampler *s) {
+    float max = lmi_cand_max(s->cand, s->n_cand);
+    double lse, u, sum = 0; int i, pick = 0;
+    if (max > FLT_MAX) lmi_keep(s, max, 0.0);
+    lse = lmi_softmax(s->cand, s->n_cand, max);
+    if (s->n_cand > 1) {
+        u = (double)(lmi_pcg32(&s->rng) >> 8) * (1.0 / 16777216.0);
+        for (i = 0; i < s->n_cand && !(sum > u); i++) {
+            if (s->cand[i].p > 0) pick = i;
+            sum += (double)s->cand[i].p;
+        }
+    }
+    if (s->steps[s->n_steps - 1].kind == LM_STEP_MIROSTAT2) {
+        lmi_mirostat2_learn(s, &s->steps[s->n_steps - 1], lse - lmi_below(max, s->cand[pick].logit));
+    }
+    return s->cand[pick].id;
+}
+/* The greatest logit, the lower id of equals; NaN and -infinity never. */
+static lm_token lmi_greedy(const float *logits, int n_vocab) {
+    int i, best = -1;
+    for (i = 0; i < n_vocab; i++) if (logits[i] >= -FLT_MAX && (best < 0 || logits[i] > logits[best])) best = i;
+    return best < 0 ? (lm_token)LM_E_NUMERIC : (lm_token)best;
+}
+
+/* ---- opening: every number of the descriptor is checked, then one pass of the arena counts and another fills */
+static lm_status lmi_check_number(lm_error *err, int i, const char *name, float x, double least) {
+    if (!lmi_finite(x)) return lmi_fail(err, LM_E_ARG, "steps[%d]: %s is %f, not a finite number", i, name, (double)x);
+    if ((double)x < least) return lmi_fail(err, LM_E_ARG, "steps[%d]: %s is %f, less than %f", i, name, (double)x, least);
+    return LM_OK;
+}
+static lm_status lmi_check_bias(lm_error *err, int i, const lm_step *st, int n_vocab) {
+    int k;
+    if (st->n_bias < 0 || (st->n_bias > 0 && st->bias == NULL))
+        return lmi_fail(err, LM_E_ARG, "steps[%d]: bias: n_bias is %d, bias is %s", i, st->n_bias, st->bias ? "given" : "NULL");
+    for (k = 0; k < st->n_bias; k++) {
+        if (st->bias[k].id < 0 || st->bias[k].id >= n_vocab)
+            return lmi_fail(err, LM_E_ARG, "steps[%d]: bias[%d].id is %d, the vocabulary has %d", i, k, (int)st->bias[k].id, n_vocab);
+        if (st->bias[k].bias != st->bias[k].bias) return lmi_fail(err, LM_E_ARG, "steps[%d]: bias[%d].bias is nan", i, k);
+    }
+    return LM_OK;
+}
+static lm_status lmi_check_step(lm_error *err, int i, const lm_step *st, int n_vocab, int last) {
+    lm_status r = LM_OK; const double any = -DBL_MAX;
+    switch ((int)st->kind) {          /* as int: a caller's value may be none of the enum's */
+        case LM_STEP_PENALTIES:
+            if (st->n < -1) return lmi_fail(err, LM_E_ARG, "steps[%d]: penalties: window n is %d, less than -1", i, st->n);
+            if (r == LM_OK) r = lmi_check_number(err, i, "penalties: repeat", st->repeat, 0);
+            if (r == LM_OK) r = lmi_check_number(err, i, "penalties: freq", st->freq, any);
+            if (r == LM_OK) r = lmi_check_number(err, i, "penalties: presence", st->presence, any);
+            return r;
+        case LM_STEP_BIAS:      return lmi_check_bias(err, i, st, n_vocab);
+        case LM_STEP_TOP_K:     return LM_OK;
+        case LM_STEP_TOP_P:     return lmi_check_number(err, i, "top_p", st->p, any);
+        case LM_STEP_MIN_P:     return lmi_check_number(err, i, "min_p", st->p, any);
+        case LM_STEP_TYPICAL_P: return lmi_check_number(err, i, "typical_p", st->p, any);
+        case LM_STEP_TEMP:      return lmi_check_number(err, i, "temp", st->temp, any);
+        case LM_STEP_MIROSTAT2:
+            if (!last) return lmi_fail(err, LM_E_ARG, "steps[%d]: mirostat2 ends the chain, and %d follows", i, i + 1);
+            r = lmi_check_number(err, i, "mirostat2: tau", st->tau, 0);
+            return r == LM_OK ? lmi_check_number(err, i, "mirostat2: eta", st->eta, 0) : r;
+        default: return lmi_fail(err, LM_E_ARG, "steps[%d]: kind %d is no step", i, (int)st->kind);
+    }
+}
+/* Checks d and returns the vocabulary's size and the tokens to remember. */
+static lm_status lmi_sampler_check(const lm_model *m, const lm_sampler_desc *d, int *n_vocab, int *n_prev, lm_error *err) {
+    lm_model_info info; lm_status r; int i;
+    if (m == NULL || d == NULL) return lmi_fail(err, LM_E_ARG, "sampler: %s is NULL", m == NULL ? "model" : "descriptor");
+    if (d->n_steps < 0 || d->n_steps > LMI_MAX_STEPS)
+        return lmi_fail(err, LM_E_ARG, "sampler: n_steps is %d, allowed are 0 to %d", d->n_steps, LMI_MAX_STEPS);
+    if (d->n_steps > 0 && d->steps == NULL) return lmi_fail(err, LM_E_ARG, "sampler: n_steps is %d, steps is NULL", d->n_steps);
+    if (d->n_prev < 0) return lmi_fail(err, LM_E_ARG, "sampler: n_prev is %d, less than 0", d->n_prev);
+    lm_model_get_info(m, &info);
+    if (info.n_vocab < 1) return lmi_fail(err, LM_E_SUPPORT, "sampler: the model has no vocabulary");
+    *n_vocab = info.n_vocab; *n_prev = d->n_prev > 0 ? d->n_prev : LMI_PREV;
+    for (i = 0; i < d->n_steps; i++) {
+        r = lmi_check_step(err, i, &d->steps[i], info.n_vocab, i == d->n_steps - 1);
+        if (r != LM_OK) return r;
+        if (d->n_prev == 0 && d->steps[i].kind == LM_STEP_PENALTIES) *n_prev = LMI_MAX(*n_prev, d->steps[i].n);
+    }
+    return LM_OK;
+}
+static void lmi_step_defaults(lm_step *st, int n_prev) {
+    if (st->kind == LM_STEP_PENALTIES) {
+        if (st->n == 0) st->n = LMI_PREV;
+        if (st->n < 0 || st->n > n_prev) st->n = n_prev; /* a window sees what is remembered, no more */
+        if (st->repeat == 0) st->repeat = 1;
+    }
+    if (st->kind == LM_STEP_MIROSTAT2) {
+        if (st->tau == 0) st->tau = 5;
+        if (st->eta == 0) st->eta = 0.1f;
+    }
+}
+/* Lays the sampler out; NULL while the arena only counts. */
+static lm_sampler *lmi_sampler_lay(lmi_arena *a, const lm_sampler_desc *d, int n_vocab, int n_prev) {
+    lm_sampler   *s     = (lm_sampler *)lmi_push(a, 1, sizeof *s);
+    lm_step      *steps = (lm_step *)lmi_push(a, (uint64_t)d->n_steps, sizeof *steps);
+    lm_candidate *cand  = (lm_candidate *)lmi_push(a, (uint64_t)n_vocab, sizeof *cand);
+    uint32_t     *slot  = (uint32_t *)lmi_push(a, (uint64_t)n_vocab, sizeof *slot);
+    lm_token     *prev  = (lm_token *)lmi_push(a, (uint64_t)n_prev, sizeof *prev);
+    int i;
+    for (i = 0; i < d->n_steps; i++) {
+        size_t n = d->steps[i].kind == LM_STEP_BIAS ? (size_t)d->steps[i].n_bias : 0;
+        lm_bias *bias = (lm_bias *)lmi_push(a, n, sizeof *bias);
+        if (s == NULL) continue;
+        steps[i] = d->steps[i];
+        if (n > 0) memcpy(bias, d->steps[i].bias, n * sizeof *bias);
+        steps[i].bias = bias;
+        lmi_step_defaults(&steps[i], n_prev);
+    }
+    if (s == NULL) return NULL;
+    memset(s, 0, sizeof *s);
+    s->hooks = d->hooks; s->steps = steps; s->n_steps = d->n_steps; s->cand = cand; s->slot = slot; s->prev = prev;
+    s->n_vocab = n_vocab; s->n_prev = n_prev;
+    return s;
+}
+
+/* ---- API */
+LMI_API lm_status lm_sampler_size(const lm_model *m, const lm_sampler_desc *d, size_t *n_bytes, lm_error *err) {
+    lmi_arena a = { NULL, 0, 0 }; int n_vocab = 0, n_prev = 0; uint64_t total;
+    lm_status r = lmi_sampler_check(m, d, &n_vocab, &n_prev, err);
+    if (r != LM_OK) return r;
+    if (n_bytes == NULL) return lmi_fail(err, LM_E_ARG, "sampler: n_bytes is NULL");
+    lmi_sampler_lay(&a, d, n_vocab, n_prev);
+    if (!lmi_add(a.used, LMI_ALIGN, &total) || total > SIZE_MAX / 2)
+        return lmi_fail(err, LM_E_MEMORY, "sampler: more bytes than this system can address");
+    *n_bytes = (size_t)total;
+    return lmi_ok(err);
+}
+LMI_API lm_status lm_sampler_open(lm_sampler **out, const lm_model *m, const lm_sampler_desc *d, lm_error *err) {
+    lmi_arena a; lm_sampler *s; void *own = NULL; size_t n_bytes = 0; int n_vocab = 0, n_prev = 0;
+    lm_status r = lm_sampler_size(m, d, &n_bytes, err);
+    if (r == LM_OK && out == NULL) r = lmi_fail(err, LM_E_ARG, "sampler: out is NULL");
+    if (r == LM_OK) r = lmi_sampler_check(m, d, &n_vocab, &n_prev, err);
+    if (r == LM_OK) r = lmi_arena_open(&a, n_bytes - LMI_ALIGN, d->block, d->block_bytes, &d->hooks, &own, "sampler", err);
+    if (r != LM_OK) return r;
+    s = lmi_sampler_lay(&a, d, n_vocab, n_prev);
+    s->own = own; s->own_bytes = n_bytes;
+    lm_sampler_reset(s, d->seed);
+    *out = s;
+    return lmi_ok(err);
+}
+LMI_API void lm_sampler_close(lm_sampler *s) {
+    lm_hooks h;
+    if (s == NULL) return;
+    h = s->hooks;                     /* s lies in the block that is given back */
+    lmi_give(&h, s->own, s->own_bytes);
+}
+LMI_API void lm_sampler_reset(lm_sampler *s, uint64_t seed) {
+    if (s == NULL) return;
+    s->rng = lmi_pcg32_seed(seed); s->n_seen = 0; s->n_cand = 0;
+    s->mu = s->n_steps > 0 ? 2.0 * (double)s->steps[s->n_steps - 1].tau : 0.0; /* used by MIROSTAT2 only, which is last */
+}
+LMI_API void lm_sampler_accept(lm_sampler *s, lm_token id) {
+    if (s == NULL || id < 0 || id >= s->n_vocab) return; /* an id outside the vocabulary has no logit to change */
+    s->prev[s->n_seen++ % (uint64_t)s->n_prev] = id;
+}
+LMI_API lm_token lm_sample_logits(lm_sampler *s, const float *logits) {
+    lm_token id; int i; lmi_fpenv fp;
+    if (s == NULL || logits == NULL) return LM_E_ARG;
+    fp = lmi_fp_enter();
+    if (s->n_steps == 0) {
+        id = lmi_greedy(logits, s->n_vocab);
+        s->n_cand = id >= 0;
+        if (id >= 0) { s->cand[0].id = id; s->cand[0].logit = logits[id]; s->cand[0].p = 1; }
+    } else {
+        lmi_fill(s, logits);
+        for (i = 0; i < s->n_steps && s->n_cand > 0; i++) lmi_step_run(s, &s->steps[i]);
+        id = s->n_cand > 0 ? lmi_draw(s) : (lm_token)LM_E_NUMERIC;
+    }
+    lmi_fp_leave(fp);
+    lm_sampler_accept(s, id);         /* passes over an error */
+    return id;
+}
+LMI_API lm_token lm_sample(lm_ctx *c, int i, lm_sampler *s) {
+    uint64_t start = lmi_now_us(); const float *logits; lm_token id; int n_vocab; lmi_fpenv fp;
+    if (c == NULL || (logits = lm_logits(c, i)) == NULL) return LM_E_ARG;
+    n_vocab = (int)lm_ctx_model(c)->vocab.n;
+    if (s != NULL && s->n_vocab != n_vocab) return LM_E_ARG; /* a sampler of another model */
+    fp = lmi_fp_enter();
+    id = s != NULL ? lm_sample_logits(s, logits) : lmi_greedy(logits, n_vocab);
+    lmi_fp_leave(fp);
+    c->counters.n_samples++; c->counters.sample_us += lmi_now_us() - start;
+    return id;
+}
+/* Puts them in order only now: most callers never ask. */
+LMI_API int lm_sampler_candidates(const lm_sampler *s, const lm_candidate **out) {
+    int i; lmi_fpenv fp;
+    if (s == NULL) return 0;
+    fp = lmi_fp_enter();
+    for (i = 1; i < s->n_cand && lmi_before(&s->cand[i - 1], &s->cand[i], NULL); i++) {}
+    if (i < s->n_cand) lmi_select(s->cand, s->n_cand, s->n_cand, NULL);
+    lmi_fp_leave(fp);
+    if (out) *out = s->cand;
+    return s->n_cand;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+#undef LMI_BODY
+#endif /* LMI_BODY */
+
+/* ============================================================================================== >>licence
+ * This software is available under two licences; choose the one you prefer.
+ *
+ * ALTERNATIVE A - MIT No Attribution (MIT-0)
+ * Copyright (c) 2026 the llama.h authors
+ * Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation files (the
+ * "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy, modify, merge, publish,
+ * distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is furnished to do so.
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+ * MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+ * CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE
+ * SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+ *
+ * ALTERNATIVE B - Public domain (www.unlicense.org)
+ * This is free and unencumbered software released into the public domain. Anyone is free to copy, modify, publish, use, compile, sell, or
+ * distribute this software, either in source code form or as a compiled binary, for any purpose, commercial or non-commercial, and by any
+ * means. In jurisdictions that recognize copyright laws, the author or authors of this software dedicate any and all copyright interest in
+ * the software to the public domain. We make this dedication for the benefit of the public at large and to the detriment of our heirs and
+ * successors. We intend this dedication to be an overt act of relinquishment in perpetuity of all present and future rights to this
+ * software under copyright law. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, as above.
+ */

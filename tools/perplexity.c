@@ -1,0 +1,130 @@
+/* How well a model predicts a text: perplexity, nats per token, bits per byte.
+ *   build/perplexity -m MODEL.gguf -f text.txt
+ *   build/perplexity -m MODEL.gguf -f stories.txt --documents
+ *
+ * Windows (the convention of llama.cpp's tool): the text's tokens, BOS in front where the model adds one, are cut into windows of C; the
+ * first token of each is replaced by BOS where the model adds one; tokens C/2+1 ... C-1 of each (counted from 0) are scored and a partial
+ * last window is dropped. Bytes are those of the scored tokens.
+ *
+ * Documents: the text is cut at lines <|endoftext|>. A document is its start token (BOS where the model adds one, else end-of-text), its
+ * tokens, and end-of-text; all but the start are scored. One longer than the context is read in windows moved on by half the context,
+ * each token scored in the first window that has it and a token before it. cli_ends says which tokens these are. Bytes are the documents'
+ * own.
+ *
+ * The error E is the perplexity times the standard error of the mean nll, as if tokens were independent.
+ */
+#include "cli.h"
+
+#define ROWS 128                      /* results kept at once: 25 MB for a vocabulary of 49152 */
+
+static const char *path;
+static int documents;
+static const cli_option options[] = {
+    CLI_MODEL("the model"),
+    { "-f", "TEXT", CLI_TEXT, &path, 0, 0, NULL, "the text's file; -: stdin" },
+    { "--documents", NULL, CLI_FLAG, &documents, 0, 0, NULL, "score documents that end in lines " CLI_END_OF_TEXT ", each whole" },
+    CLI_CTX("512; with --documents " CLI_OWN_CTX),
+    CLI_COMPUTE
+};
+
+static struct { double n, nll, nll2, bytes; } sum; /* tokens scored, their -ln p, its squares; bytes of text */
+
+static double nll_of(const float *logits, int n_vocab, lm_token id) { /* -log softmax, in double */
+    double max = logits[0], z = 0; int i;
+    for (i = 1; i < n_vocab; i++) if (logits[i] > max) max = logits[i];
+    for (i = 0; i < n_vocab; i++) z += exp(logits[i] - max);
+    return log(z) - (logits[id] - max);
+}
+
+/* Reads ids[0..n) from an empty cache and scores ids[from..n), from >= 1. The last token is scored but not read. */
+static void score(const lm_token *ids, int n, int from, int n_vocab) {
+    uint8_t want[ROWS]; int i = 0, k, m; double x;
+    lm_rewind(cli.c, 0, 0);
+    if (from > 1) { /* what only gives context: no results wanted */
+        uint8_t *none = (uint8_t *)cli_grow(NULL, (size_t)from);
+        memset(none, 0, (size_t)from);
+        cli_decode(ids, from - 1, none);
+        free(none);
+        i = from - 1;
+    }
+    memset(want, LM_WANT_LOGITS, sizeof want);
+    for (; i < n - 1; i += m) {
+        m = n - 1 - i < ROWS ? n - 1 - i : ROWS;
+        cli_decode(ids + i, m, want);
+        for (k = 0; k < m; k++) {
+            x = nll_of(lm_logits(cli.c, k), n_vocab, ids[i + k + 1]);
+            sum.n++; sum.nll += x; sum.nll2 += x * x;
+        }
+    }
+}
+
+static void score_windows(const char *text, size_t n_bytes, int n_vocab, int C) {
+    size_t n_ids, w, n_win, bytes; lm_token *ids = cli_tokenize(text, n_bytes, LM_TEXT_ADD_SPECIAL, &n_ids, path);
+    n_win = n_ids / (size_t)C;
+    if (n_win == 0) cli_die("%s: %lu tokens are less than one window of %d (-c)", path, (unsigned long)n_ids, C);
+    for (w = 0; w < n_win; w++) {
+        lm_token *v = ids + w * (size_t)C; int from = C / 2 + 1;
+        if (lm_adds_bos(cli.m)) v[0] = lm_token_special(cli.m, LM_BOS);
+        score(v, C, from, n_vocab);
+        cli_detokenize(v + from, (size_t)(C - from), LM_TEXT_SHOW_CONTROL | LM_TEXT_CONTINUES, &bytes);
+        sum.bytes += (double)bytes;
+        cli_progress("scoring", w + 1, n_win);
+    }
+    free(ids);
+}
+
+static void score_document(const char *text, size_t n_bytes, int n_vocab, int C, lm_token start, lm_token end) {
+    size_t n_ids, n, from = 1, at = 0; lm_token *ids, *s;
+    if (n_bytes == 0) return;
+    ids = cli_tokenize(text, n_bytes, 0, &n_ids, path);
+    n = n_ids + 2;
+    s = (lm_token *)cli_grow(NULL, n * sizeof *s);
+    s[0] = start; memcpy(s + 1, ids, n_ids * sizeof *s); s[n - 1] = end;
+    for (;; at += (size_t)C / 2) {
+        size_t stop = n - at < (size_t)C ? n : at + (size_t)C;
+        score(s + at, (int)(stop - at), (int)(from - at), n_vocab);
+        from = stop;
+        if (stop == n) break;
+    }
+    sum.bytes += (double)n_bytes;
+    free(s); free(ids);
+}
+static void score_documents(const char *text, size_t n_bytes, int n_vocab, int C) {
+    static const char mark[] = CLI_END_OF_TEXT; const size_t k = sizeof mark - 1; size_t at = 0, line, next, stop; lm_token start, end;
+    cli_ends(&start, &end);
+    if (start < 0 || end < 0) cli_die("%s: the vocabulary has no end-of-text token", cli.model);
+    for (line = 0; line < n_bytes; line = next) {
+        const char *nl = (const char *)memchr(text + line, '\n', n_bytes - line);
+        size_t line_end = nl ? (size_t)(nl - text) : n_bytes;
+        int is_mark = line_end - line == k && memcmp(text + line, mark, k) == 0;
+        next = nl ? line_end + 1 : n_bytes;
+        if (!is_mark && next < n_bytes) continue;
+        stop = is_mark ? line : line_end;              /* a last document may lack its mark */
+        if (is_mark && stop > at) stop--;              /* the newline before the mark */
+        score_document(text + at, stop - at, n_vocab, C, start, end);
+        at = next;
+        cli_progress("scoring", next, n_bytes);
+    }
+}
+
+int main(int argc, char **argv) {
+    lm_model_info info; lm_ctx_desc cd; size_t n_bytes; char *text; double mean, var; int C;
+    CLI_PARSE("perplexity", "-m MODEL.gguf -f TEXT [options]", options, NULL);
+    cli_need_model();
+    if (path == NULL) cli_usage("-f: a text is needed (--help)");
+    if (cli.n_ctx == 0 && !documents) cli.n_ctx = 512;
+    if (cli.n_ctx != 0 && cli.n_ctx < 4) cli_usage("-c: %d is less than 4", cli.n_ctx);
+    text = cli_read(path, &n_bytes);
+    lm_model_get_info(cli_open_model(0), &info);
+    cd = cli_ctx_desc(0, ROWS, NULL);
+    cli_open_ctx(&cd);
+    C = cli_n_ctx();
+    if (documents) score_documents(text, n_bytes, info.n_vocab, C); else score_windows(text, n_bytes, info.n_vocab, C);
+    if (sum.n < 1) cli_die("%s: no documents", path);
+    mean = sum.nll / sum.n;
+    var = sum.n > 1 ? (sum.nll2 / sum.n - mean * mean) / (sum.n - 1) : 0;
+    printf("perplexity: %.4f +/- %.4f over %.0f tokens, nll %.6f nats/token, %.6f bits/byte\n", exp(mean), exp(mean) * sqrt(var > 0 ? var : 0),
+           sum.n, mean, sum.bytes > 0 ? sum.nll / log(2.0) / sum.bytes : 0.0);
+    free(text);
+    return cli_end();
+}
