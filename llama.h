@@ -43,8 +43,8 @@
  *    }
  *
  * 3. BUILDING
- *    C99 or later, or C++11 or later; GCC, Clang, MinGW, MSVC's intrinsics; no flags needed. Kernels for AVX2 are compiled by function
- *    attributes and chosen at run time. Not allowed for the file that holds the implementation: -ffast-math and its parts (an #error), and
+ *    C99 or later, or C++11 or later; GCC, Clang, MinGW, MSVC's intrinsics; no flags needed. Kernels for AVX2 and AVX-512 are compiled
+ *    by function attributes and chosen at run time. Not allowed for the file that holds the implementation: -ffast-math and its parts (an #error), and
  *    Clang's -ffp-contract=fast (opening a model then returns LM_E_BUILD). The rest of your program may use them.
  *    Define before including the implementation, if you need to:
  *      LLAMA_STATIC          everything static: a private copy, as many in one program as you like
@@ -55,15 +55,17 @@
  *      LLAMA_NO_THREADS      no threads of the library's own (parallel_for still works)
  *      LLAMA_OPENMP          OpenMP's threads instead of the library's, where the compiler has it switched on
  *      LLAMA_NO_SIMD         the scalar definition only
- *      LLAMA_NO_DISPATCH     one set of kernels, the best that the compiler's own flags allow (-mavx2 -mfma -mf16c); nothing is chosen at
- *                            run time and the file does not include itself, so its text may be pasted elsewhere
+ *      LLAMA_NO_DISPATCH     one set of kernels, the best that the compiler's own flags allow (-mavx2 -mfma -mf16c, -march=native); nothing is
+ *                            chosen at run time and the file does not include itself, so its text may be pasted elsewhere
  *      LLAMA_NO_ENV          LLAMA_ISA is not read from the environment
  *      LLAMA_CLOCK_US()      your own clock in microseconds
+ *      LLAMA_SPIN            how often an idle thread looks for work before it parks (2000)
  *      LLAMA_MAX_PARTS       of a split model (1024)
  *      LLAMA_FILE            this file's name, if you renamed it ("llama.h")
  *
  * 4. MEMORY
- *    A model is one block: its tables, its norms as float32, and the file itself only where that is neither mapped nor already in memory. A
+ *    A model is one block: its tables, its norms as float32, and its matrices, interleaved by 16 rows for speed; a mapped file's pages are let go as
+ *    they are read. With plain_layout the matrices stay in the file instead, mapped or in memory (read whole where it is neither). A
  *    context is one block: cache, results, scratch. lm_model_size, lm_ctx_size and lm_sampler_size tell the bytes before; you may bring
  *    the block, or an allocator (lm_hooks). Opening a model takes some further scratch for the length of the call, tokenizing as well. Decoding,
  *    sampling and detokenizing allocate nothing.
@@ -71,7 +73,7 @@
  * 5. THREADS
  *    A model never changes: any number of threads may use it. A context and a sampler belong to one thread at a time. A context starts
  *    n_threads - 1 threads, which park when there is nothing to do; n_threads = 1 starts none; lm_hooks.parallel_for puts your job system in
- *    their place.
+ *    their place. A child made by fork() must not use its parent's contexts: it has none of their threads.
  *
  * 6. ONE ANSWER
  *    Results do not depend on the number of threads, on how a text is cut into batches, on what else is in a batch, on prefill or
@@ -86,8 +88,8 @@
  *
  * 8. UNTRUSTED INPUT
  *    Model files, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by opening are
- *    bounded by the size of the file. One limit: a mapped file that another process shrinks makes the system signal yours; use read_at or
- *    memory where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL.
+ *    bounded by the size of the file. One limit: a file that another process rewrites or shrinks while it is mapped; use read_at
+ *    where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL.
  *
  * 9. WHAT IS SUPPORTED
  *    GGUF 2 and 3, little-endian, split files too; architecture "llama": LLaMA 1 to 3.3, Code Llama, TinyLlama, SmolLM2, Mistral 7B and NeMo, Yi,
@@ -186,8 +188,8 @@ typedef struct lm_hooks {
 typedef struct lm_source {
     const char *path;                 /* UTF-8, NUL-terminated. Mapped where the system can, else read */
     const void *data;                 /* `size` bytes used in place, never written, any alignment; must outlive the model */
-    int (*read_at)(void *user, uint64_t offset, void *dst, size_t n_bytes); /* 0: all n_bytes delivered. The whole file is read
-                                         once, while opening, into memory that counts as the model's */
+    int (*read_at)(void *user, uint64_t offset, void *dst, size_t n_bytes); /* 0: all n_bytes delivered. Called while opening:
+                                         a few times for the header, once for the rest */
     void    *user;                    /* for read_at */
     uint64_t size;                    /* bytes behind data or read_at */
 } lm_source;
@@ -200,16 +202,18 @@ typedef struct lm_model_desc {
     int         n_parts;
     int         vocab_only;           /* 1: only metadata and vocabulary, whatever the architecture; lm_ctx_open refuses it */
     const char *pre;                  /* name of the pre-tokenizer to use instead of the file's; NULL: the file's */
+    int         plain_layout;         /* 0: matrices are interleaved by 16 rows, in memory of the model's own (fast; of a mapped file the pages
+                                         are let go). 1: they stay as and where the file has them (instant, least memory; the same results) */
     void       *block;                /* memory for the model, lm_model_size() bytes, must outlive it; NULL: hooks.take, once */
     size_t      block_bytes;
     lm_hooks    hooks;                /* copied */
 } lm_model_desc;
 
-/* Bytes that lm_model_open will need for d (header, vocabulary tables, and the file itself where it is neither mapped nor
- * in memory). Reads the file's header. */
+/* Bytes that lm_model_open will need for d: vocabulary tables, norms, and the matrices (but not with plain_layout from a mapped file or from
+ * memory). Reads the file's header. */
 LMI_API lm_status lm_model_size(const lm_model_desc *d, size_t *n_bytes, lm_error *err);
 /* Opens and validates: whatever is reachable through *out was checked. A hostile file is an error, never a crash.
- * A mapped file must not shrink while it is open (the system would signal the process; read_at avoids that).
+ * A mapped file must not be changed while it is open (when it shrinks, the system signals the process; read_at avoids that).
  * LM_E_IO, LM_E_FORMAT, LM_E_SUPPORT, LM_E_MEMORY, LM_E_ARG, LM_E_CANCEL, LM_E_BUILD. */
 LMI_API lm_status lm_model_open(lm_model **out, const lm_model_desc *d, lm_error *err);
 LMI_API void      lm_model_close(lm_model *m); /* after its contexts and samplers; NULL is fine */
@@ -217,7 +221,7 @@ LMI_API void      lm_model_close(lm_model *m); /* after its contexts and sampler
 typedef enum lm_rope_scaling { LM_ROPE_NONE = 0, LM_ROPE_LINEAR = 1, LM_ROPE_YARN = 2 } lm_rope_scaling;
 typedef struct lm_model_info {
     const char *arch;                 /* "llama"; NUL-terminated, lives as long as the model */
-    const char *isa;                  /* kernels in use: "scalar", "avx2" */
+    const char *isa;                  /* kernels in use: "scalar", "avx2", "avx512" */
     const char *pre;                  /* pre-tokenizer, "" where there is none */
     int      n_vocab, n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_embd_head_k, n_embd_head_v, n_ff, n_rot;
     int      n_swa;                   /* sliding window in tokens, the token itself included; 0: none */
@@ -259,7 +263,7 @@ typedef struct lm_tensor {
     int         part;                 /* 0-based, of a split model */
     uint64_t    offset;               /* from the start of the part's file */
     uint64_t    n_bytes;
-    const void *data;                 /* NULL with vocab_only on a source that is not in memory */
+    const void *data;                 /* NULL where the file's bytes are not kept: vocab_only, or interleaved from a path or read_at */
 } lm_tensor;
 LMI_API int         lm_tensor_count(const lm_model *m);
 LMI_API lm_status   lm_tensor_at(const lm_model *m, int i, lm_tensor *out);
@@ -319,7 +323,7 @@ typedef struct lm_batch {
     const uint8_t  *want;             /* [n] LM_WANT_ bits, NULL: logits of the last token only. Logits come with the embedding */
 } lm_batch;
 
-/* Bytes a context needs: cache = n_seq * n_layer * n_ctx (rounded up to 64) * n_head_kv * (n_embd_head_k + n_embd_head_v) * 2 (f16)
+/* Bytes a context needs: cache = n_seq * n_layer * n_ctx (rounded up to 64) * n_head_kv * (n_embd_head_k + n_embd_head_v (to 16)) * 2 (f16)
  * or 4 (f32), plus results, plus scratch (README: how memory is computed). */
 LMI_API lm_status lm_ctx_size(const lm_model *m, const lm_ctx_desc *d, size_t *n_bytes, lm_error *err);
 LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc *d, lm_error *err);
@@ -330,8 +334,9 @@ LMI_API void      lm_ctx_close(lm_ctx *c);
  * mixed with other sequences, or spread over threads. LM_E_ARG: id or sequence out of range; LM_E_FULL: a sequence would
  * pass n_ctx, or more results wanted than n_logits; LM_E_NUMERIC; LM_E_CANCEL: hooks.progress said so. */
 LMI_API lm_status lm_decode(lm_ctx *c, const lm_batch *b);
-/* The same in slices, for a frame loop: begin (*b and its arrays must stay until the end), then step until it no longer returns
- * LM_MORE. A step stops at the first layer boundary past its budget, so the smallest slice is one layer of n_batch tokens. */
+/* The same in slices, for a frame loop (UINT32_MAX: all of it): begin (*b and its arrays must stay until the end), then step until it no longer returns
+ * LM_MORE. A step stops at the first layer boundary past its budget, so the smallest slice is one layer of n_batch tokens. Beginning
+ * drops a decode that is under way. */
 LMI_API lm_status lm_decode_begin(lm_ctx *c, const lm_batch *b);
 LMI_API lm_status lm_decode_step(lm_ctx *c, uint32_t budget_us);
 LMI_API void      lm_decode_cancel(lm_ctx *c);   /* drops a begun decode; the sequences are as before */
@@ -442,7 +447,7 @@ LMI_API int       lm_sampler_candidates(const lm_sampler *s, const lm_candidate 
 #elif defined(_MSC_VER)
 #pragma fp_contract(off)
 #endif
-#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 && !(defined(__i386__) && defined(__GNUC__))
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 && !(defined(__i386__) && defined(__GNUC__) && !defined(__clang__))
 #error "llama.h: floats must be computed as floats; on 32-bit x86 compile with -msse2 -mfpmath=sse"
 #endif
 
@@ -594,7 +599,7 @@ static void *lmi_take(const lm_hooks *h, size_t n_bytes) {
 }
 static void lmi_give(const lm_hooks *h, void *p, size_t n_bytes) {
     if (p == NULL) return;
-    if (h->give) h->give(h->user, p, n_bytes); else if (h->take == NULL) LLAMA_FREE(p);
+    if (h->take == NULL) LLAMA_FREE(p); else if (h->give) h->give(h->user, p, n_bytes);
 }
 typedef struct lmi_arena { char *base; uint64_t used, cap; } lmi_arena; /* used becomes UINT64_MAX when sizes overflow */
 static void *lmi_push(lmi_arena *a, uint64_t count, uint64_t item_bytes) {
@@ -625,10 +630,11 @@ static lm_status lmi_arena_open(lmi_arena *a, uint64_t n_bytes, void *block, siz
 }
 
 /* ---- hash maps from bytes to an index >= 0, open addressing, at most half full. The keys live elsewhere: `same` compares.
- * FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv), finished by the mixer of MurmurHash3. A probe longer than LMI_PROBE means
- * keys made to collide; the insertion fails and with it the file. */
-#define LMI_PROBE 1024
-typedef struct lmi_map { uint32_t *slot; uint32_t mask; } lmi_map; /* slot: index + 1, 0 free */
+ * FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv), finished by the mixer of MurmurHash3. Honest keys need 1.5 probes each on average and some 70 at
+ * worst; keys made to collide run into the bounds, and the file with them is refused. */
+#define LMI_PROBE 256                 /* of one search */
+#define LMI_PROBES 16                 /* on average */
+typedef struct lmi_map { uint32_t *slot; uint32_t mask, n; uint64_t work; } lmi_map; /* slot: index + 1, 0 free; n keys took `work` probes */
 static uint32_t lmi_hash2(lmi_str a, lmi_str b) { /* of a and b as one text */
     uint64_t h = 0xcbf29ce484222325u; size_t i;
     for (i = 0; i < a.n; i++) h = (h ^ (uint8_t)a.p[i]) * 0x100000001b3u;
@@ -640,19 +646,28 @@ static uint32_t lmi_hash(lmi_str a) { lmi_str none; none.p = NULL; none.n = 0; r
 static uint32_t lmi_map_slots(uint64_t n) { uint32_t s = 8; while (s < 0x80000000u && s < n * 2) s *= 2; return s; }
 static void lmi_map_push(lmi_map *m, lmi_arena *a, uint64_t n) { /* lays a map for n keys out in the arena, empty */
     uint32_t slots = lmi_map_slots(n);
-    m->slot = (uint32_t *)lmi_push(a, slots, sizeof *m->slot); m->mask = slots - 1;
+    m->slot = (uint32_t *)lmi_push(a, slots, sizeof *m->slot); m->mask = slots - 1; m->n = 0; m->work = 0;
     if (m->slot) memset(m->slot, 0, slots * sizeof *m->slot);
 }
 typedef int (*lmi_same_fn)(const void *owner, uint32_t index, const void *key); /* is the key at index this one? */
-/* The index of key, or -1. With insert >= 0: stores that index where the key is new (and returns -1), returns the old one where it
- * is not, -2 when the probe grew too long. */
-static int64_t lmi_map_find(const lmi_map *m, uint32_t hash, lmi_same_fn same, const void *owner, const void *key, int64_t insert) {
-    uint32_t i = hash & m->mask, k;
-    for (k = 0; k < LMI_PROBE; k++, i = (i + 1) & m->mask) {
-        if (m->slot[i] == 0) { if (insert >= 0) m->slot[i] = (uint32_t)insert + 1; return -1; }
-        if (same(owner, m->slot[i] - 1, key)) return (int64_t)m->slot[i] - 1;
-    }
-    return insert >= 0 ? -2 : -1;
+static uint32_t lmi_map_probe(const lmi_map *m, uint32_t hash, lmi_same_fn same, const void *owner, const void *key, uint32_t *k) {
+    uint32_t i = hash & m->mask;      /* -> the slot of the key, or the free one where it belongs, after *k probes */
+    for (*k = 0; *k < LMI_PROBE && m->slot[i] != 0 && !same(owner, m->slot[i] - 1, key); ++*k) i = (i + 1) & m->mask;
+    return i;
+}
+/* The index of key, or -1. */
+static int64_t lmi_map_find(const lmi_map *m, uint32_t hash, lmi_same_fn same, const void *owner, const void *key) {
+    uint32_t k, i = lmi_map_probe(m, hash, same, owner, key, &k);
+    return k == LMI_PROBE ? -1 : (int64_t)m->slot[i] - 1;
+}
+/* Stores an index under a new key and returns -1; the index that an old key has; or -2, when the keys collide too much. */
+static int64_t lmi_map_put(lmi_map *m, uint32_t hash, lmi_same_fn same, const void *owner, const void *key, uint64_t index) {
+    uint32_t k, i = lmi_map_probe(m, hash, same, owner, key, &k);
+    m->n++; m->work += k;
+    if (k == LMI_PROBE || m->work > LMI_PROBES * ((uint64_t)m->n + 64)) return -2;
+    if (m->slot[i] != 0) return (int64_t)m->slot[i] - 1;
+    m->slot[i] = (uint32_t)index + 1;
+    return -1;
 }
 
 /* Sorts n indices so that less(owner, a, b) holds from left to right; heapsort: n log n always, no memory. less is a strict total order. */
@@ -701,8 +716,11 @@ static double lmi_log(double x) { /* x > 0 and finite; otherwise -inf, inf or Na
     return e * 0.69314718036912382 + ((2 * s * sum + e * 1.9082149292705877e-10) + 2 * s);
 }
 static double lmi_pow(double x, double y) { return y == 0 ? 1.0 : lmi_exp(y * lmi_log(x)); } /* x > 0 */
-static void lmi_sincos(double x, double *s, double *c) { /* |x| < 2^20; beyond, still defined and bounded */
-    double n = (x * 0.63661977236758134 + 6755399441055744.0) - 6755399441055744.0, r, z, ps, pc; int i, q = (int)((int64_t)n & 3);
+static void lmi_sincos(double x, double *s, double *c) { /* |x| < 2^20; less exact up to 2^50; beyond, as at 0 */
+    double n, r, z, ps, pc; int i, q;
+    if (!(x > -1125899906842624.0 && x < 1125899906842624.0)) x = 0;
+    n = (x * 0.63661977236758134 + 6755399441055744.0) - 6755399441055744.0;
+    q = (int)((int64_t)n & 3);
     r = ((x - n * 1.5707963109016418) - n * 1.5893254712295857e-8) - n * 6.123233995736766e-17; /* pi/2 in three parts: 33 bits, 24 bits, rest */
     z = r * r;
     for (ps = 1.0, i = 17; i > 1; i -= 2) ps = 1.0 - ps * z / (i * (i - 1));  /* |r| < 0.79 */
@@ -739,6 +757,8 @@ static uint64_t lmi_now_us(void) {
 static uint64_t lmi_now_us(void) { return 0; }
 #endif
 
+static uint64_t lmi_since(uint64_t t0) { uint64_t now = lmi_now_us(); return now > t0 ? now - t0 : 0; } /* some clocks can be set back */
+
 /* ---- API: version and status */
 LMI_API int lm_version(void) { return LLAMA_VERSION; }
 LMI_API const char *lm_status_text(lm_status s) {
@@ -756,7 +776,7 @@ LMI_API const char *lm_status_text(lm_status s) {
  */
 
 #ifndef LLAMA_MAX_PARTS
-#define LLAMA_MAX_PARTS 1024          /* of a split model */
+#define LLAMA_MAX_PARTS 1024          /* of a split model; at most 2048 */
 #endif
 #define LMI_MAX_KEY   65535           /* bytes, by the format */
 #define LMI_MAX_NAME  64              /* bytes of a tensor's name, by the format */
@@ -793,8 +813,11 @@ static int lmi_fd_read_at(void *user, uint64_t offset, void *dst, size_t n_bytes
 #ifndef O_NONBLOCK
 #define O_NONBLOCK 0
 #endif
+#ifndef O_CLOEXEC
+#define O_CLOEXEC 0
+#endif
 static lm_status lmi_file_open_path(lmi_file *f, const char *path, lm_error *err) {
-    struct stat st; int fd = open(path, O_RDONLY | O_NONBLOCK); /* a pipe without a writer would wait for ever */
+    struct stat st; int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer would wait for ever */
     if (fd < 0) return lmi_fail(err, LM_E_IO, "%s: cannot open the file", path);
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) { close(fd); return lmi_fail(err, LM_E_IO, "%s: not a regular file", path); }
     f->size = (uint64_t)st.st_size;
@@ -833,7 +856,11 @@ static lm_status lmi_file_open_path(lmi_file *f, const char *path, lm_error *err
     if (h == INVALID_HANDLE_VALUE) return lmi_fail(err, LM_E_IO, "%s: cannot open the file", path);
     if (!GetFileSizeEx(h, &size) || size.QuadPart <= 0) { CloseHandle(h); return lmi_fail(err, LM_E_FORMAT, "%s: the file is empty", path); }
     f->size = (uint64_t)size.QuadPart;
+#ifndef LLAMA_NO_MMAP
     map = f->size <= SIZE_MAX ? CreateFileMappingW(h, NULL, PAGE_READONLY, 0, 0, NULL) : NULL;
+#else
+    map = NULL;
+#endif
     if (map) {
         p = MapViewOfFile(map, FILE_MAP_READ, 0, 0, 0);
         CloseHandle(map);
@@ -871,6 +898,15 @@ static lm_status lmi_file_open_path(lmi_file *f, const char *path, lm_error *err
 static void lmi_file_close(lmi_file *f) { (void)f; }
 #endif
 
+/* Lets go of whole pages of a mapping that are not needed again. */
+static void lmi_file_release(lmi_file *f, uint64_t offset, uint64_t n) {
+#if defined(LMI_POSIX) && !defined(LLAMA_NO_STDIO) && !defined(LLAMA_NO_MMAP)
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from = (offset + page - 1) / page * page, to = (offset + n) / page * page;
+    if (f->opened == 1 && to > from) munmap((void *)(uintptr_t)(f->mem + from), (size_t)(to - from));
+#else
+    (void)f; (void)offset; (void)n;
+#endif
+}
 static lm_status lmi_file_open(lmi_file *f, const lm_source *s, lm_error *err) {
     lm_status status = LM_OK; int given = (s->path != NULL) + (s->data != NULL) + (s->read_at != NULL);
     memset(f, 0, sizeof *f);
@@ -878,7 +914,10 @@ static lm_status lmi_file_open(lmi_file *f, const lm_source *s, lm_error *err) {
     f->name = s->path ? s->path : "the data";
     if (s->path) status = lmi_file_open_path(f, s->path, err);
     else { f->mem = (const uint8_t *)s->data; f->read_at = s->read_at; f->user = s->user; f->size = s->size; }
-    if (status == LM_OK && f->size == 0) return lmi_fail(err, LM_E_FORMAT, "%s: no bytes", f->name);
+    if (status == LM_OK && (f->size == 0 || f->size > INT64_MAX / 2048)) { /* so that sizes of all parts add up */
+        lmi_file_close(f);
+        return lmi_fail(err, LM_E_FORMAT, "%s: a size of %u bytes", f->name, f->size);
+    }
     f->n_walk = f->size;
     return status;
 }
@@ -900,11 +939,11 @@ static int lmi_same_tensor(const void *g, uint32_t i, const void *name) {
     return lmi_str_eq(((const lmi_gguf *)g)->tensor[i].name, *(const lmi_str *)name);
 }
 static const lm_meta *lmi_kv_find(const lmi_gguf *g, lmi_str key) {
-    int64_t i = g->kv ? lmi_map_find(&g->kv_by_key, lmi_hash(key), lmi_same_kv, g, &key, -1) : -1;
+    int64_t i = g->kv ? lmi_map_find(&g->kv_by_key, lmi_hash(key), lmi_same_kv, g, &key) : -1;
     return i < 0 ? NULL : &g->kv[i];
 }
-static const lmi_tensor *lmi_tensor_find(const lmi_gguf *g, lmi_str name) {
-    int64_t i = lmi_map_find(&g->tensor_by_name, lmi_hash(name), lmi_same_tensor, g, &name, -1);
+static lmi_tensor *lmi_tensor_find(const lmi_gguf *g, lmi_str name) {
+    int64_t i = lmi_map_find(&g->tensor_by_name, lmi_hash(name), lmi_same_tensor, g, &name);
     return i < 0 ? NULL : &g->tensor[i];
 }
 static int lmi_kv(const lmi_gguf *g, const char *key, lm_meta *out) {
@@ -960,9 +999,9 @@ static lmi_str lmi_next_str(lmi_cursor *c, uint64_t limit, const char *what) {
 }
 
 /* ---- metadata values */
-static unsigned lmi_item_bytes(lm_meta_type t) { /* 0: no fixed size */
+static unsigned lmi_item_bytes(uint32_t t) { /* 0: no fixed size */
     static const uint8_t bytes[13] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
-    return (unsigned)t < 13 ? bytes[t] : 0;
+    return t < 13 ? bytes[t] : 0;
 }
 static void lmi_scalar(lm_meta *m, lm_meta_type t, const uint8_t *p) {
     m->raw = p;
@@ -981,8 +1020,8 @@ static void lmi_scalar(lm_meta *m, lm_meta_type t, const uint8_t *p) {
     m->f = t == LM_META_U64 ? (double)lmi_u64(p) : (double)m->i;
 }
 /* Walks the items of an array of arrays without recursion. */
-static void lmi_skip_array(lmi_cursor *c, lm_meta_type item, uint64_t n, const char *what) {
-    uint64_t left[LMI_MAX_DEPTH]; int depth = 0; lm_meta_type t = item;
+static void lmi_skip_array(lmi_cursor *c, uint32_t item, uint64_t n, const char *what) {
+    uint64_t left[LMI_MAX_DEPTH]; int depth = 0; uint32_t t = item; /* no enum yet: the file may have any number */
     left[0] = n;
     for (;;) {
         unsigned each = lmi_item_bytes(t); uint64_t total, k;
@@ -997,8 +1036,8 @@ static void lmi_skip_array(lmi_cursor *c, lm_meta_type item, uint64_t n, const c
         }
         while (left[depth] == 0) { if (depth == 0) return; depth--; t = LM_META_ARR; }
         left[depth]--;                 /* one array of the level above */
-        t = (lm_meta_type)lmi_next_u32(c, what); k = lmi_next_u64(c, what);
-        if ((unsigned)t > LM_META_F64) { lmi_stop(c, LM_E_FORMAT, "unknown metadata type %u at byte %u", (uint64_t)t, c->at); return; }
+        t = lmi_next_u32(c, what); k = lmi_next_u64(c, what);
+        if (t > LM_META_F64) { lmi_stop(c, LM_E_FORMAT, "unknown metadata type %u at byte %u", (uint64_t)t, c->at); return; }
         if (++depth >= LMI_MAX_DEPTH) { lmi_stop(c, LM_E_FORMAT, "arrays nested too deep at byte %u", c->at); return; }
         left[depth] = k;
     }
@@ -1006,21 +1045,23 @@ static void lmi_skip_array(lmi_cursor *c, lm_meta_type item, uint64_t n, const c
 static void lmi_next_value(lmi_cursor *c, lm_meta *m) {
     uint32_t t = lmi_next_u32(c, "metadata"), item; const uint8_t *p; lmi_str s; lmi_str key; unsigned each;
     key.p = m->key; key.n = m->key_bytes;
-    m->type = m->item = (lm_meta_type)t; m->n = 1;
+    m->n = 1;
     if (t > LM_META_F64) { lmi_stop(c, LM_E_FORMAT, "%S: unknown metadata type %u", key, (uint64_t)t); return; }
+    m->type = m->item = (lm_meta_type)t;
     if (t == LM_META_STR) {
         s = lmi_next_str(c, UINT64_MAX, "a metadata string");
         m->text = s.p; m->text_bytes = s.n;
     } else if (t == LM_META_ARR) {
-        item = lmi_next_u32(c, "metadata"); m->n = lmi_next_u64(c, "metadata"); m->item = (lm_meta_type)item;
+        item = lmi_next_u32(c, "metadata"); m->n = lmi_next_u64(c, "metadata");
         if (item > LM_META_F64) { lmi_stop(c, LM_E_FORMAT, "%S: unknown item type %u", key, (uint64_t)item); return; }
+        m->item = (lm_meta_type)item;
         m->raw = c->f->mem ? c->f->mem + c->at : NULL;
-        each = lmi_item_bytes(m->item);
+        each = lmi_item_bytes(item);
         if (m->n > (c->f->size - c->at) / (each ? each : 8)) {
             lmi_stop(c, LM_E_FORMAT, "%S: %u items do not fit in the %u bytes that remain", key, m->n, c->f->size - c->at);
         }
-        lmi_skip_array(c, m->item, m->n, "a metadata array");
-    } else if ((p = lmi_next(c, lmi_item_bytes(m->type), "metadata")) != NULL) {
+        lmi_skip_array(c, item, m->n, "a metadata array");
+    } else if ((p = lmi_next(c, lmi_item_bytes(t), "metadata")) != NULL) {
         lmi_scalar(m, m->type, p);
         if (t == LM_META_BOOL && m->i > 1) lmi_stop(c, LM_E_FORMAT, "%S: %d is not a boolean", key, (int)m->i);
     }
@@ -1107,7 +1148,7 @@ static lm_status lmi_gguf_walk(lmi_gguf *g, const lmi_file *f, int part, lmi_par
         if (store && part == 0) {
             int64_t at;
             g->kv[i] = m;
-            at = lmi_map_find(&g->kv_by_key, lmi_hash(key), lmi_same_kv, g, &key, (int64_t)i);
+            at = lmi_map_put(&g->kv_by_key, lmi_hash(key), lmi_same_kv, g, &key, i);
             if (at != -1) return lmi_fail(err, LM_E_FORMAT, at == -2 ? "%s: metadata keys made to collide, at %S"
                 : "%s: metadata key %S appears twice", f->name, key);
         }
@@ -1128,7 +1169,7 @@ static lm_status lmi_gguf_walk(lmi_gguf *g, const lmi_file *f, int part, lmi_par
             uint64_t k = g->n_tensor; int64_t at;
             t.part = part;
             g->tensor[k] = t;
-            at = lmi_map_find(&g->tensor_by_name, lmi_hash(t.name), lmi_same_tensor, g, &t.name, (int64_t)k);
+            at = lmi_map_put(&g->tensor_by_name, lmi_hash(t.name), lmi_same_tensor, g, &t.name, k);
             if (at != -1) return lmi_fail(err, LM_E_FORMAT, at == -2 ? "%s: tensor names made to collide, at %S"
                 : "%s: tensor %S appears twice", f->name, t.name);
             g->n_tensor++; g->n_tensor_bytes += t.n_bytes; g->n_params += n;
@@ -1215,7 +1256,7 @@ LMI_API lm_status lm_meta_item(const lm_meta *array, uint64_t i, lm_meta *out) {
         return LM_E_ARG;
     memset(&m, 0, sizeof m);
     m.type = m.item = array->item; m.n = 1;
-    p = (const uint8_t *)array->raw; each = lmi_item_bytes(array->item);
+    p = (const uint8_t *)array->raw; each = lmi_item_bytes((uint32_t)array->item);
     if (each) { lmi_scalar(&m, m.type, p + i * each); }
     else {
         for (; i > 0; i--) p += 8 + lmi_u64(p);
@@ -1231,39 +1272,45 @@ LMI_API lm_status lm_meta_item(const lm_meta *array, uint64_t i, lm_meta *out) {
  *
  *     w[i] = d * sc[i / 16] * q[i]  +  m * mn[i / 16]          i = 0..31
  *
- * with d, m float32 (exact from the file's float16), q, sc, mn small integers. So a type is three things: its line in LMI_TYPES, its
- * scales in lmi_scales() here, and its integers in get() of section kernels. The products of section kernels know nothing else.
+ * with d, m float32 (exact from the file's float16), q, sc, mn small integers. So a type is three things: its line in LMI_TYPES here, and its
+ * integers and its scales in get() and scales() of section kernels. The products of section kernels know nothing else.
  * Block layouts: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h. All fields little-endian, no padding.
  */
 #define LMI_SUB 1                     /* sc differs from 1 */
 #define LMI_OFF 2                     /* m is used */
 #define LMI_FLT 4                     /* the weights are floats: no d, no q */
 #define LMI_RAW 8                     /* size known, no kernel: such a tensor may be in a file, not in the model */
-/*  X(name, number, weights and bytes per block, flags) */
-#define LMI_TYPES(X)                                                                                                               \
-    X(F32,   0,   1,   4, LMI_FLT)        X(F16,   1,   1,   2, LMI_FLT)        X(BF16,  30,  1,   2, LMI_FLT)                      \
-    X(Q4_0,  2,  32,  18, 0)              X(Q4_1,  3,  32,  20, LMI_OFF)        X(Q5_0,   6, 32,  22, 0)                            \
-    X(Q5_1,  7,  32,  24, LMI_OFF)        X(Q8_0,  8,  32,  34, 0)              X(Q2_K,  10, 256,  84, LMI_SUB | LMI_OFF)           \
-    X(Q3_K, 11, 256, 110, LMI_SUB)        X(Q4_K, 12, 256, 144, LMI_SUB | LMI_OFF) X(Q5_K, 13, 256, 176, LMI_SUB | LMI_OFF)         \
-    X(Q6_K, 14, 256, 210, LMI_SUB)        X(IQ4_NL, 20, 32, 18, 0)              X(IQ4_XS, 23, 256, 136, LMI_SUB)                    \
-    X(TQ1_0, 34, 256, 54, 0)              X(TQ2_0, 35, 256, 66, 0)              X(MXFP4, 39, 32,  17, 0)                            \
-    X(Q8_1,  9,  32,  36, LMI_RAW)        X(Q8_K, 15, 256, 292, LMI_RAW)        X(IQ2_XXS, 16, 256, 66, LMI_RAW)                    \
-    X(IQ2_XS, 17, 256, 74, LMI_RAW)       X(IQ3_XXS, 18, 256, 98, LMI_RAW)      X(IQ1_S, 19, 256, 50, LMI_RAW)                      \
-    X(IQ3_S, 21, 256, 110, LMI_RAW)       X(IQ2_S, 22, 256, 82, LMI_RAW)        X(IQ1_M, 29, 256, 56, LMI_RAW)                      \
-    X(I8,   24,   1,   1, LMI_RAW)        X(I16,  25,   1,   2, LMI_RAW)        X(I32,   26,  1,   4, LMI_RAW)                      \
-    X(I64,  27,   1,   8, LMI_RAW)        X(F64,  28,   1,   8, LMI_RAW)
+/* X(name, number, weights and bytes per block, flags, lead, tail, top, off). The integers are kept as u = q + off, 0 <= u <= top; top 255 says
+ * they are signed bytes instead. lead, tail: see lmi_unit. */
+#define LMI_FLOAT_TYPES(X) X(F32, 0, 1, 4, LMI_FLT, 0, 0, 0, 0) X(F16, 1, 1, 2, LMI_FLT, 2, 0, 0, 0) X(BF16, 30, 1, 2, LMI_FLT, 2, 0, 0, 0)
+#define LMI_INT_TYPES(X)                                                                                                           \
+    X(Q8_0,  8,  32,  34, 0, 2, 0, 255, 0)                X(Q4_0,  2,  32,  18, 0, 2, 0, 15, 8)                                      \
+    X(Q4_1,  3,  32,  20, LMI_OFF, 4, 0, 15, 0)           X(Q5_0,  6,  32,  22, 0, 2, 0, 31, 16)                                     \
+    X(Q5_1,  7,  32,  24, LMI_OFF, 4, 0, 31, 0)           X(Q2_K, 10, 256,  84, LMI_SUB | LMI_OFF, 0, 4, 3, 0)                       \
+    X(Q3_K, 11, 256, 110, LMI_SUB, 0, 2, 7, 4)            X(Q4_K, 12, 256, 144, LMI_SUB | LMI_OFF, 4, 0, 15, 0)                      \
+    X(Q5_K, 13, 256, 176, LMI_SUB | LMI_OFF, 4, 0, 31, 0) X(Q6_K, 14, 256, 210, LMI_SUB, 0, 2, 63, 32)                               \
+    X(IQ4_NL, 20, 32,  18, 0, 2, 0, 255, 0)               X(IQ4_XS, 23, 256, 136, LMI_SUB, 4, 0, 255, 0)                             \
+    X(MXFP4, 39,  32,  17, 0, 1, 0, 24, 12)               X(TQ1_0, 34, 256,  54, 0, 0, 2, 2, 1)                                      \
+    X(TQ2_0, 35, 256,  66, 0, 0, 2, 3, 1)
+#define LMI_TYPES(X) LMI_FLOAT_TYPES(X) LMI_INT_TYPES(X)
+#define LMI_RAW_TYPES(X) /* X(name, number, n, n_bytes) */                                                                         \
+    X(Q8_1, 9, 32, 36) X(Q8_K, 15, 256, 292) X(IQ2_XXS, 16, 256, 66) X(IQ2_XS, 17, 256, 74) X(IQ3_XXS, 18, 256, 98)                 \
+    X(IQ1_S, 19, 256, 50) X(IQ3_S, 21, 256, 110) X(IQ2_S, 22, 256, 82) X(IQ1_M, 29, 256, 56)                                        \
+    X(I8, 24, 1, 1) X(I16, 25, 1, 2) X(I32, 26, 1, 4) X(I64, 27, 1, 8) X(F64, 28, 1, 8)
 
 enum {
-#define LMI_TYPE_ENUM(name, number, n, n_bytes, flags) LMI_##name = number,
+#define LMI_TYPE_ENUM(name, number, n, n_bytes, flags, lead, tail, top, off) LMI_##name = number,
     LMI_TYPES(LMI_TYPE_ENUM)
 #undef LMI_TYPE_ENUM
-    LMI_TYPE_END = 40
+    LMI_HOST = -1                     /* float32 as this machine has it */
 };
-typedef struct lmi_type { const char *name; int number; unsigned n, n_bytes; int flags; } lmi_type;
+typedef struct lmi_type { const char *name; int number; unsigned n, n_bytes; int flags, lead, tail, top, off; } lmi_type;
 static const lmi_type lmi_types[] = {
-#define LMI_TYPE_ROW(name, number, n, n_bytes, flags) { #name, number, n, n_bytes, flags },
-    LMI_TYPES(LMI_TYPE_ROW)
+#define LMI_TYPE_ROW(name, number, n, n_bytes, flags, lead, tail, top, off) { #name, number, n, n_bytes, flags, lead, tail, top, off },
+#define LMI_RAW_ROW(name, number, n, n_bytes) { #name, number, n, n_bytes, LMI_RAW, 0, 0, 0, 0 },
+    LMI_TYPES(LMI_TYPE_ROW) LMI_RAW_TYPES(LMI_RAW_ROW)
 #undef LMI_TYPE_ROW
+#undef LMI_RAW_ROW
 };
 static const lmi_type *lmi_type_of(int number) {
     int i;
@@ -1277,53 +1324,36 @@ static int lmi_type_block(int type, unsigned *n, unsigned *n_bytes) {
 }
 LMI_API const char *lm_type_name(int type) { const lmi_type *t = lmi_type_of(type); return t ? t->name : "?"; }
 
-/* Values of the non-linear 4-bit types: IQ4 as in ggml-common.h; MXFP4 is E2M1 (OCP Microscaling Formats 1.0, table 5) times two. */
+/* Values of the non-linear 4-bit types: IQ4 as in ggml-common.h; MXFP4 is E2M1 (OCP Microscaling Formats 1.0, table 5) times two, plus 12. */
 static const int8_t lmi_iq4[16]   = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
-static const int8_t lmi_mxfp4[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
+static const int8_t lmi_mxfp4[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0 };
 
-typedef struct lmi_scale { float d, m; int sc[2], mn[2]; } lmi_scale;
-
-/* The scales of step s (of block->n / 32) of the block at p. m carries the format's sign. */
-static void lmi_scales(int type, const uint8_t *p, int s, lmi_scale *o) {
-    int k;
-    o->m = 0; o->sc[0] = o->sc[1] = 1; o->mn[0] = o->mn[1] = 1;
-    switch (type) {
-        case LMI_Q4_1: case LMI_Q5_1:                                /* f16 d, f16 m, ... */
-            o->m = lmi_f16(lmi_u16(p + 2)); o->d = lmi_f16(lmi_u16(p)); break;
-        case LMI_Q2_K:                                               /* u8 sc|mn<<4 [16], u2 q[256], f16 d, f16 dmin */
-            for (k = 0; k < 2; k++) { o->sc[k] = p[2 * s + k] & 15; o->mn[k] = p[2 * s + k] >> 4; }
-            o->d = lmi_f16(lmi_u16(p + 80)); o->m = -lmi_f16(lmi_u16(p + 82)); break;
-        case LMI_Q3_K:                                               /* u1 high[256], u2 q[256], 6-bit sc[16] in 12 bytes, f16 d */
-            for (k = 0; k < 2; k++) {
-                int j = 2 * s + k, low = j < 8 ? p[96 + j] & 15 : p[88 + j] >> 4;
-                o->sc[k] = (low | (p[104 + j % 4] >> (2 * (j / 4)) & 3) << 4) - 32;
-            }
-            o->d = lmi_f16(lmi_u16(p + 108)); break;
-        case LMI_Q4_K: case LMI_Q5_K: {                              /* f16 d, f16 dmin, 6-bit sc[8] and mn[8] in 12 bytes, ... */
-            const uint8_t *q = p + 4;
-            o->sc[0] = s < 4 ? q[s] & 63 : (q[s + 4] & 15) | (q[s - 4] >> 6) << 4;
-            o->mn[0] = s < 4 ? q[s + 4] & 63 : q[s + 4] >> 4 | (q[s] >> 6) << 4;
-            o->sc[1] = o->sc[0]; o->mn[1] = o->mn[0];
-            o->d = lmi_f16(lmi_u16(p)); o->m = -lmi_f16(lmi_u16(p + 2)); break;
+/* ---- interleaved rows. 16 rows of blocks become one row of groups, each 16 times a block's size: what stands at bytes o .. o+w-1 of a block
+ * (a unit) stands for row r at 16 o + r w. Units have 4 bytes, but for those that hold a float16 (2, in the first `lead` and last `tail` bytes) or a
+ * lone byte (lead 1). So a vector load gives the same unit of all rows, and no size changes. Rows past the last are zero. */
+static int lmi_unit(const lmi_type *t, int o) { return o < t->lead ? LMI_MIN(t->lead, 2) : o >= (int)t->n_bytes - t->tail ? 2 : 4; }
+static void lmi_interleave(const lmi_type *t, const uint8_t *const row[16], int n_rows, size_t n_blocks, uint8_t *out) {
+    size_t b; int o, r, w;
+    for (b = 0; b < n_blocks; b++, out += 16 * (size_t)t->n_bytes) {
+        for (o = 0; o < (int)t->n_bytes; o += w) {
+            uint8_t *to = out + 16 * o;
+            w = lmi_unit(t, o);
+            if (n_rows == 16 && w == 4) { for (r = 0; r < 16; r++) memcpy(to + 4 * r, row[r] + b * t->n_bytes + (size_t)o, 4); continue; }
+            for (r = 0; r < 16; r++, to += w) if (r < n_rows) memcpy(to, row[r] + b * t->n_bytes + (size_t)o, (size_t)w); else memset(to, 0, (size_t)w);
         }
-        case LMI_Q6_K:                                               /* u4 low[256], u2 high[256], i8 sc[16], f16 d */
-            for (k = 0; k < 2; k++) o->sc[k] = (int8_t)p[192 + 2 * s + k];
-            o->d = lmi_f16(lmi_u16(p + 208)); break;
-        case LMI_IQ4_XS:                                             /* f16 d, u16 2 high bits of sc[8], u4 low bits, u4 q[256] */
-            o->sc[0] = o->sc[1] = ((p[4 + s / 2] >> (4 * (s % 2)) & 15) | (lmi_u16(p + 2) >> (2 * s) & 3) << 4) - 32;
-            o->d = lmi_f16(lmi_u16(p)); break;
-        case LMI_MXFP4:                                              /* u8 exponent, u4 q[32]; half of 2^(e-127), as q is doubled */
-            o->d = p[0] < 2 ? lmi_bits_f32(0x00200000u << p[0]) : lmi_bits_f32((uint32_t)(p[0] - 1) << 23); break;
-        case LMI_TQ1_0: o->d = lmi_f16(lmi_u16(p + 52)); break;      /* 5 ternary digits a byte, f16 d last */
-        case LMI_TQ2_0: o->d = lmi_f16(lmi_u16(p + 64)); break;      /* u2 q[256], f16 d */
-        default:        o->d = lmi_f16(lmi_u16(p)); break;           /* Q4_0, Q5_0, Q8_0, IQ4_NL: f16 d first */
+    }
+}
+static void lmi_pull_row(const lmi_type *t, const uint8_t *group, int r, size_t n_blocks, uint8_t *out) { /* the way back, for one row */
+    size_t b; int o, w;
+    for (b = 0; b < n_blocks; b++, group += 16 * (size_t)t->n_bytes, out += t->n_bytes) {
+        for (o = 0; o < (int)t->n_bytes; o += w) { w = lmi_unit(t, o); memcpy(out + o, group + 16 * o + r * w, (size_t)w); }
     }
 }
 
 /* ---- what the products work on */
 typedef struct lmi_act { float d; int32_t sum[2]; int8_t q[32]; } lmi_act;   /* 32 activations: x[i] = d * q[i]; sum of q per 16 */
 typedef struct lmi_panel {            /* one step of 16 rows, lane = row */
-    int8_t  q[8][16][4];              /* q[g][row][j] is weight 4 g + j of the step */
+    uint8_t u[8][16][4];              /* u[g][row][j] is weight 4 g + j of the step, as LMI_TYPES has it */
     float   d[16], m[16];
     int32_t sc[2][16], mn[2][16];
 } lmi_panel;
@@ -1332,25 +1362,25 @@ typedef struct lmi_dst {              /* where 16 outputs of a token go: out[tok
     int add, n_rows;                  /* add: out += result + bias, else out = */
 } lmi_dst;
 
-/* One query head over the cached keys first..last of its sequence. A page holds 64 positions of one key-value head:
- * K [dk][64], so that lanes are keys, then V [64][dv rounded up to 16], so that lanes are dimensions. */
+/* Up to 4 queries that share a key-value head over the cached keys first..last of their sequence. A page holds 64 positions of one
+ * key-value head: K [dk][64], so that lanes are keys, then V [64][dv rounded up to 16], so that lanes are dimensions. */
 #define LMI_PAGE 64
 typedef struct lmi_attend {
-    const float *q; float *out;       /* [dk], [dv rounded up to 16] */
+    int n; const float *q[4]; float *out[4]; int first[4], last[4];  /* [dk], [dv rounded up to 16] */
     const uint8_t *page; size_t page_bytes;   /* page of position 0, distance to the next */
-    int first, last, dk, dv, f32;
+    int dk, dv, f32;
     float scale;
 } lmi_attend;
 
-typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels */
+typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels. `group`: 16 interleaved rows */
     const char *isa;
     int   (*probe)(void);             /* 1: sums and products are not fused */
     int   (*quantize)(const float *x, int n, lmi_act *out);           /* n / 32 acts; 0 when x is not finite */
-    void  (*panel_q)(int type, const uint8_t *row, size_t row_bytes, int n_rows, int n, lmi_panel *out);
-    void  (*panel_f)(int type, const uint8_t *row, size_t row_bytes, int n_rows, int n, float *out);
-    void  (*mul_q)(const lmi_panel *w, int n_step, int flags, const lmi_act *a, int n_tok, const lmi_dst *dst);
-    void  (*mul_f)(const float *w, int n, const float *x, int n_tok, const lmi_dst *dst);
-    void  (*row)(int type, const uint8_t *row, int n, float *out);    /* one row as floats */
+    void  (*rows)(int type, const uint8_t *group, int n, float *out, size_t row_step, size_t step, int n_rows); /* dequantize */
+    void  (*mul_f)(int type, const uint8_t *group, int n, const float *x, int n_tok, const lmi_dst *dst);
+    void  (*panel)(int type, const uint8_t *group, int n, lmi_panel *out);
+    void  (*mul_q)(int type, const lmi_panel *w, int n, const lmi_act *a, int n_tok, const lmi_dst *dst);
+    void  (*mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, const lmi_dst *dst);  /* one token, no panel */
     float (*norm)(const float *x, const float *w, int n, float eps, float *y); /* returns the sum of squares */
     void  (*rope)(float *x, const float *c, const float *s, int n_rot);
     void  (*swiglu)(const float *gate, const float *up, int n, float *out);
@@ -1380,14 +1410,24 @@ static inline float lmi_fma(float a, float b, float c) {
 #define LLAMA_FILE "llama.h"          /* this file's name, if you renamed it */
 #endif
 #define LMI_SCALAR 1
-#define LMI_AVX2 2
+#define LMI_AVX2 4
+#define LMI_AVX512 6
 #if (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) && !defined(LLAMA_NO_SIMD) && !defined(__TINYC__) && \
     (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
 #define LMI_X86 1
 #include <immintrin.h>
 #endif
+#if defined(__GNUC__) && !defined(__clang__)
+#define LMI_UNROLL _Pragma("GCC unroll 16")
+#elif defined(__clang__)
+#define LMI_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define LMI_UNROLL
+#endif
 #if defined(LLAMA_NO_DISPATCH)
-#if defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#if defined(LMI_X86) && defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#define LMI_PASS LMI_AVX512
+#elif defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define LMI_PASS LMI_AVX2
 #else
 #define LMI_PASS LMI_SCALAR
@@ -1400,6 +1440,9 @@ static inline float lmi_fma(float a, float b, float c) {
 #define LMI_PASS LMI_AVX2
 #include LLAMA_FILE
 #undef LMI_PASS
+#define LMI_PASS LMI_AVX512
+#include LLAMA_FILE
+#undef LMI_PASS
 #endif
 #endif
 
@@ -1408,33 +1451,43 @@ static inline float lmi_fma(float a, float b, float c) {
 
 #ifdef LMI_PASS
 /* ============================================================================================== >>isa
- * The vocabulary of each instruction set. LMI(vf) is 16 floats, LMI(vi) 16 int32, LMI(b32) 32 bytes; a lane is an output row, a key or a
- * dimension. The scalar text is the definition: every other vocabulary gives the same bits. Nothing here fuses a product with a
- * sum but fma.
+ * The vocabulary of each instruction set. LMI(vf) is 16 floats, LMI(vi) 16 int32, LMI(b64) 64 bytes, 4 for each of 16 rows; a lane is an output
+ * row, a key or a dimension. The scalar text is the definition: every other vocabulary gives the same bits. Nothing here fuses a
+ * product with a sum but fma. LMI_NT: tokens per pass over a panel, LMI_NV(n): vectors per pass over keys for n queries; both fill the registers.
+ * LMI_S8: what dot16 wants signed bytes raised by in its sum (it multiplies w + LMI_S8 where the CPU only has unsigned times signed).
  */
 #if LMI_PASS == LMI_SCALAR
 #define LMI(f) lmi_##f##_scalar
-#define LMI_FN static inline LMI_UNUSED
+#define LMI_FN static LMI_UNUSED
+#define LMI_OP static inline LMI_UNUSED
 #define LMI_ISA "scalar"
+#define LMI_NT 4
+#define LMI_NV(n) 1
+#define LMI_S8 0
 #define LMI_LANES(expr) LMI(vf) r; int i; for (i = 0; i < 16; i++) r.v[i] = (expr); return r
+#define LMI_INTS(expr)  LMI(vi) r; int i; for (i = 0; i < 16; i++) r.v[i] = (expr); return r
+#define LMI_BYTES(expr) LMI(b64) r; int i; for (i = 0; i < 64; i++) r.v[i] = (uint8_t)(expr); return r
 
 typedef struct LMI(vf) { float v[16]; } LMI(vf);
 typedef struct LMI(vi) { int32_t v[16]; } LMI(vi);
-typedef struct LMI(b32) { int8_t v[32]; } LMI(b32);
-LMI_FN LMI(vf) LMI(set1)(float x) { LMI_LANES(x); }
-LMI_FN LMI(vf) LMI(load)(const float *p) { LMI_LANES(p[i]); }
-LMI_FN LMI(vf) LMI(load_h)(const uint16_t *p) { LMI_LANES(lmi_f16(p[i])); }              /* float16 of the cache */
-LMI_FN void    LMI(store)(float *p, LMI(vf) a) { int i; for (i = 0; i < 16; i++) p[i] = a.v[i]; }
-LMI_FN LMI(vf) LMI(add)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] + b.v[i]); }
-LMI_FN LMI(vf) LMI(sub)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] - b.v[i]); }
-LMI_FN LMI(vf) LMI(mul)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] * b.v[i]); }
-LMI_FN LMI(vf) LMI(div)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] / b.v[i]); }
-LMI_FN LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_LANES(lmi_fma(a.v[i], b.v[i], c.v[i])); }
-LMI_FN LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); } /* b when either is NaN */
-LMI_FN LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
-LMI_FN LMI(vf) LMI(swap)(LMI(vf) a) { LMI_LANES(a.v[i ^ 1]); }                            /* neighbours */
+typedef struct LMI(b64) { uint8_t v[64]; } LMI(b64);
+LMI_OP LMI(vf) LMI(set1)(float x) { LMI_LANES(x); }
+LMI_OP LMI(vf) LMI(load)(const float *p) { LMI_LANES(p[i]); }
+LMI_OP LMI(vf) LMI(load_h)(const void *p) { LMI_LANES(lmi_f16(lmi_u16((const uint8_t *)p + 2 * i))); }    /* 16 float16 of a file */
+LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_LANES(lmi_bits_f32((uint32_t)lmi_u16((const uint8_t *)p + 2 * i) << 16)); } /* bfloat16 */
+LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_LANES(lmi_f32((const uint8_t *)p + 4 * i)); }             /* float32 of a file */
+LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { LMI_LANES(lmi_f16(p[i])); }                               /* float16 of the cache */
+LMI_OP void    LMI(store)(float *p, LMI(vf) a) { int i; for (i = 0; i < 16; i++) p[i] = a.v[i]; }
+LMI_OP LMI(vf) LMI(add)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] + b.v[i]); }
+LMI_OP LMI(vf) LMI(sub)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] - b.v[i]); }
+LMI_OP LMI(vf) LMI(mul)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] * b.v[i]); }
+LMI_OP LMI(vf) LMI(div)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] / b.v[i]); }
+LMI_OP LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_LANES(lmi_fma(a.v[i], b.v[i], c.v[i])); }
+LMI_OP LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }           /* b when either is NaN */
+LMI_OP LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
+LMI_OP LMI(vf) LMI(swap)(LMI(vf) a) { LMI_LANES(a.v[i ^ 1]); }                                            /* neighbours */
 /* t = 1.5 * 2^23 + n for an integer |n| < 300: 2^(n / 2) rounded down, or (up) the other factor of 2^n */
-LMI_FN LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) {
+LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) {
     LMI(vf) r; int i;
     for (i = 0; i < 16; i++) {
         uint32_t n = lmi_f32_bits(t.v[i]) - 0x4b400000u, low = n >> 1 | (n & 0x80000000u); /* arithmetic shift */
@@ -1442,149 +1495,227 @@ LMI_FN LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) {
     }
     return r;
 }
-LMI_FN LMI(vi) LMI(zero_i)(void) { LMI(vi) r; memset(&r, 0, sizeof r); return r; }
-LMI_FN LMI(vi) LMI(load_i)(const int32_t *p) { LMI(vi) r; memcpy(&r, p, sizeof r); return r; }
-LMI_FN LMI(vi) LMI(add_i)(LMI(vi) a, LMI(vi) b) { int i; for (i = 0; i < 16; i++) a.v[i] += b.v[i]; return a; }
-LMI_FN LMI(vi) LMI(mul_i)(LMI(vi) a, LMI(vi) b) { int i; for (i = 0; i < 16; i++) a.v[i] *= b.v[i]; return a; }
-LMI_FN LMI(vi) LMI(scale_i)(LMI(vi) a, int32_t k) { int i; for (i = 0; i < 16; i++) a.v[i] *= k; return a; }
-LMI_FN LMI(vf) LMI(float_i)(LMI(vi) a) { LMI_LANES((float)a.v[i]); }
-/* acc[row] += w[row][0..3] . a[0..3]; w in -128..127, a in -127..127 */
-LMI_FN LMI(vi) LMI(dot4)(LMI(vi) acc, const int8_t w[16][4], const int8_t *a) {
-    int i;
-    for (i = 0; i < 16; i++) acc.v[i] += w[i][0] * a[0] + w[i][1] * a[1] + w[i][2] * a[2] + w[i][3] * a[3];
+LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_INTS(x); }
+LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_INTS(p[i]); }
+LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) a) { int i; for (i = 0; i < 16; i++) p[i] = a.v[i]; }
+LMI_OP LMI(vi) LMI(add_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] + b.v[i]); }
+LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] * b.v[i]); }
+LMI_OP LMI(vi) LMI(or_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] | b.v[i]); }
+LMI_OP LMI(vi) LMI(field)(LMI(vi) a, int shift, int mask) { LMI_INTS((int32_t)((uint32_t)a.v[i] >> shift) & mask); }
+LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) a, int k) { LMI_INTS(a.v[i] * (1 << k)); }                               /* no bit is lost */
+LMI_OP LMI(vi) LMI(unit_i)(const uint8_t *p) { LMI_INTS((int32_t)lmi_u32(p + 4 * i)); }                    /* a 4-byte unit of 16 rows */
+LMI_OP LMI(vi) LMI(unit2_i)(const uint8_t *p) { LMI_INTS(lmi_u16(p + 2 * i)); }                            /* a 2-byte unit */
+LMI_OP LMI(vf) LMI(float_i)(LMI(vi) a) { LMI_LANES((float)a.v[i]); }
+LMI_OP LMI(b64) LMI(bytes)(const void *p) { LMI(b64) r; memcpy(&r, p, 64); return r; }
+LMI_OP void     LMI(store_b)(void *p, LMI(b64) a) { memcpy(p, &a, 64); }
+LMI_OP LMI(b64) LMI(bits)(LMI(b64) a, int shift, int mask) { LMI_BYTES(a.v[i] >> shift & mask); }
+LMI_OP LMI(b64) LMI(or)(LMI(b64) a, LMI(b64) b) { LMI_BYTES(a.v[i] | b.v[i]); }
+LMI_OP LMI(b64) LMI(shl)(LMI(b64) a, int k) { LMI_BYTES(a.v[i] << k); }                                    /* no bit is lost */
+LMI_OP LMI(b64) LMI(pick)(LMI(b64) a, const int8_t table[16]) { LMI_BYTES(table[a.v[i]]); }
+LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { LMI_BYTES((p[i / 4 * 4 + g / 2] >> (4 * (g % 2) + i % 4) & 1) << 4); } /* bits 4g.. of 16 u32 */
+/* acc[row] += sum over 16 weights of (u or signed w) * a; a in -127..127 */
+LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
+    int g, r, j;
+    for (g = 0; g < 4; g++) for (r = 0; r < 16; r++) for (j = 0; j < 4; j++) {
+        acc.v[r] += (top == 255 ? (int8_t)u[g].v[4 * r + j] : u[g].v[4 * r + j]) * a[4 * g + j];
+    }
     return acc;
 }
-LMI_FN uint32_t LMI(amax_bits)(const float *x) { /* largest |x| of 32, as bits: NaN above infinity above every number */
+LMI_OP uint32_t LMI(amax_bits)(const float *x) { /* largest |x| of 32, as bits: NaN above infinity above every number */
     uint32_t m = 0, a; int i;
     for (i = 0; i < 32; i++) { a = lmi_f32_bits(x[i]) & 0x7fffffffu; if (a > m) m = a; }
     return m;
 }
-LMI_FN void LMI(round16)(const float *x, float k, int8_t *q) { /* q = x * k to nearest even, |x * k| < 128 */
+LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) { /* q = x * k to nearest even, |x * k| < 128 */
     int i;
     for (i = 0; i < 16; i++) q[i] = (int8_t)(lmi_f32_bits(x[i] * k + 12582912.0f) & 255);
-}
-LMI_FN LMI(b32) LMI(bytes)(const void *p) { LMI(b32) r; memcpy(&r, p, 32); return r; }
-LMI_FN LMI(b32) LMI(nib)(const uint8_t *p) {                                             /* 16 bytes: low nibbles, then high ones */
-    LMI(b32) r; int i;
-    for (i = 0; i < 16; i++) { r.v[i] = (int8_t)(p[i] & 15); r.v[16 + i] = (int8_t)(p[i] >> 4); }
-    return r;
-}
-LMI_FN LMI(b32) LMI(bits)(const uint8_t *p, int shift, int mask) {
-    LMI(b32) r; int i;
-    for (i = 0; i < 32; i++) r.v[i] = (int8_t)(p[i] >> shift & mask);
-    return r;
-}
-LMI_FN LMI(b32) LMI(bit5)(const uint8_t *p) {                                            /* 32 bits, each 0 or 16 */
-    LMI(b32) r; uint32_t u = lmi_u32(p); int i;
-    for (i = 0; i < 32; i++) r.v[i] = (int8_t)((u >> i & 1) << 4);
-    return r;
-}
-LMI_FN LMI(b32) LMI(or)(LMI(b32) a, LMI(b32) b) { int i; for (i = 0; i < 32; i++) a.v[i] = (int8_t)(a.v[i] | b.v[i]); return a; }
-LMI_FN LMI(b32) LMI(shl)(LMI(b32) a, int k) { int i; for (i = 0; i < 32; i++) a.v[i] = (int8_t)(a.v[i] * (1 << k)); return a; } /* no bit is lost */
-LMI_FN LMI(b32) LMI(less)(LMI(b32) a, int k) { int i; for (i = 0; i < 32; i++) a.v[i] = (int8_t)(a.v[i] - k); return a; }
-LMI_FN LMI(b32) LMI(pick)(LMI(b32) a, const int8_t table[16]) { int i; for (i = 0; i < 32; i++) a.v[i] = table[a.v[i]]; return a; }
-LMI_FN void LMI(weave)(const LMI(b32) row[16], int8_t q[8][16][4]) {
-    int g, r;
-    for (g = 0; g < 8; g++) for (r = 0; r < 16; r++) memcpy(q[g][r], row[r].v + 4 * g, 4);
 }
 
 #elif LMI_PASS == LMI_AVX2
 #define LMI(f) lmi_##f##_avx2
-#if defined(__GNUC__) || defined(__clang__)
-#define LMI_FN static inline LMI_UNUSED __attribute__((target("avx2,fma,f16c")))
-#else
-#define LMI_FN static __inline
-#endif
 #define LMI_ISA "avx2"
-#define LMI_BOTH(expr_a, expr_b) LMI(vf) r; r.a = (expr_a); r.b = (expr_b); return r
+#define LMI_NT 4
+#define LMI_NV(n) ((n) == 1 ? 4 : (n) < 4 ? 2 : 1)
+#define LMI_S8 0
+#if defined(__GNUC__) || defined(__clang__)
+#define LMI_FN static LMI_UNUSED __attribute__((target("avx2,fma,f16c")))
+#define LMI_OP static inline LMI_UNUSED __attribute__((target("avx2,fma,f16c"), always_inline))
+#else
+#define LMI_FN static
+#define LMI_OP static __forceinline
+#endif
+#define LMI_BOTH(t, expr_a, expr_b) LMI(t) r; r.a = (expr_a); r.b = (expr_b); return r
 
 typedef struct LMI(vf) { __m256 a, b; } LMI(vf);
 typedef struct LMI(vi) { __m256i a, b; } LMI(vi);
-typedef __m256i LMI(b32);
-LMI_FN LMI(vf) LMI(set1)(float x) { LMI_BOTH(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
-LMI_FN LMI(vf) LMI(load)(const float *p) { LMI_BOTH(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
-LMI_FN LMI(vf) LMI(load_h)(const uint16_t *p) {
-    LMI_BOTH(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p)),
-        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 8))));
-}
-LMI_FN void    LMI(store)(float *p, LMI(vf) v) { _mm256_storeu_ps(p, v.a); _mm256_storeu_ps(p + 8, v.b); }
-LMI_FN LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
-LMI_FN LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
-LMI_FN LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
-LMI_FN LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
-LMI_FN LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI_BOTH(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
-LMI_FN LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); } /* y when either is NaN */
-LMI_FN LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
-LMI_FN LMI(vf) LMI(swap)(LMI(vf) x) { LMI_BOTH(_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)); }
-LMI_FN __m256  LMI(exp2_half8)(__m256 t, int up) {
+typedef struct LMI(b64) { __m256i a, b; } LMI(b64);
+LMI_OP __m256i LMI(at)(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LMI_OP __m128i LMI(at16)(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+LMI_OP LMI(vf) LMI(set1)(float x) { LMI_BOTH(vf, _mm256_set1_ps(x), _mm256_set1_ps(x)); }
+LMI_OP LMI(vf) LMI(load)(const float *p) { LMI_BOTH(vf, _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+LMI_OP LMI(vf) LMI(load_h)(const void *p) { LMI_BOTH(vf, _mm256_cvtph_ps(LMI(at16)(p)), _mm256_cvtph_ps(LMI(at16)((const char *)p + 16))); }
+LMI_OP __m256  LMI(wide_b)(__m128i h) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16)); }
+LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_BOTH(vf, LMI(wide_b)(LMI(at16)(p)), LMI(wide_b)(LMI(at16)((const char *)p + 16))); }
+LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_BOTH(vf, _mm256_castsi256_ps(LMI(at)(p)), _mm256_castsi256_ps(LMI(at)((const char *)p + 32))); }
+LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP void    LMI(store)(float *p, LMI(vf) v) { _mm256_storeu_ps(p, v.a); _mm256_storeu_ps(p + 8, v.b); }
+LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
+LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
+LMI_OP LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
+LMI_OP LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
+LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI_BOTH(vf, _mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
+LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); } /* y when either is NaN */
+LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
+LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { LMI_BOTH(vf, _mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)); }
+LMI_OP __m256  LMI(exp2_half8)(__m256 t, int up) {
     __m256i n = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(0x4b400000)), low = _mm256_srai_epi32(n, 1);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(up ? _mm256_sub_epi32(n, low) : low, _mm256_set1_epi32(127)), 23));
 }
-LMI_FN LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_BOTH(LMI(exp2_half8)(t.a, up), LMI(exp2_half8)(t.b, up)); }
-LMI_FN __m256i LMI(at)(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-LMI_FN LMI(vi) LMI(zero_i)(void) { LMI(vi) r; r.a = r.b = _mm256_setzero_si256(); return r; }
-LMI_FN LMI(vi) LMI(load_i)(const int32_t *p) { LMI(vi) r; r.a = LMI(at)(p); r.b = LMI(at)(p + 8); return r; }
-LMI_FN LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { x.a = _mm256_add_epi32(x.a, y.a); x.b = _mm256_add_epi32(x.b, y.b); return x; }
-LMI_FN LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { x.a = _mm256_mullo_epi32(x.a, y.a); x.b = _mm256_mullo_epi32(x.b, y.b); return x; }
-LMI_FN LMI(vi) LMI(scale_i)(LMI(vi) x, int32_t k) { LMI(vi) y; y.a = y.b = _mm256_set1_epi32(k); return LMI(mul_i)(x, y); }
-LMI_FN LMI(vf) LMI(float_i)(LMI(vi) x) { LMI_BOTH(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
-/* |w| <= 128 as unsigned, the sign moved to a: pairs sum to at most 2 * 128 * 127 = 32512, so 16 bits do not saturate */
-LMI_FN __m256i LMI(dot4x8)(__m256i acc, __m256i w, __m256i a) {
-    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_BOTH(vf, LMI(exp2_half8)(t.a, up), LMI(exp2_half8)(t.b, up)); }
+LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_BOTH(vi, _mm256_set1_epi32(x), _mm256_set1_epi32(x)); }
+LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_BOTH(vi, LMI(at)(p), LMI(at)(p + 8)); }
+LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm256_storeu_si256((__m256i *)(void *)p, x.a); _mm256_storeu_si256((__m256i *)(void *)(p + 8), x.b); }
+LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)); }
+LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)); }
+LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)); }
+LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) {
+    __m128i k = _mm_cvtsi32_si128(shift); __m256i m = _mm256_set1_epi32(mask);
+    LMI_BOTH(vi, _mm256_and_si256(_mm256_srl_epi32(x.a, k), m), _mm256_and_si256(_mm256_srl_epi32(x.b, k), m));
 }
-LMI_FN LMI(vi) LMI(dot4)(LMI(vi) acc, const int8_t w[16][4], const int8_t *a) {
-    int32_t four; __m256i x;
-    memcpy(&four, a, 4); x = _mm256_set1_epi32(four);
-    acc.a = LMI(dot4x8)(acc.a, LMI(at)(w[0]), x); acc.b = LMI(dot4x8)(acc.b, LMI(at)(w[8]), x);
-    return acc;
+LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) x, int k) { LMI_BOTH(vi, _mm256_slli_epi32(x.a, k), _mm256_slli_epi32(x.b, k)); }
+LMI_OP LMI(vi) LMI(unit_i)(const uint8_t *p) { LMI_BOTH(vi, LMI(at)(p), LMI(at)(p + 32)); }
+LMI_OP LMI(vi) LMI(unit2_i)(const uint8_t *p) { LMI_BOTH(vi, _mm256_cvtepu16_epi32(LMI(at16)(p)), _mm256_cvtepu16_epi32(LMI(at16)(p + 16))); }
+LMI_OP LMI(vf) LMI(float_i)(LMI(vi) x) { LMI_BOTH(vf, _mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
+LMI_OP LMI(b64) LMI(bytes)(const void *p) { LMI_BOTH(b64, LMI(at)(p), LMI(at)((const char *)p + 32)); }
+LMI_OP void     LMI(store_b)(void *p, LMI(b64) x) { _mm256_storeu_si256((__m256i *)p, x.a); _mm256_storeu_si256((__m256i *)p + 1, x.b); }
+LMI_OP LMI(b64) LMI(bits)(LMI(b64) x, int shift, int mask) {
+    __m128i k = _mm_cvtsi32_si128(shift); __m256i m = _mm256_set1_epi8((char)mask);
+    LMI_BOTH(b64, _mm256_and_si256(_mm256_srl_epi16(x.a, k), m), _mm256_and_si256(_mm256_srl_epi16(x.b, k), m));
 }
-LMI_FN uint32_t LMI(amax_bits)(const float *x) {
+LMI_OP LMI(b64) LMI(or)(LMI(b64) x, LMI(b64) y) { LMI_BOTH(b64, _mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)); }
+LMI_OP LMI(b64) LMI(shl)(LMI(b64) x, int k) { LMI_BOTH(b64, _mm256_slli_epi16(x.a, k), _mm256_slli_epi16(x.b, k)); }
+LMI_OP LMI(b64) LMI(pick)(LMI(b64) x, const int8_t table[16]) {
+    __m256i t = _mm256_broadcastsi128_si256(LMI(at16)(table));
+    LMI_BOTH(b64, _mm256_shuffle_epi8(t, x.a), _mm256_shuffle_epi8(t, x.b));
+}
+LMI_OP __m256i LMI(spread)(__m256i u, int g) { /* bits 4g..4g+3 of each u32 to bit 4 of its bytes: four shifted copies, one bit of each kept */
+    __m256i n = _mm256_and_si256(_mm256_srl_epi32(u, _mm_cvtsi32_si128(4 * g)), _mm256_set1_epi32(15));
+    return _mm256_slli_epi32(_mm256_and_si256(_mm256_mullo_epi32(n, _mm256_set1_epi32(0x00204081)), _mm256_set1_epi32(0x01010101)), 4);
+}
+LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { LMI_BOTH(b64, LMI(spread)(LMI(at)(p), g), LMI(spread)(LMI(at)(p + 32), g)); }
+/* Pairs of products in 16 bits, which must not saturate: u <= 31: four of them sum to at most 8 * 31 * 127 = 31496; u <= 63: two, 32004; signed
+ * bytes: one, as |w| (unsigned, up to 128) times a with w's sign, 2 * 128 * 127 = 32512. */
+LMI_OP __m256i LMI(dot16x8)(__m256i acc, __m256i u0, __m256i u1, __m256i u2, __m256i u3, const int8_t *a, int top) {
+    __m256i one = _mm256_set1_epi16(1), x0, x1, x2, x3; int32_t four[4];
+    memcpy(four, a, 16);
+    x0 = _mm256_set1_epi32(four[0]); x1 = _mm256_set1_epi32(four[1]); x2 = _mm256_set1_epi32(four[2]); x3 = _mm256_set1_epi32(four[3]);
+    if (top == 255) {
+        x0 = _mm256_sign_epi8(x0, u0); x1 = _mm256_sign_epi8(x1, u1); x2 = _mm256_sign_epi8(x2, u2); x3 = _mm256_sign_epi8(x3, u3);
+        u0 = _mm256_abs_epi8(u0); u1 = _mm256_abs_epi8(u1); u2 = _mm256_abs_epi8(u2); u3 = _mm256_abs_epi8(u3);
+    }
+    x0 = _mm256_maddubs_epi16(u0, x0); x1 = _mm256_maddubs_epi16(u1, x1); x2 = _mm256_maddubs_epi16(u2, x2); x3 = _mm256_maddubs_epi16(u3, x3);
+    if (top <= 31) return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_add_epi16(_mm256_add_epi16(x0, x1), _mm256_add_epi16(x2, x3)), one));
+    if (top <= 63) { x0 = _mm256_madd_epi16(_mm256_add_epi16(x0, x1), one); x2 = _mm256_madd_epi16(_mm256_add_epi16(x2, x3), one); }
+    else {
+        x0 = _mm256_add_epi32(_mm256_madd_epi16(x0, one), _mm256_madd_epi16(x1, one));
+        x2 = _mm256_add_epi32(_mm256_madd_epi16(x2, one), _mm256_madd_epi16(x3, one));
+    }
+    return _mm256_add_epi32(acc, _mm256_add_epi32(x0, x2));
+}
+LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
+    LMI_BOTH(vi, LMI(dot16x8)(acc.a, u[0].a, u[1].a, u[2].a, u[3].a, a, top), LMI(dot16x8)(acc.b, u[0].b, u[1].b, u[2].b, u[3].b, a, top));
+}
+LMI_OP uint32_t LMI(amax_bits)(const float *x) {
     __m256i mask = _mm256_set1_epi32(0x7fffffff), m = _mm256_setzero_si256(); __m128i h; int i;
     for (i = 0; i < 32; i += 8) m = _mm256_max_epi32(m, _mm256_and_si256(LMI(at)(x + i), mask));
     h = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
     h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0x4e)); h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0xb1));
     return (uint32_t)_mm_cvtsi128_si32(h);
 }
-LMI_FN void LMI(round16)(const float *x, float k, int8_t *q) {
+LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
     __m256 kk = _mm256_set1_ps(k);
     __m256i lo = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), kk)), hi = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8), kk));
     __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(lo, hi), 0xd8);
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
-LMI_FN LMI(b32) LMI(bytes)(const void *p) { return LMI(at)(p); }
-LMI_FN LMI(b32) LMI(nib)(const uint8_t *p) {
-    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p), m = _mm_set1_epi8(15);
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_and_si128(x, m)), _mm_and_si128(_mm_srli_epi16(x, 4), m), 1);
+
+#elif LMI_PASS == LMI_AVX512
+#define LMI(f) lmi_##f##_avx512
+#define LMI_ISA "avx512"
+#define LMI_NT 8
+#define LMI_NV(n) ((n) == 1 ? 4 : 2)
+#define LMI_S8 128
+#if defined(__GNUC__) || defined(__clang__)
+#define LMI_FN static LMI_UNUSED __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")))
+#define LMI_OP static inline LMI_UNUSED __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c"), always_inline))
+#else
+#define LMI_FN static
+#define LMI_OP static __forceinline
+#endif
+
+typedef __m512 LMI(vf);
+typedef __m512i LMI(vi);
+typedef __m512i LMI(b64);
+LMI_OP __m512i LMI(at)(const void *p) { return _mm512_loadu_si512(p); }
+LMI_OP __m256i LMI(at32)(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LMI_OP LMI(vf) LMI(set1)(float x) { return _mm512_set1_ps(x); }
+LMI_OP LMI(vf) LMI(load)(const float *p) { return _mm512_loadu_ps(p); }
+LMI_OP LMI(vf) LMI(load_h)(const void *p) { return _mm512_cvtph_ps(LMI(at32)(p)); }
+LMI_OP LMI(vf) LMI(load_b)(const void *p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(LMI(at32)(p)), 16)); }
+LMI_OP LMI(vf) LMI(load_f)(const void *p) { return _mm512_castsi512_ps(LMI(at)(p)); }
+LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP void    LMI(store)(float *p, LMI(vf) v) { _mm512_storeu_ps(p, v); }
+LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { return _mm512_add_ps(x, y); }
+LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { return _mm512_sub_ps(x, y); }
+LMI_OP LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { return _mm512_mul_ps(x, y); }
+LMI_OP LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { return _mm512_div_ps(x, y); }
+LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { return _mm512_fmadd_ps(x, y, z); }
+LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { return _mm512_max_ps(x, y); } /* y when either is NaN */
+LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { return _mm512_min_ps(x, y); }
+LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { return _mm512_permute_ps(x, 0xb1); }
+LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) {
+    __m512i n = _mm512_sub_epi32(_mm512_castps_si512(t), _mm512_set1_epi32(0x4b400000)), low = _mm512_srai_epi32(n, 1);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(up ? _mm512_sub_epi32(n, low) : low, _mm512_set1_epi32(127)), 23));
 }
-LMI_FN LMI(b32) LMI(bits)(const uint8_t *p, int shift, int mask) {
-    return _mm256_and_si256(_mm256_srl_epi16(LMI(at)(p), _mm_cvtsi32_si128(shift)), _mm256_set1_epi8((char)mask));
+LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { return _mm512_set1_epi32(x); }
+LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { return LMI(at)(p); }
+LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm512_storeu_si512(p, x); }
+LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { return _mm512_add_epi32(x, y); }
+LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { return _mm512_mullo_epi32(x, y); }
+LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { return _mm512_or_si512(x, y); }
+LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) { return _mm512_and_si512(_mm512_srl_epi32(x, _mm_cvtsi32_si128(shift)), _mm512_set1_epi32(mask)); }
+LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) x, int k) { return _mm512_sll_epi32(x, _mm_cvtsi32_si128(k)); }
+LMI_OP LMI(vi) LMI(unit_i)(const uint8_t *p) { return LMI(at)(p); }
+LMI_OP LMI(vi) LMI(unit2_i)(const uint8_t *p) { return _mm512_cvtepu16_epi32(LMI(at32)(p)); }
+LMI_OP LMI(vf) LMI(float_i)(LMI(vi) x) { return _mm512_cvtepi32_ps(x); }
+LMI_OP LMI(b64) LMI(bytes)(const void *p) { return LMI(at)(p); }
+LMI_OP void     LMI(store_b)(void *p, LMI(b64) x) { _mm512_storeu_si512(p, x); }
+LMI_OP LMI(b64) LMI(bits)(LMI(b64) x, int shift, int mask) { return _mm512_and_si512(_mm512_srl_epi16(x, _mm_cvtsi32_si128(shift)), _mm512_set1_epi8((char)mask)); }
+LMI_OP LMI(b64) LMI(or)(LMI(b64) x, LMI(b64) y) { return _mm512_or_si512(x, y); }
+LMI_OP LMI(b64) LMI(shl)(LMI(b64) x, int k) { return _mm512_sll_epi16(x, _mm_cvtsi32_si128(k)); }
+LMI_OP LMI(b64) LMI(pick)(LMI(b64) x, const int8_t table[16]) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table)), x);
 }
-LMI_FN LMI(b32) LMI(bit5)(const uint8_t *p) { /* byte i tests bit i % 8 of byte i / 8 */
-    __m256i u = _mm256_shuffle_epi8(_mm256_set1_epi32((int)lmi_u32(p)),
-        _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
-    __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201u);
-    return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(u, bit), bit), _mm256_set1_epi8(16));
+LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { /* bits 4g..4g+3 of each u32 to bit 4 of its bytes: four shifted copies, one bit of each kept */
+    __m512i n = LMI(field)(LMI(at)(p), 4 * g, 15);
+    return _mm512_slli_epi32(_mm512_and_si512(_mm512_mullo_epi32(n, _mm512_set1_epi32(0x00204081)), _mm512_set1_epi32(0x01010101)), 4);
 }
-LMI_FN LMI(b32) LMI(or)(LMI(b32) a, LMI(b32) b) { return _mm256_or_si256(a, b); }
-LMI_FN LMI(b32) LMI(shl)(LMI(b32) a, int k) { return _mm256_sll_epi16(a, _mm_cvtsi32_si128(k)); }
-LMI_FN LMI(b32) LMI(less)(LMI(b32) a, int k) { return _mm256_sub_epi8(a, _mm256_set1_epi8((char)k)); }
-LMI_FN LMI(b32) LMI(pick)(LMI(b32) a, const int8_t table[16]) {
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table)), a);
-}
-LMI_FN void LMI(weave8)(const __m256i *row, int8_t *q) { /* 8 x 8 transpose of 4-byte groups; groups are 64 bytes apart */
-    __m256i t[8], u[8]; int i;
-    for (i = 0; i < 8; i += 2) { t[i] = _mm256_unpacklo_epi32(row[i], row[i + 1]); t[i + 1] = _mm256_unpackhi_epi32(row[i], row[i + 1]); }
-    for (i = 0; i < 8; i += 4) {
-        u[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]); u[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
-        u[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]); u[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
+LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
+    int32_t four[4]; int g; __m512i w;
+    memcpy(four, a, 16);
+    LMI_UNROLL for (g = 0; g < 4; g++) {
+        w = top == 255 ? _mm512_xor_si512(u[g], _mm512_set1_epi8((char)0x80)) : u[g]; /* w + 128; its share of the sum is LMI_S8's */
+        acc = _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(four[g]));
     }
-    for (i = 0; i < 4; i++) {
-        _mm256_storeu_si256((__m256i *)(void *)(q + 64 * i), _mm256_permute2x128_si256(u[i], u[i + 4], 0x20));
-        _mm256_storeu_si256((__m256i *)(void *)(q + 64 * (i + 4)), _mm256_permute2x128_si256(u[i], u[i + 4], 0x31));
-    }
+    return acc;
 }
-LMI_FN void LMI(weave)(const LMI(b32) row[16], int8_t q[8][16][4]) { LMI(weave8)(row, q[0][0]); LMI(weave8)(row + 8, q[0][8]); }
+LMI_OP uint32_t LMI(amax_bits)(const float *x) {
+    __m512i mask = _mm512_set1_epi32(0x7fffffff);
+    return (uint32_t)_mm512_reduce_max_epi32(_mm512_max_epi32(_mm512_and_si512(LMI(at)(x), mask), _mm512_and_si512(LMI(at)(x + 16), mask)));
+}
+LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
+    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(k)))));
+}
 #endif
 
 /* ============================================================================================== >>kernels
@@ -1593,86 +1724,217 @@ LMI_FN void LMI(weave)(const LMI(b32) row[16], int8_t q[8][16][4]) { LMI(weave8)
  *
  * Quantized products: activations become int8 per 32 (lmi_act). Inside a step everything is an integer below 2^24, so exact; across steps, in
  * order, acc = acc + (float)I * (d_w * d_a), and for types with minima acc = acc + (float)M * (m_w * d_a): two roundings each, no fused step.
- * Float products: acc = fma(w, x, acc) over the row in order. Lanes are output rows in both.
+ * Float products: acc = fma(w, x, acc) over the row in order. Lanes are output rows in both, so weights come interleaved by 16 rows.
+ *
+ * Kernels take `type` as an argument; stamped copies know it, so their switches and shifts fold away (LMI_STAMP).
  */
+#define LMI_U(at) LMI(bytes)(p + 16 * ((at) + 4 * g))       /* weights 4g.. of the 32 bytes at `at` of 16 blocks */
+#define LMI_NIB(at) LMI(bits)(LMI(bytes)(p + 16 * ((at) + 4 * (g & 3))), g < 4 ? 0 : 4, 15) /* of 16 bytes: low nibbles first, then high ones */
 
-/* The integers of step s of the block at p: one line a type (layouts in section types). */
-LMI_FN LMI(b32) LMI(get)(int type, const uint8_t *p, int s) {
-    int half = s / 4, quarter = 2 * (s % 4), nibble = 4 * (s % 2);
+/* The integers of weights 4g..4g+3 of step s of the blocks at p: one line a type. (Field sizes in bits: https://github.com/ggml-org/ggml, as above.) */
+LMI_OP LMI(b64) LMI(get)(int type, const uint8_t *p, int s, int g) {
+    int half = 32 * (s / 4), quarter = 2 * (s % 4), nibble = 4 * (s % 2), pair = 32 * (s / 2);
     switch (type) {
-        case LMI_Q4_0:   return LMI(less)(LMI(nib)(p + 2), 8);
-        case LMI_Q4_1:   return LMI(nib)(p + 4);
-        case LMI_Q5_0:   return LMI(less)(LMI(or)(LMI(nib)(p + 6), LMI(bit5)(p + 2)), 16);
-        case LMI_Q5_1:   return LMI(or)(LMI(nib)(p + 8), LMI(bit5)(p + 4));
-        case LMI_Q2_K:   return LMI(bits)(p + 16 + 32 * half, quarter, 3);
-        case LMI_Q3_K:   return LMI(less)(LMI(or)(LMI(bits)(p + 32 + 32 * half, quarter, 3), LMI(shl)(LMI(bits)(p, s, 1), 2)), 4);
-        case LMI_Q4_K:   return LMI(bits)(p + 16 + 32 * (s / 2), nibble, 15);
-        case LMI_Q5_K:   return LMI(or)(LMI(bits)(p + 48 + 32 * (s / 2), nibble, 15), LMI(shl)(LMI(bits)(p + 16, s, 1), 4));
-        case LMI_Q6_K:   return LMI(less)(LMI(or)(LMI(bits)(p + 64 * half + 32 * (s % 2), s % 4 / 2 * 4, 15),
-                                                  LMI(shl)(LMI(bits)(p + 128 + 32 * half, quarter, 3), 4)), 32);
-        case LMI_IQ4_NL: return LMI(pick)(LMI(nib)(p + 2), lmi_iq4);
-        case LMI_IQ4_XS: return LMI(pick)(LMI(nib)(p + 8 + 16 * s), lmi_iq4);
-        case LMI_MXFP4:  return LMI(pick)(LMI(nib)(p + 1), lmi_mxfp4);
-        case LMI_TQ2_0:  return LMI(less)(LMI(bits)(p + 32 * half, quarter, 3), 1);
-        case LMI_TQ1_0: { /* digit n of byte b is the top digit of b * 3^n; bytes in groups of 32, 16 and 4 */
-            static const uint8_t pow3[5] = { 1, 3, 9, 27, 81 };
-            int8_t q[32]; int i;
-            for (i = 0; i < 32; i++) {
-                int e = 32 * s + i, at = e < 160 ? e % 32 : e < 240 ? 32 + e % 16 : 48 + e % 4;
-                int n = e < 160 ? e / 32 : e < 240 ? (e - 160) / 16 : (e - 240) / 4;
-                q[i] = (int8_t)(((uint8_t)(p[at] * pow3[n]) * 3 >> 8) - 1);
+        case LMI_Q4_0:   return LMI_NIB(2);                                                                    /* f16 d, u4 q[32] */
+        case LMI_Q4_1:   return LMI_NIB(4);                                                                    /* f16 d, f16 m, u4 q[32] */
+        case LMI_Q5_0:   return LMI(or)(LMI_NIB(6), LMI(bit5)(p + 16 * 2, g));                                 /* f16 d, u1 high[32], u4 low[32] */
+        case LMI_Q5_1:   return LMI(or)(LMI_NIB(8), LMI(bit5)(p + 16 * 4, g));                                 /* f16 d, f16 m, u1 high[32], u4 low[32] */
+        case LMI_Q8_0:   return LMI_U(2);                                                                      /* f16 d, i8 q[32] */
+        case LMI_Q2_K:   return LMI(bits)(LMI_U(16 + half), quarter, 3);                                       /* u4 sc, mn [16], u2 q[256], f16 d, f16 dmin */
+        case LMI_Q3_K:   return LMI(or)(LMI(bits)(LMI_U(32 + half), quarter, 3), LMI(shl)(LMI(bits)(LMI_U(0), s, 1), 2)); /* u1 high[256], u2 low[256], 6-bit sc[16], f16 d */
+        case LMI_Q4_K:   return LMI(bits)(LMI_U(16 + pair), nibble, 15);                                       /* f16 d, f16 dmin, 6-bit sc[8], mn[8], u4 q[256] */
+        case LMI_Q5_K:   return LMI(or)(LMI(bits)(LMI_U(48 + pair), nibble, 15), LMI(shl)(LMI(bits)(LMI_U(16), s, 1), 4)); /* the same with u1 high[256] */
+        case LMI_Q6_K:   return LMI(or)(LMI(bits)(LMI_U(2 * half + 32 * (s % 2)), s % 4 / 2 * 4, 15), LMI(shl)(LMI(bits)(LMI_U(128 + half), quarter, 3), 4)); /* u4 low[256], u2 high[256], i8 sc[16], f16 d */
+        case LMI_IQ4_NL: return LMI(pick)(LMI_NIB(2), lmi_iq4);                                                /* f16 d, u4 q[32] */
+        case LMI_IQ4_XS: return LMI(pick)(LMI_NIB(8 + 16 * s), lmi_iq4);                                       /* f16 d, u2 high of sc[8], u4 low, u4 q[256] */
+        case LMI_MXFP4:  return LMI(pick)(LMI_NIB(1), lmi_mxfp4);                                              /* u8 exponent, u4 q[32] */
+        case LMI_TQ2_0:  return LMI(bits)(LMI_U(half), quarter, 3);                                            /* u2 q[256], f16 d */
+        default: { /* TQ1_0: five ternary digits a byte, f16 d. Digit n is the top digit of byte * 3^n; bytes in groups of 32, 16 and 4 */
+            static const uint8_t pow3[5] = { 1, 3, 9, 27, 81 }; uint8_t u[64]; int i;
+            int e = 32 * s + 4 * g, at = e < 160 ? e % 32 : e < 240 ? 32 + e % 16 : 48, n = e < 160 ? e / 32 : e < 240 ? (e - 160) / 16 : (e - 240) / 4;
+            for (i = 0; i < 64; i++) u[i] = (uint8_t)((uint8_t)(p[16 * at + i] * pow3[n]) * 3 >> 8);
+            return LMI(bytes)(u);
+        }
+    }
+}
+
+typedef struct LMI(scale) { LMI(vf) d, m; LMI(vi) sc[2], mn[2]; } LMI(scale);
+LMI_OP LMI(vi) LMI(byte)(const uint8_t *p, int j) { return LMI(field)(LMI(unit_i)(p + 16 * (j & ~3)), 8 * (j & 3), 255); } /* byte j of 16 blocks */
+/* d, m, sc, mn of step s; m carries the format's sign. What a type does not use (LMI_SUB, LMI_OFF) is not set to anything of note. */
+LMI_OP LMI(scale) LMI(scales)(int type, const uint8_t *p, int s) {
+    LMI(scale) k; LMI(vi) one = LMI(set1_i)(1), a, b; LMI(vf) zero = LMI(set1)(0.0f); int i;
+    k.sc[0] = k.sc[1] = k.mn[0] = k.mn[1] = one; k.m = zero;
+    switch (type) {
+        case LMI_Q4_1: case LMI_Q5_1: k.d = LMI(load_h)(p); k.m = LMI(load_h)(p + 16 * 2); break;
+        case LMI_Q2_K:
+            for (i = 0; i < 2; i++) { a = LMI(byte)(p, 2 * s + i); k.sc[i] = LMI(field)(a, 0, 15); k.mn[i] = LMI(field)(a, 4, 15); }
+            k.d = LMI(load_h)(p + 16 * 80); k.m = LMI(sub)(zero, LMI(load_h)(p + 16 * 82)); break;
+        case LMI_Q3_K:
+            for (i = 0; i < 2; i++) {
+                int j = 2 * s + i;
+                a = j < 8 ? LMI(field)(LMI(byte)(p, 96 + j), 0, 15) : LMI(field)(LMI(byte)(p, 88 + j), 4, 15);
+                b = LMI(shl_i)(LMI(field)(LMI(byte)(p, 104 + j % 4), 2 * (j / 4), 3), 4);
+                k.sc[i] = LMI(add_i)(LMI(or_i)(a, b), LMI(set1_i)(-32));
             }
-            return LMI(bytes)(q);
+            k.d = LMI(load_h)(p + 16 * 108); break;
+        case LMI_Q4_K: case LMI_Q5_K: /* bytes 4..15: sc and mn of steps 0-3 in 6 bits, their top bits hold those of steps 4-7's top 2 */
+            if (s < 4) { a = LMI(field)(LMI(byte)(p, 4 + s), 0, 63); b = LMI(field)(LMI(byte)(p, 8 + s), 0, 63); }
+            else {
+                LMI(vi) low = LMI(byte)(p, 8 + s);
+                a = LMI(or_i)(LMI(field)(low, 0, 15), LMI(shl_i)(LMI(field)(LMI(byte)(p, s), 6, 3), 4));
+                b = LMI(or_i)(LMI(field)(low, 4, 15), LMI(shl_i)(LMI(field)(LMI(byte)(p, 4 + s), 6, 3), 4));
+            }
+            k.sc[0] = k.sc[1] = a; k.mn[0] = k.mn[1] = b;
+            k.d = LMI(load_h)(p); k.m = LMI(sub)(zero, LMI(load_h)(p + 16 * 2)); break;
+        case LMI_Q6_K: /* signed: (x ^ 128) - 128 = (x + 128) % 256 - 128 */
+            for (i = 0; i < 2; i++) k.sc[i] = LMI(add_i)(LMI(field)(LMI(add_i)(LMI(byte)(p, 192 + 2 * s + i), LMI(set1_i)(128)), 0, 255), LMI(set1_i)(-128));
+            k.d = LMI(load_h)(p + 16 * 208); break;
+        case LMI_IQ4_XS:
+            a = LMI(field)(LMI(byte)(p, 4 + s / 2), 4 * (s % 2), 15); b = LMI(shl_i)(LMI(field)(LMI(unit2_i)(p + 16 * 2), 2 * s, 3), 4);
+            k.sc[0] = k.sc[1] = LMI(add_i)(LMI(or_i)(a, b), LMI(set1_i)(-32));
+            k.d = LMI(load_h)(p); break;
+        case LMI_MXFP4: { /* half of 2^(e - 127), as the integers are doubled */
+            float d[16];
+            for (i = 0; i < 16; i++) d[i] = p[i] < 2 ? lmi_bits_f32(0x00200000u << p[i]) : lmi_bits_f32((uint32_t)(p[i] - 1) << 23);
+            k.d = LMI(load)(d); break;
         }
-        default:         return LMI(bytes)(p + 2); /* Q8_0 */
+        case LMI_TQ1_0: k.d = LMI(load_h)(p + 16 * 52); break;
+        case LMI_TQ2_0: k.d = LMI(load_h)(p + 16 * 64); break;
+        default:        k.d = LMI(load_h)(p); break;
     }
+    return k;
+}
+#undef LMI_U
+#undef LMI_NIB
+
+/* 16 weights of one column of a group of float rows (LMI_HOST: float32 as this machine has it, not as a file does). */
+LMI_OP LMI(vf) LMI(column)(int type, const uint8_t *group, size_t k) {
+    return type == LMI_HOST ? LMI(load)((const float *)(const void *)(group + 64 * k)) : type == LMI_F32 ? LMI(load_f)(group + 64 * k) : type == LMI_F16 ? LMI(load_h)(group + 32 * k) : LMI(load_b)(group + 32 * k);
 }
 
-/* 32 weights (fewer at the end of a row of floats) as float32: the definition of a type's values. at: index of the first in the row. */
-LMI_FN void LMI(step)(int type, const lmi_type *t, const uint8_t *row, int at, int n, float *w) {
-    int i; const uint8_t *p = row + (size_t)(at / (int)t->n) * t->n_bytes;
-    if (type == LMI_F32)       for (i = 0; i < n; i++) w[i] = lmi_f32(p + 4 * i);
-    else if (type == LMI_F16)  for (i = 0; i < n; i++) w[i] = lmi_f16(lmi_u16(p + 2 * i));
-    else if (type == LMI_BF16) for (i = 0; i < n; i++) w[i] = lmi_bits_f32((uint32_t)lmi_u16(p + 2 * i) << 16);
-    else {
-        int s = at % (int)t->n / 32; lmi_scale k; LMI(b32) b = LMI(get)(type, p, s); int8_t q[32];
-        memcpy(q, &b, 32); lmi_scales(type, p, s, &k);
-        for (i = 0; i < 32; i++) {
-            float d = k.d * (float)k.sc[i / 16];
-            w[i] = d * (float)q[i];
-            if (t->flags & LMI_OFF) w[i] = w[i] + k.m * (float)k.mn[i / 16];
-        }
-    }
-}
-LMI_FN void LMI(row)(int type, const uint8_t *row, int n, float *out) {
-    const lmi_type *t = lmi_type_of(type); int at;
-    for (at = 0; at < n; at += 32) LMI(step)(type, t, row, at, LMI_MIN(32, n - at), out + at);
+LMI_OP void LMI(put)(const lmi_dst *dst, int token, LMI(vf) v) {
+    float *out = dst->out + (size_t)token * dst->stride, tmp[16]; int i;
+    if (dst->bias) v = LMI(add)(v, LMI(load)(dst->bias));
+    if (dst->n_rows == 16) { LMI(store)(out, dst->add ? LMI(add)(LMI(load)(out), v) : v); return; }
+    LMI(store)(tmp, v);
+    for (i = 0; i < dst->n_rows; i++) out[i] = dst->add ? out[i] + tmp[i] : tmp[i];
 }
 
-/* 16 rows of n weights -> n / 32 steps, lane = row. Rows past n_rows repeat the last one; their results are not stored. */
-LMI_FN void LMI(panel_q)(int type, const uint8_t *row, size_t row_bytes, int n_rows, int n, lmi_panel *out) {
-    const lmi_type *t = lmi_type_of(type); int at, r;
-    for (at = 0; at < n; at += 32, out++) {
-        LMI(b32) q[16]; int s = at % (int)t->n / 32;
-        for (r = 0; r < 16; r++) {
-            const uint8_t *p = row + row_bytes * (size_t)LMI_MIN(r, n_rows - 1) + (size_t)(at / (int)t->n) * t->n_bytes; lmi_scale k;
-            q[r] = LMI(get)(type, p, s);
-            lmi_scales(type, p, s, &k);
-            out->d[r] = k.d; out->m[r] = k.m;
-            out->sc[0][r] = k.sc[0]; out->sc[1][r] = k.sc[1]; out->mn[0][r] = k.mn[0]; out->mn[1][r] = k.mn[1];
+/* One step of one token: acc + (float)I * (d_w * d_a) [+ (float)M * (m_w * d_a)]. */
+LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(b64) u[8], const LMI(scale) *k, const lmi_act *x, int flags, int top, int off) {
+    LMI(vi) lo, hi; LMI(vf) d = LMI(set1)(x->d);
+    if (top == 255) off = LMI_S8;
+    lo = LMI(dot16)(LMI(set1_i)(-off * x->sum[0]), u, x->q, top);
+    hi = LMI(dot16)(LMI(set1_i)(-off * x->sum[1]), u + 4, x->q + 16, top);
+    if (flags & LMI_SUB) { lo = LMI(mul_i)(lo, k->sc[0]); hi = LMI(mul_i)(hi, k->sc[1]); }
+    acc = LMI(add)(acc, LMI(mul)(LMI(float_i)(LMI(add_i)(lo, hi)), LMI(mul)(k->d, d)));
+    if (flags & LMI_OFF) {
+        LMI(vi) m = flags & LMI_SUB ? LMI(add_i)(LMI(mul_i)(k->mn[0], LMI(set1_i)(x->sum[0])), LMI(mul_i)(k->mn[1], LMI(set1_i)(x->sum[1])))
+                                    : LMI(set1_i)(x->sum[0] + x->sum[1]);
+        acc = LMI(add)(acc, LMI(mul)(LMI(float_i)(m), LMI(mul)(k->m, d)));
+    }
+    return acc;
+}
+
+/* One token: every weight is unpacked in registers and used once. */
+LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int off, const uint8_t *p, int n, const lmi_act *a, const lmi_dst *dst) {
+    LMI(vf) acc = LMI(set1)(0.0f); int b, s, g;
+    for (b = 0; b < n / per; b++, p += 16 * bytes) {
+        LMI_UNROLL for (s = 0; s < per / 32; s++, a++) {
+            LMI(b64) u[8]; LMI(scale) k = LMI(scales)(type, p, s);
+            LMI_UNROLL for (g = 0; g < 8; g++) u[g] = LMI(get)(type, p, s, g);
+            acc = LMI(step)(acc, u, &k, a, flags, top, off);
         }
-        LMI(weave)(q, out->q);
+    }
+    LMI(put)(dst, 0, acc);
+}
+/* 16 rows of n weights -> n / 32 steps. */
+LMI_OP void LMI(panel_as)(int type, int per, int bytes, const uint8_t *p, int n, lmi_panel *out) {
+    int b, s, g, i;
+    for (b = 0; b < n / per; b++, p += 16 * bytes) {
+        LMI_UNROLL for (s = 0; s < per / 32; s++, out++) {
+            LMI(scale) k = LMI(scales)(type, p, s);
+            LMI_UNROLL for (g = 0; g < 8; g++) LMI(store_b)(out->u[g], LMI(get)(type, p, s, g));
+            LMI(store)(out->d, k.d); LMI(store)(out->m, k.m);
+            for (i = 0; i < 2; i++) { LMI(store_i)(out->sc[i], k.sc[i]); LMI(store_i)(out->mn[i], k.mn[i]); }
+        }
     }
 }
-/* 16 rows of n weights -> float out[n][16]. */
-LMI_FN void LMI(panel_f)(int type, const uint8_t *row, size_t row_bytes, int n_rows, int n, float *out) {
-    const lmi_type *t = lmi_type_of(type); float w[32]; int at, r, i;
-    for (r = 0; r < 16; r++) {
-        const uint8_t *p = row + row_bytes * (size_t)LMI_MIN(r, n_rows - 1);
-        for (at = 0; at < n; at += 32) {
-            int k = LMI_MIN(32, n - at);
-            LMI(step)(type, t, p, at, k, w);
-            for (i = 0; i < k; i++) out[(size_t)(at + i) * 16 + (size_t)r] = w[i];
+/* LMI_NT tokens, or the nt < LMI_NT that are left, against a panel; a [nt][n / 32]. */
+LMI_OP void LMI(mul_q_tile)(const lmi_panel *w, int n_step, int flags, int top, int off, const lmi_act *a, int nt, int token, const lmi_dst *dst) {
+    LMI(vf) acc[LMI_NT]; int s, t, g;
+    LMI_UNROLL for (t = 0; t < nt; t++) acc[t] = LMI(set1)(0.0f);
+    for (s = 0; s < n_step; s++, w++, a++) {
+        LMI(b64) u[8]; LMI(scale) k;
+        LMI_UNROLL for (g = 0; g < 8; g++) u[g] = LMI(bytes)(w->u[g]);
+        k.d = LMI(load)(w->d); k.m = LMI(load)(w->m);
+        k.sc[0] = LMI(load_i)(w->sc[0]); k.sc[1] = LMI(load_i)(w->sc[1]); k.mn[0] = LMI(load_i)(w->mn[0]); k.mn[1] = LMI(load_i)(w->mn[1]);
+        LMI_UNROLL for (t = 0; t < nt; t++) acc[t] = LMI(step)(acc[t], u, &k, a + (size_t)t * (size_t)n_step, flags, top, off);
+    }
+    LMI_UNROLL for (t = 0; t < nt; t++) LMI(put)(dst, token + t, acc[t]);
+}
+LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *w, int n, const lmi_act *a, int n_tok, const lmi_dst *dst) {
+    size_t n_step = (size_t)n / 32; int t = 0;
+    for (; t + LMI_NT <= n_tok; t += LMI_NT) LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, LMI_NT, t, dst);
+    for (; t < n_tok; t++) LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, 1, t, dst);
+}
+/* nt tokens against a group of float rows; x [nt][n]. */
+LMI_OP void LMI(mul_f_tile)(int type, const uint8_t *group, size_t n, const float *x, int nt, int token, const lmi_dst *dst) {
+    LMI(vf) acc[LMI_NT], w; int t; size_t k;
+    LMI_UNROLL for (t = 0; t < nt; t++) acc[t] = LMI(set1)(0.0f);
+    for (k = 0; k < n; k++) {
+        w = LMI(column)(type, group, k);
+        LMI_UNROLL for (t = 0; t < nt; t++) acc[t] = LMI(fma)(w, LMI(set1)(x[(size_t)t * n + k]), acc[t]);
+    }
+    LMI_UNROLL for (t = 0; t < nt; t++) LMI(put)(dst, token + t, acc[t]);
+}
+LMI_OP void LMI(mul_f_as)(int type, const uint8_t *group, int n, const float *x, int n_tok, const lmi_dst *dst) {
+    size_t nn = (size_t)n; int t = 0;
+    for (; t + LMI_NT <= n_tok; t += LMI_NT) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, LMI_NT, t, dst);
+    for (; t < n_tok; t++) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, 1, t, dst);
+}
+
+/* The stamped copies. Products over a panel depend on flags, top and off only. */
+#define LMI_STAMP_Q(name, number, per, bytes, flags, lead, tail, top, off)                                                         \
+    LMI_FN void LMI(mul_q1_##name)(const uint8_t *p, int n, const lmi_act *a, const lmi_dst *dst) { LMI(mul_q1_as)(number, per, bytes, flags, top, off, p, n, a, dst); } \
+    LMI_FN void LMI(panel_##name)(const uint8_t *p, int n, lmi_panel *out) { LMI(panel_as)(number, per, bytes, p, n, out); }        \
+    LMI_FN void LMI(mul_q_##name)(const lmi_panel *w, int n, const lmi_act *a, int n_tok, const lmi_dst *dst) { LMI(mul_q_as)(flags, top, off, w, n, a, n_tok, dst); }
+#define LMI_CASE_Q1(name, number, per, bytes, flags, lead, tail, top, off)    case number: LMI(mul_q1_##name)(group, n, a, dst); break;
+#define LMI_CASE_PANEL(name, number, per, bytes, flags, lead, tail, top, off) case number: LMI(panel_##name)(group, n, out); break;
+#define LMI_CASE_Q(name, number, per, bytes, flags, lead, tail, top, off)     case number: LMI(mul_q_##name)(w, n, a, n_tok, dst); break;
+LMI_INT_TYPES(LMI_STAMP_Q)
+LMI_FN void LMI(mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, const lmi_dst *dst) { switch (type) { LMI_INT_TYPES(LMI_CASE_Q1) default: break; } }
+LMI_FN void LMI(panel)(int type, const uint8_t *group, int n, lmi_panel *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_PANEL) default: break; } }
+LMI_FN void LMI(mul_q)(int type, const lmi_panel *w, int n, const lmi_act *a, int n_tok, const lmi_dst *dst) { switch (type) { LMI_INT_TYPES(LMI_CASE_Q) default: break; } }
+LMI_FN void LMI(mul_f)(int type, const uint8_t *group, int n, const float *x, int n_tok, const lmi_dst *dst) {
+    if (type == LMI_HOST) LMI(mul_f_as)(LMI_HOST, group, n, x, n_tok, dst);
+    else if (type == LMI_F32) LMI(mul_f_as)(LMI_F32, group, n, x, n_tok, dst);
+    else if (type == LMI_F16) LMI(mul_f_as)(LMI_F16, group, n, x, n_tok, dst);
+    else LMI(mul_f_as)(LMI_BF16, group, n, x, n_tok, dst);
+}
+#undef LMI_STAMP_Q
+#undef LMI_CASE_Q1
+#undef LMI_CASE_PANEL
+#undef LMI_CASE_Q
+
+/* The values of a type: weight i of row r -> out[r * row_step + i * step]. */
+LMI_FN void LMI(rows)(int type, const uint8_t *group, int n, float *out, size_t row_step, size_t step, int n_rows) {
+    const lmi_type *t = lmi_type_of(type); int at, r, i; float w[16]; lmi_panel panel[8];
+    if (t->flags & LMI_FLT) {
+        for (i = 0; i < n; i++) { 
+            LMI(store)(w, LMI(column)(type, group, (size_t)i));
+            for (r = 0; r < n_rows; r++) out[(size_t)r * row_step + (size_t)i * step] = w[r];
+        }
+        return;
+    }
+    for (at = 0; at < n; at += (int)t->n, group += 16 * (size_t)t->n_bytes) {
+        LMI(panel)(type, group, (int)t->n, panel);
+        for (r = 0; r < n_rows; r++) for (i = 0; i < (int)t->n; i++) {
+            const lmi_panel *p = &panel[i / 32]; int h = i % 32 / 16, u = p->u[i % 32 / 4][r][i % 4], q = t->top == 255 ? (int8_t)u : u - t->off;
+            float x = p->d[r] * (float)p->sc[h][r];
+            x = x * (float)q;
+            if (t->flags & LMI_OFF) x = x + p->m[r] * (float)p->mn[h][r];
+            out[(size_t)r * row_step + (size_t)(at + i) * step] = x;
         }
     }
 }
@@ -1692,69 +1954,19 @@ LMI_FN int LMI(quantize)(const float *x, int n, lmi_act *out) {
     return finite;
 }
 
-LMI_FN void LMI(put)(const lmi_dst *dst, int token, LMI(vf) v) {
-    float *out = dst->out + (size_t)token * dst->stride, tmp[16]; int i;
-    if (dst->bias) v = LMI(add)(v, LMI(load)(dst->bias));
-    if (dst->n_rows == 16) { LMI(store)(out, dst->add ? LMI(add)(LMI(load)(out), v) : v); return; }
-    LMI(store)(tmp, v);
-    for (i = 0; i < dst->n_rows; i++) out[i] = dst->add ? out[i] + tmp[i] : tmp[i];
-}
-
-/* n_tok <= 4 tokens against one panel; a [n_tok][n_step]. */
-LMI_FN void LMI(mul_q_tile)(const lmi_panel *w, int n_step, int flags, const lmi_act *a, int n_tok, int token, const lmi_dst *dst) {
-    LMI(vf) acc[4]; int s, t, g;
-    for (t = 0; t < n_tok; t++) acc[t] = LMI(set1)(0.0f);
-    for (s = 0; s < n_step; s++, w++) {
-        for (t = 0; t < n_tok; t++) {
-            const lmi_act *x = a + (size_t)t * (size_t)n_step + s; LMI(vi) lo = LMI(zero_i)(), hi = LMI(zero_i)(); LMI(vf) d = LMI(set1)(x->d);
-            for (g = 0; g < 4; g++) { lo = LMI(dot4)(lo, w->q[g], x->q + 4 * g); hi = LMI(dot4)(hi, w->q[4 + g], x->q + 16 + 4 * g); }
-            if (flags & LMI_SUB) { lo = LMI(mul_i)(lo, LMI(load_i)(w->sc[0])); hi = LMI(mul_i)(hi, LMI(load_i)(w->sc[1])); }
-            acc[t] = LMI(add)(acc[t], LMI(mul)(LMI(float_i)(LMI(add_i)(lo, hi)), LMI(mul)(LMI(load)(w->d), d)));
-            if (flags & LMI_OFF) {
-                LMI(vi) m = LMI(add_i)(LMI(scale_i)(LMI(load_i)(w->mn[0]), x->sum[0]), LMI(scale_i)(LMI(load_i)(w->mn[1]), x->sum[1]));
-                acc[t] = LMI(add)(acc[t], LMI(mul)(LMI(float_i)(m), LMI(mul)(LMI(load)(w->m), d)));
-            }
-        }
-    }
-    for (t = 0; t < n_tok; t++) LMI(put)(dst, token + t, acc[t]);
-}
-LMI_FN void LMI(mul_q)(const lmi_panel *w, int n_step, int flags, const lmi_act *a, int n_tok, const lmi_dst *dst) {
-    int t = 0;
-    for (; t + 4 <= n_tok; t += 4) LMI(mul_q_tile)(w, n_step, flags, a + (size_t)t * (size_t)n_step, 4, t, dst);
-    if (t < n_tok) LMI(mul_q_tile)(w, n_step, flags, a + (size_t)t * (size_t)n_step, n_tok - t, t, dst);
-}
-/* w [n][16], x [n_tok][n] */
-LMI_FN void LMI(mul_f)(const float *w, int n, const float *x, int n_tok, const lmi_dst *dst) {
-    size_t nn = (size_t)n, k; int t = 0;
-    for (; t + 4 <= n_tok; t += 4, x += 4 * nn) {
-        LMI(vf) a = LMI(set1)(0.0f), b = a, c = a, d = a;
-        for (k = 0; k < nn; k++) {
-            LMI(vf) v = LMI(load)(w + 16 * k);
-            a = LMI(fma)(v, LMI(set1)(x[k]), a);          b = LMI(fma)(v, LMI(set1)(x[nn + k]), b);
-            c = LMI(fma)(v, LMI(set1)(x[2 * nn + k]), c); d = LMI(fma)(v, LMI(set1)(x[3 * nn + k]), d);
-        }
-        LMI(put)(dst, t, a); LMI(put)(dst, t + 1, b); LMI(put)(dst, t + 2, c); LMI(put)(dst, t + 3, d);
-    }
-    for (; t < n_tok; t++, x += nn) {
-        LMI(vf) a = LMI(set1)(0.0f);
-        for (k = 0; k < nn; k++) a = LMI(fma)(LMI(load)(w + 16 * k), LMI(set1)(x[k]), a);
-        LMI(put)(dst, t, a);
-    }
-}
-
 /* Loads and stores of the last, partial 16 lanes; missing lanes read as 0. */
-LMI_FN LMI(vf) LMI(load_n)(const float *p, int n) {
+LMI_OP LMI(vf) LMI(load_n)(const float *p, int n) {
     float t[16];
     if (n >= 16) return LMI(load)(p);
     memset(t, 0, sizeof t); memcpy(t, p, (size_t)n * 4);
     return LMI(load)(t);
 }
-LMI_FN void LMI(store_n)(float *p, LMI(vf) v, int n) {
+LMI_OP void LMI(store_n)(float *p, LMI(vf) v, int n) {
     float t[16];
     LMI(store)(n >= 16 ? p : t, v);
     if (n < 16) memcpy(p, t, (size_t)n * 4);
 }
-LMI_FN float LMI(sum16)(LMI(vf) v) { /* the fixed tree: halves, quarters, ... */
+LMI_OP float LMI(sum16)(LMI(vf) v) { /* the fixed tree: halves, quarters, ... */
     float t[16]; int k, i;
     LMI(store)(t, v);
     for (k = 8; k > 0; k /= 2) for (i = 0; i < k; i++) t[i] = t[i] + t[i + k];
@@ -1785,7 +1997,7 @@ LMI_FN void LMI(rope)(float *x, const float *c, const float *s, int n_rot) {
 
 /* e^x within 1.5 ulp (tested), gradual underflow, 0 below -104, infinity above 89; NaN stays. x = n ln 2 + r, Cody and Waite's two-part ln 2,
  * the polynomial of Cephes expf, 2^n in two factors so that n = 128 and subnormal results come out right. */
-LMI_FN LMI(vf) LMI(exp)(LMI(vf) x) {
+LMI_OP LMI(vf) LMI(exp)(LMI(vf) x) {
     LMI(vf) magic = LMI(set1)(12582912.0f), t, n, r, p, one = LMI(set1)(1.0f);
     x = LMI(min)(LMI(set1)(89.0f), LMI(max)(LMI(set1)(-104.0f), x));
     t = LMI(add)(LMI(mul)(x, LMI(set1)(1.44269504f)), magic); n = LMI(sub)(t, magic);
@@ -1807,60 +2019,116 @@ LMI_FN void LMI(swiglu)(const float *gate, const float *up, int n, float *out) {
     }
 }
 
-/* Softmax attention of one head with a running maximum (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135) over
- * pages of 64 keys by absolute position. Scores: fma over dimensions in order, lanes = keys. Values: fma over keys in order, lanes = dimensions;
- * keys outside first..last are left out, never multiplied by 0. The sum of weights has 16 partial sums, lane = position mod 16. */
-LMI_FN LMI(vf) LMI(cached)(const uint8_t *p, size_t i, int f32) {
-    return f32 ? LMI(load)((const float *)(const void *)p + i) : LMI(load_h)((const uint16_t *)(const void *)p + i);
+/* Softmax attention with a running maximum (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135) over pages of 64 keys
+ * by absolute position, for n queries that share the keys. Scores: fma over dimensions in order, lanes = keys. Values: fma over keys in order,
+ * lanes = dimensions; keys outside first..last are left out, never multiplied by 0. The sum of weights has 16 partial sums, lane =
+ * position mod 16. Each query is computed as if alone. */
+LMI_OP LMI(vf) LMI(cached)(const uint8_t *p, size_t i, int f32) {
+    return f32 ? LMI(load)((const float *)(const void *)p + i) : LMI(load_c)((const uint16_t *)(const void *)p + i);
 }
-LMI_FN void LMI(attend_as)(const lmi_attend *a, int f32) {
-    int dv16 = (a->dv + 15) & ~15, page, d, i, j; float top = -HUGE_VALF;
-    LMI(vf) total = LMI(set1)(0.0f);
-    for (d = 0; d < dv16; d += 16) LMI(store)(a->out + d, total);
-    for (page = a->first / LMI_PAGE; page <= a->last / LMI_PAGE; page++) {
-        const uint8_t *k = a->page + (size_t)page * a->page_bytes, *v = k + (size_t)a->dk * LMI_PAGE * (f32 ? 4 : 2);
-        int from = LMI_MAX(a->first - page * LMI_PAGE, 0), to = LMI_MIN(a->last - page * LMI_PAGE + 1, LMI_PAGE);
-        float s[LMI_PAGE], was = top; LMI(vf) fade, sum[4];
-        for (i = 0; i < 4; i++) sum[i] = LMI(set1)(0.0f);
+/* s[q][64] = q . K, nv vectors of 16 keys at a time */
+LMI_OP void LMI(scores)(const lmi_attend *a, const uint8_t *k, int n, int nv, int f32, float s[4][LMI_PAGE]) {
+    int at, d, q, i;
+    for (at = 0; at < LMI_PAGE; at += 16 * nv) {
+        LMI(vf) sum[4 * 4];
+        LMI_UNROLL for (i = 0; i < n * nv; i++) sum[i] = LMI(set1)(0.0f);
         for (d = 0; d < a->dk; d++) {
-            LMI(vf) q = LMI(set1)(a->q[d]);
-            for (i = 0; i < 4; i++) sum[i] = LMI(fma)(LMI(cached)(k, (size_t)(d * LMI_PAGE + 16 * i), f32), q, sum[i]);
+            LMI_UNROLL for (i = 0; i < nv; i++) {
+                LMI(vf) key = LMI(cached)(k, (size_t)(d * LMI_PAGE + at + 16 * i), f32);
+                LMI_UNROLL for (q = 0; q < n; q++) sum[q * nv + i] = LMI(fma)(key, LMI(set1)(a->q[q][d]), sum[q * nv + i]);
+            }
         }
-        for (i = 0; i < 4; i++) LMI(store)(s + 16 * i, LMI(mul)(sum[i], LMI(set1)(a->scale)));
-        for (j = from; j < to; j++) if (!(s[j] <= top)) top = s[j];      /* a NaN becomes the maximum and spreads */
-        for (i = 0; i < 4; i++) LMI(store)(s + 16 * i, LMI(exp)(LMI(sub)(LMI(load)(s + 16 * i), LMI(set1)(top))));
-        for (j = 0; j < from; j++) s[j] = 0;
-        for (j = to; j < LMI_PAGE; j++) s[j] = 0;
-        fade = LMI(exp)(LMI(set1)(was - top));                           /* 0 for the first page: was is -infinity */
-        total = LMI(mul)(total, fade);
-        for (i = 0; i < 4; i++) total = LMI(add)(total, LMI(load)(s + 16 * i));
-        for (d = 0; d < dv16; d += 16) {
-            LMI(vf) o = LMI(mul)(LMI(load)(a->out + d), fade);
-            for (j = from; j < to; j++) o = LMI(fma)(LMI(set1)(s[j]), LMI(cached)(v, (size_t)(j * dv16 + d), f32), o);
-            LMI(store)(a->out + d, o);
+        LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(s[q] + at + 16 * i, LMI(mul)(sum[q * nv + i], LMI(set1)(a->scale)));
+    }
+}
+/* out[q][d..] = out * fade + s . V over keys from[q]..to[q]-1, nv vectors of 16 dimensions; all queries together where all have the key */
+LMI_OP void LMI(values)(const lmi_attend *a, const uint8_t *v, int d, int n, int nv, int f32, float s[4][LMI_PAGE], const float *fade, const int *from, const int *to) {
+    LMI(vf) o[4 * 4]; int q, i, j, dv16 = (a->dv + 15) & ~15, all_from = 0, all_to = LMI_PAGE;
+    for (q = 0; q < n; q++) { all_from = LMI_MAX(all_from, from[q]); all_to = LMI_MIN(all_to, to[q]); }
+    if (all_to < all_from) all_from = all_to = LMI_PAGE;         /* nothing in common: each does its own in the first loop */
+    LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(mul)(LMI(load)(a->out[q] + d + 16 * i), LMI(set1)(fade[q]));
+    LMI_UNROLL for (q = 0; q < n; q++) for (j = from[q]; j < LMI_MIN(to[q], all_from); j++) {
+        LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(fma)(LMI(cached)(v, (size_t)(j * dv16 + d + 16 * i), f32), LMI(set1)(s[q][j]), o[q * nv + i]);
+    }
+    for (j = all_from; j < all_to; j++) {
+        LMI_UNROLL for (i = 0; i < nv; i++) {
+            LMI(vf) value = LMI(cached)(v, (size_t)(j * dv16 + d + 16 * i), f32);
+            LMI_UNROLL for (q = 0; q < n; q++) o[q * nv + i] = LMI(fma)(value, LMI(set1)(s[q][j]), o[q * nv + i]);
         }
     }
-    total = LMI(set1)(LMI(sum16)(total));
-    for (d = 0; d < dv16; d += 16) LMI(store)(a->out + d, LMI(div)(LMI(load)(a->out + d), total));
+    LMI_UNROLL for (q = 0; q < n; q++) for (j = LMI_MAX(all_to, from[q]); j < to[q]; j++) {
+        LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(fma)(LMI(cached)(v, (size_t)(j * dv16 + d + 16 * i), f32), LMI(set1)(s[q][j]), o[q * nv + i]);
+    }
+    LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(a->out[q] + d + 16 * i, o[q * nv + i]);
 }
-LMI_FN void LMI(attend)(const lmi_attend *a) { if (a->f32) LMI(attend_as)(a, 1); else LMI(attend_as)(a, 0); }
+LMI_OP void LMI(attend_as)(const lmi_attend *a, int n, int f32) {
+    int dv16 = (a->dv + 15) & ~15, page, end = 0, d, i, j, q, from[4], to[4]; float top[4], s[4][LMI_PAGE], fade[4]; LMI(vf) total[4];
+    page = a->first[0] / LMI_PAGE;
+    for (q = 0; q < n; q++) {
+        total[q] = LMI(set1)(0.0f); top[q] = -HUGE_VALF;
+        for (d = 0; d < dv16; d += 16) LMI(store)(a->out[q] + d, total[q]);
+        page = LMI_MIN(page, a->first[q] / LMI_PAGE); end = LMI_MAX(end, a->last[q] / LMI_PAGE);
+    }
+    for (; page <= end; page++) {
+        const uint8_t *k = a->page + (size_t)page * a->page_bytes, *v = k + (size_t)a->dk * LMI_PAGE * (f32 ? 4 : 2);
+        LMI(scores)(a, k, n, LMI_NV(n), f32, s);
+        for (q = 0; q < n; q++) {
+            float was = top[q]; LMI(vf) f;
+            from[q] = LMI_MAX(a->first[q] - page * LMI_PAGE, 0); to[q] = LMI_MIN(a->last[q] - page * LMI_PAGE + 1, LMI_PAGE);
+            fade[q] = 1; 
+            if (from[q] >= to[q]) { from[q] = to[q] = 0; continue; }          /* no key of this page */
+            for (j = from[q]; j < to[q]; j++) if (!(s[q][j] <= top[q])) top[q] = s[q][j]; /* a NaN becomes the maximum and spreads */
+            for (i = 0; i < LMI_PAGE; i += 16) LMI(store)(s[q] + i, LMI(exp)(LMI(sub)(LMI(load)(s[q] + i), LMI(set1)(top[q]))));
+            for (j = 0; j < from[q]; j++) s[q][j] = 0;
+            for (j = to[q]; j < LMI_PAGE; j++) s[q][j] = 0;
+            f = LMI(exp)(LMI(set1)(was - top[q]));                            /* 0 for the first page: was is -infinity */
+            total[q] = LMI(mul)(total[q], f);
+            for (i = 0; i < LMI_PAGE; i += 16) total[q] = LMI(add)(total[q], LMI(load)(s[q] + i));
+            LMI(store_n)(&fade[q], f, 1);
+        }
+        for (d = 0; d + 16 * LMI_NV(n) <= dv16; d += 16 * LMI_NV(n)) LMI(values)(a, v, d, n, LMI_NV(n), f32, s, fade, from, to);
+        for (; d < dv16; d += 16) LMI(values)(a, v, d, n, 1, f32, s, fade, from, to);
+    }
+    for (q = 0; q < n; q++) {
+        LMI(vf) sum = LMI(set1)(LMI(sum16)(total[q]));
+        for (d = 0; d < dv16; d += 16) LMI(store)(a->out[q] + d, LMI(div)(LMI(load)(a->out[q] + d), sum));
+    }
+}
+#define LMI_STAMP_N(n) \
+    LMI_FN void LMI(attend_##n)(const lmi_attend *a) { if (a->f32) LMI(attend_as)(a, n, 1); else LMI(attend_as)(a, n, 0); }
+LMI_STAMP_N(1) LMI_STAMP_N(2) LMI_STAMP_N(3) LMI_STAMP_N(4)
+#undef LMI_STAMP_N
+LMI_FN void LMI(attend)(const lmi_attend *a) {
+    if (a->n == 1) LMI(attend_1)(a); else if (a->n == 2) LMI(attend_2)(a); else if (a->n == 3) LMI(attend_3)(a); else LMI(attend_4)(a);
+}
 
-/* Were a product and a sum fused behind our back? (1 + 2^-12)^2 - (1 + 2^-11) is 0 rounded twice and 2^-24 rounded once. */
+/* Does the compiler keep its hands off? Fused: (1 + 2^-12)^2 - (1 + 2^-11) would be 2^-24, not 0. Reordered: (1.25 + 1.5 * 2^23) - 1.5 * 2^23 would
+ * be 1.25, not 1. By a reciprocal: 5 * (1 / 3) rounds to another number than 5 / 3. In vectors and in plain floats. */
 LMI_FN int LMI(probe)(void) {
-    volatile float x = 1.000244140625f, y = -1.00048828125f; float a = x, c = y, out[16]; int i;
-    LMI(store)(out, LMI(add)(LMI(mul)(LMI(set1)(a), LMI(set1)(a)), LMI(set1)(c)));
-    for (i = 0; i < 16; i++) if (out[i] != 0) return 0;
-    return a * a + c == 0;
+    volatile float in[6] = { 1.000244140625f, -1.00048828125f, 1.25f, 12582912.0f, 5.0f, 3.0f }; float x[6], fused[16], moved[16], divided[16]; int i;
+    for (i = 0; i < 6; i++) x[i] = in[i];
+    LMI(store)(fused, LMI(add)(LMI(mul)(LMI(set1)(x[0]), LMI(set1)(x[0])), LMI(set1)(x[1])));
+    LMI(store)(moved, LMI(sub)(LMI(add)(LMI(set1)(x[2]), LMI(set1)(x[3])), LMI(set1)(x[3])));
+    LMI(store)(divided, LMI(div)(LMI(set1)(x[4]), LMI(set1)(x[5])));
+    for (i = 0; i < 16; i++) if (fused[i] != 0 || moved[i] != 1 || lmi_f32_bits(divided[i]) != 0x3fd55555u) return 0;
+    for (i = 0; i < 16; i++) divided[i] = (float)(i + 1) / x[5];                     /* many quotients tempt to one reciprocal */
+    return x[0] * x[0] + x[1] == 0 && (x[2] + x[3]) - x[3] == 1 && lmi_f32_bits(divided[(int)x[4] - 1]) == 0x3fd55555u;
 }
 
 static const lmi_kernels LMI(kernels) = {
-    LMI_ISA, LMI(probe), LMI(quantize), LMI(panel_q), LMI(panel_f), LMI(mul_q), LMI(mul_f), LMI(row), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
+    LMI_ISA, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
 };
 
 #undef LMI
 #undef LMI_FN
+#undef LMI_OP
 #undef LMI_ISA
+#undef LMI_NT
+#undef LMI_NV
+#undef LMI_S8
 #undef LMI_LANES
+#undef LMI_INTS
+#undef LMI_BYTES
 #undef LMI_BOTH
 #ifdef LLAMA_NO_DISPATCH              /* this was the only pass, in place */
 #undef LMI_PASS
@@ -1875,7 +2143,12 @@ static const lmi_kernels LMI(kernels) = {
  */
 #if defined(LMI_X86) && defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
-static void lmi_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4]) { int r[4]; __cpuidex(r, (int)leaf, (int)sub); memcpy(out, r, sizeof r); }
+static void lmi_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4]) {
+    int r[4];
+    memset(out, 0, 16);
+    __cpuid(r, (int)(leaf & 0x80000000u));
+    if (leaf <= (uint32_t)r[0]) { __cpuidex(r, (int)leaf, (int)sub); memcpy(out, r, sizeof r); }
+}
 static uint64_t lmi_xgetbv(void) { return _xgetbv(0); }
 #elif defined(LMI_X86)
 #include <cpuid.h>
@@ -1886,14 +2159,21 @@ static void lmi_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4]) {
 static uint64_t lmi_xgetbv(void) { uint32_t lo, hi; __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0)); return (uint64_t)hi << 32 | lo; }
 #endif
 
-static int lmi_cpu_has_avx2(void) { /* AVX2, FMA, F16C, and an operating system that keeps the ymm registers */
+/* The kernels compiled in, from least to best; which of them the CPU can run. Asking for an instruction set means it or a lower one. */
+static const char *const lmi_isa_names[] = { "scalar", "sse2", "ssse3", "neon", "avx2", "avxvnni", "avx512" }; /* by LMI_PASS - 1 from avx2 on */
+static int lmi_cpu_level(void) { /* index of the best that CPU and operating system support */
+    int level = 0;
 #if defined(LMI_X86)
     uint32_t a[4], b[4]; const uint32_t need = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; /* fma, osxsave, avx, f16c */
+    uint64_t saved;
     lmi_cpuid(1, 0, a); lmi_cpuid(7, 0, b);
-    return (a[2] & need) == need && (lmi_xgetbv() & 6) == 6 && (b[1] & 1u << 5) != 0;
-#else
-    return 0;
+    level = 1;
+    if ((a[2] & need) != need) return level;
+    saved = lmi_xgetbv();                                    /* registers that the operating system keeps */
+    if ((saved & 6) == 6 && (b[1] >> 5 & 1)) level = 4;
+    if (level == 4 && (saved & 0xe6) == 0xe6 && (b[1] >> 16 & 1) && (b[1] >> 30 & 1) && (b[1] >> 31 & 1) && (b[2] >> 11 & 1)) level = 6; /* F, BW, VL, VNNI */
 #endif
+    return level;
 }
 
 #if !defined(LLAMA_NO_ENV)
@@ -1903,42 +2183,44 @@ static const char *lmi_env_isa(void) { return getenv("LLAMA_ISA"); } /* the only
 static const char *lmi_env_isa(void) { return NULL; }
 #endif
 
-/* The best kernels that the CPU has and LLAMA_ISA allows, from best to least. A name stands for itself and everything below it. */
-static lm_status lmi_kernels_pick(const lmi_kernels **out, lm_error *err) {
-    static const char *const rank[] = { "scalar", "sse2", "ssse3", "neon", "avx2", "avxvnni", "avx512" };
-    const char *want = lmi_env_isa(); int level = LMI_COUNT(rank) - 1, i; const lmi_kernels *k = NULL;
-    if (want && *want) {
-        for (i = 0; i < LMI_COUNT(rank) && strcmp(want, rank[i]) != 0; i++) {}
-        if (i == LMI_COUNT(rank)) return lmi_fail(err, LM_E_ARG, "LLAMA_ISA is %s, expected scalar, sse2, avx2, avx512 or neon", want);
-        level = i;
-    }
-#if defined(LLAMA_NO_DISPATCH) && defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-    k = &lmi_kernels_avx2;
-    (void)level;
-    if (!lmi_cpu_has_avx2()) return lmi_fail(err, LM_E_SUPPORT, "compiled with LLAMA_NO_DISPATCH for AVX2, which this CPU lacks");
+#if defined(LLAMA_NO_DISPATCH) && defined(LMI_X86) && defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
+#define LMI_BASE_KERNELS lmi_kernels_avx512
+#define LMI_BASE_LEVEL 6
+#elif defined(LLAMA_NO_DISPATCH) && defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define LMI_BASE_KERNELS lmi_kernels_avx2
+#define LMI_BASE_LEVEL 4
 #else
+#define LMI_BASE_KERNELS lmi_kernels_scalar
+#define LMI_BASE_LEVEL 0
+#endif
+static lm_status lmi_kernels_pick(const lmi_kernels **out, lm_error *err) {
+    const char *want = lmi_env_isa(); int level = lmi_cpu_level(), i; const lmi_kernels *k = &LMI_BASE_KERNELS;
+    if (level < LMI_BASE_LEVEL) return lmi_fail(err, LM_E_SUPPORT, "compiled with LLAMA_NO_DISPATCH for %s, which this CPU lacks", k->isa);
+    if (want && *want) {
+        for (i = 0; i < LMI_COUNT(lmi_isa_names) && strcmp(want, lmi_isa_names[i]) != 0; i++) {}
+        if (i == LMI_COUNT(lmi_isa_names)) return lmi_fail(err, LM_E_ARG, "LLAMA_ISA is %s, expected scalar, sse2, avx2, avx512 or neon", want);
+        level = LMI_MIN(level, i);
+    }
 #if defined(LMI_X86) && !defined(LLAMA_NO_DISPATCH)
-    if (level >= 4 && lmi_cpu_has_avx2()) k = &lmi_kernels_avx2;
+    if (level >= 4) k = &lmi_kernels_avx2;
+    if (level >= 6) k = &lmi_kernels_avx512;
 #endif
-    if (k == NULL) k = &lmi_kernels_scalar;
-    (void)level; (void)lmi_cpu_has_avx2;
-#endif
+    (void)level;
     if (!k->probe()) {
-        return lmi_fail(err, LM_E_BUILD, "the compiler fuses products with sums (%s kernels): compile llama.h's implementation without "
-            "-ffp-contract=fast and -ffast-math", k->isa);
+        return lmi_fail(err, LM_E_BUILD, "the compiler fuses or reorders arithmetic (%s kernels): compile llama.h's implementation without "
+            "-ffp-contract=fast, -ffast-math and its parts", k->isa);
     }
     *out = k;
     return LM_OK;
 }
 
-#if defined(LLAMA_NO_DISPATCH) && defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-#define LMI_BASE_KERNELS lmi_kernels_avx2
-#else
-#define LMI_BASE_KERNELS lmi_kernels_scalar
-#endif
-
-/* ---- floating-point environment: round to nearest, subnormals kept, no traps; whatever the host had is put back. */
-#if defined(LMI_X86)
+/* ---- floating-point environment: round to nearest, subnormals kept, no traps; whatever the host had is put back. On processors not named here
+ * only the rounding mode is set. */
+#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__) && !defined(__TINYC__)
+typedef uint32_t lmi_fpenv;
+static void lmi_fp_leave(lmi_fpenv was) { __asm__ volatile("ldmxcsr %0" : : "m"(was)); }
+static lmi_fpenv lmi_fp_enter(void) { uint32_t was; __asm__ volatile("stmxcsr %0" : "=m"(was)); lmi_fp_leave(0x1f80); return was; }
+#elif defined(LMI_X86)
 typedef unsigned lmi_fpenv;
 static lmi_fpenv lmi_fp_enter(void) { unsigned was = _mm_getcsr(); _mm_setcsr(0x1f80); return was; }
 static void lmi_fp_leave(lmi_fpenv was) { _mm_setcsr(was); }
@@ -1951,13 +2233,19 @@ static lmi_fpenv lmi_fp_enter(void) {
 }
 static void lmi_fp_leave(lmi_fpenv was) { __asm__ volatile("msr fpcr, %0" : : "r"(was)); }
 #else
+#include <fenv.h>
 typedef int lmi_fpenv;
-static lmi_fpenv lmi_fp_enter(void) { return 0; }
-static void lmi_fp_leave(lmi_fpenv was) { (void)was; }
+static lmi_fpenv lmi_fp_enter(void) { int was = fegetround(); fesetround(FE_TONEAREST); return was; }
+static void lmi_fp_leave(lmi_fpenv was) { fesetround(was); }
 #endif
 
-/* ---- atomics, locks and threads, as thin as they can be */
-#if defined(_WIN32) && !defined(LLAMA_NO_THREADS)
+/* ---- atomics, locks and threads, as thin as they can be; without atomics everything runs on the thread that calls */
+#if ((defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)) || defined(_MSC_VER)
+#define LMI_ATOMICS 1
+#else
+#define LMI_ATOMICS 0
+#endif
+#if defined(_WIN32) && !defined(LLAMA_NO_THREADS) && LMI_ATOMICS
 #define LMI_THREADS 1
 typedef CRITICAL_SECTION lmi_mutex; typedef CONDITION_VARIABLE lmi_cond; typedef HANDLE lmi_thread;
 static int  lmi_mutex_init(lmi_mutex *m) { InitializeCriticalSection(m); return 0; }
@@ -1972,9 +2260,10 @@ static void lmi_wake_all(lmi_cond *c) { WakeAllConditionVariable(c); }
 #define LMI_THREAD_END return 0
 static int  lmi_thread_start(lmi_thread *t, LPTHREAD_START_ROUTINE f, void *arg) { *t = CreateThread(NULL, 0, f, arg, 0, NULL); return *t ? 0 : 1; }
 static void lmi_thread_join(lmi_thread t) { WaitForSingleObject(t, INFINITE); CloseHandle(t); }
-#elif defined(LMI_POSIX) && !defined(LLAMA_NO_THREADS) && !defined(__TINYC__) && (!defined(__EMSCRIPTEN__) || defined(__EMSCRIPTEN_PTHREADS__))
+#elif defined(LMI_POSIX) && !defined(LLAMA_NO_THREADS) && LMI_ATOMICS && (!defined(__EMSCRIPTEN__) || defined(__EMSCRIPTEN_PTHREADS__))
 #define LMI_THREADS 1
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 typedef pthread_mutex_t lmi_mutex; typedef pthread_cond_t lmi_cond; typedef pthread_t lmi_thread;
 static int  lmi_mutex_init(lmi_mutex *m) { return pthread_mutex_init(m, NULL); }
@@ -1987,24 +2276,34 @@ static void lmi_wait(lmi_cond *c, lmi_mutex *m) { pthread_cond_wait(c, m); }
 static void lmi_wake_all(lmi_cond *c) { pthread_cond_broadcast(c); }
 #define LMI_THREAD_MAIN(name) static void *name(void *arg)
 #define LMI_THREAD_END return NULL
-static int  lmi_thread_start(lmi_thread *t, void *(*f)(void *), void *arg) { return pthread_create(t, NULL, f, arg); }
+static int lmi_thread_start(lmi_thread *t, void *(*f)(void *), void *arg) { /* the host's signals are for the host's threads */
+#ifdef SIG_SETMASK /* strict C99 hides it */
+    sigset_t all, was; int failed;
+    sigfillset(&all); pthread_sigmask(SIG_SETMASK, &all, &was);
+    failed = pthread_create(t, NULL, f, arg);
+    pthread_sigmask(SIG_SETMASK, &was, NULL);
+    return failed;
+#else
+    return pthread_create(t, NULL, f, arg);
+#endif
+}
 static void lmi_thread_join(lmi_thread t) { pthread_join(t, NULL); }
 #else
 #define LMI_THREADS 0
 #endif
 
-#if defined(__GNUC__) || defined(__clang__)
-static int  lmi_fetch_add(int *p, int v) { return __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL); }
-static LMI_UNUSED int lmi_atomic_get(const int *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
-static void lmi_atomic_set(int *p, int v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
-#elif defined(_MSC_VER)
-static int  lmi_fetch_add(int *p, int v) { return (int)_InterlockedExchangeAdd((volatile long *)p, v); }
-static LMI_UNUSED int lmi_atomic_get(const int *p) { return (int)_InterlockedOr((volatile long *)(uintptr_t)p, 0); }
-static void lmi_atomic_set(int *p, int v) { _InterlockedExchange((volatile long *)p, v); }
+#if LMI_ATOMICS && (defined(__GNUC__) || defined(__clang__))
+static uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST); }
+static LMI_UNUSED uint64_t lmi_atomic_get(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+static void lmi_atomic_set(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
+#elif LMI_ATOMICS
+static uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { return (uint64_t)InterlockedExchangeAdd64((volatile LONG64 *)p, (LONG64)v); }
+static LMI_UNUSED uint64_t lmi_atomic_get(const uint64_t *p) { return (uint64_t)InterlockedOr64((volatile LONG64 *)(uintptr_t)p, 0); }
+static void lmi_atomic_set(uint64_t *p, uint64_t v) { InterlockedExchange64((volatile LONG64 *)p, (LONG64)v); }
 #else /* one thread at a time */
-static int  lmi_fetch_add(int *p, int v) { int was = *p; *p += v; return was; }
-static LMI_UNUSED int  lmi_atomic_get(const int *p) { return *p; }
-static void lmi_atomic_set(int *p, int v) { *p = v; }
+static uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { uint64_t was = *p; *p += v; return was; }
+static LMI_UNUSED uint64_t lmi_atomic_get(const uint64_t *p) { return *p; }
+static void lmi_atomic_set(uint64_t *p, uint64_t v) { *p = v; }
 #endif
 static LMI_UNUSED void lmi_relax(void) {
 #if defined(LMI_X86)
@@ -2030,80 +2329,94 @@ static int lmi_physical_cores(void) {
     return LMI_MAX(n, 1);
 }
 
-/* ---- a team of threads and the job it works on. Slot 0 is the thread that calls; a slot owns scratch. */
+/* ---- a team of threads and the job it works on. Slot 0 is the thread that calls; a slot owns scratch.
+ * The ticket is the job's number of items (high half) and the next one to be done (low half) in one word, so a thread that takes an item knows
+ * at once whether there was one, whichever job it woke up for. Nobody waits for a thread that has taken nothing: one that the system keeps
+ * from running delays the others by no more than the item it holds. */
 #define LMI_MAX_THREADS 256
-#define LMI_SPIN 4000                 /* looks before a thread parks: some 50 microseconds, the length of a small product */
+#ifndef LLAMA_SPIN
+#define LLAMA_SPIN 2000               /* looks for work before a thread parks: some 50 microseconds, the gap between two products */
+#endif
 typedef struct lmi_team lmi_team;
 typedef void (*lmi_job)(void *owner, int slot, int item);
 typedef struct lmi_member { lmi_team *team; int slot; } lmi_member;
 struct lmi_team {
     int n;                            /* slots */
     const lm_hooks *hooks;
-    lmi_job job; void *owner; int n_items, next;
+    lmi_job job; void *owner;
+    uint64_t ticket; char line1[56];  /* words that threads fight for stand on lines of their own */
+    uint64_t left;   char line2[56];  /* items not finished */
+    uint64_t parked, waiting, quit;   /* threads asleep for work; 1: the caller sleeps until left is 0 */
 #if LMI_THREADS
-    int started, serial, pending, quit, parked; /* threads; number of the current job; members still at it */
+    int started;
     lmi_mutex lock; lmi_cond work, done;
     lmi_thread thread[LMI_MAX_THREADS]; lmi_member member[LMI_MAX_THREADS];
 #endif
 };
 
+static int lmi_team_has_work(const lmi_team *t) { uint64_t v = lmi_atomic_get(&t->ticket); return (uint32_t)v < (uint32_t)(v >> 32); }
+static void lmi_team_finish(lmi_team *t) { /* one item more is done */
+    if (lmi_fetch_add(&t->left, (uint64_t)0 - 1) != 1) return;
+#if LMI_THREADS
+    if (lmi_atomic_get(&t->waiting)) { lmi_lock(&t->lock); lmi_wake_all(&t->done); lmi_unlock(&t->lock); }
+#endif
+}
 static void lmi_team_work(lmi_team *t, int slot) {
-    lmi_fpenv fp = lmi_fp_enter(); int i;
-    while ((i = lmi_fetch_add(&t->next, 1)) < t->n_items) t->job(t->owner, slot, i);
+    uint64_t v; lmi_fpenv fp;
+    if (!lmi_team_has_work(t)) return;
+    fp = lmi_fp_enter();
+    while (v = lmi_fetch_add(&t->ticket, 1), (uint32_t)v < (uint32_t)(v >> 32)) { t->job(t->owner, slot, (int)(uint32_t)v); lmi_team_finish(t); }
     lmi_fp_leave(fp);
 }
 static void lmi_team_slot(void *arg, int i) { lmi_team_work((lmi_team *)arg, i); }
 
 #if LMI_THREADS
 LMI_THREAD_MAIN(lmi_team_main) {
-    lmi_member *me = (lmi_member *)arg; lmi_team *t = me->team; int seen = 0, k;
-    for (;;) {
-        for (k = 0; k < LMI_SPIN && lmi_atomic_get(&t->serial) == seen; k++) lmi_relax();
-        if (lmi_atomic_get(&t->serial) == seen) {
-            lmi_lock(&t->lock);
-            t->parked++;
-            while (lmi_atomic_get(&t->serial) == seen) lmi_wait(&t->work, &t->lock);
-            t->parked--;
-            lmi_unlock(&t->lock);
-        }
-        seen = lmi_atomic_get(&t->serial);
-        if (lmi_atomic_get(&t->quit)) break;
+    lmi_member *me = (lmi_member *)arg; lmi_team *t = me->team; int k;
+    while (!lmi_atomic_get(&t->quit)) {
         lmi_team_work(t, me->slot);
-        if (lmi_fetch_add(&t->pending, -1) == 1) { lmi_lock(&t->lock); lmi_wake_all(&t->done); lmi_unlock(&t->lock); }
+        for (k = 0; k < LLAMA_SPIN && !lmi_team_has_work(t) && !lmi_atomic_get(&t->quit); k++) lmi_relax();
+        if (k < LLAMA_SPIN) continue;
+        lmi_lock(&t->lock);
+        lmi_fetch_add(&t->parked, 1);
+        while (!lmi_team_has_work(t) && !lmi_atomic_get(&t->quit)) lmi_wait(&t->work, &t->lock);
+        lmi_fetch_add(&t->parked, (uint64_t)0 - 1);
+        lmi_unlock(&t->lock);
     }
     LMI_THREAD_END;
 }
-static void lmi_team_call(lmi_team *t) { /* a new serial number wakes everyone */
-    lmi_lock(&t->lock);
-    lmi_fetch_add(&t->serial, 1);
-    if (t->parked) lmi_wake_all(&t->work);
-    lmi_unlock(&t->lock);
+static void lmi_team_call(lmi_team *t) { /* the ticket or quit was set: wake whoever sleeps */
+    if (!lmi_atomic_get(&t->parked)) return;
+    lmi_lock(&t->lock); lmi_wake_all(&t->work); lmi_unlock(&t->lock);
 }
 #endif
 
 /* job(owner, slot, item) for every item, on whatever threads there are; returns when all are done. */
 static void lmi_team_run(lmi_team *t, lmi_job job, void *owner, int n_items) {
-    t->job = job; t->owner = owner; t->n_items = n_items;
-    lmi_atomic_set(&t->next, 0);
-    if (t->n == 1 || n_items == 1) { lmi_team_work(t, 0); return; }
+    int i;
+    if (t->n == 1 || n_items == 1) {
+        lmi_fpenv fp = lmi_fp_enter();
+        for (i = 0; i < n_items; i++) job(owner, 0, i);
+        lmi_fp_leave(fp);
+        return;
+    }
+    t->job = job; t->owner = owner;
+    lmi_atomic_set(&t->left, (uint64_t)n_items);
+    lmi_atomic_set(&t->ticket, (uint64_t)n_items << 32);
     if (t->hooks->parallel_for) { t->hooks->parallel_for(t->hooks->user, t->n, lmi_team_slot, t); return; }
 #if defined(LLAMA_OPENMP) && defined(_OPENMP)
-    {   int i;
-        #pragma omp parallel for num_threads(t->n) schedule(static, 1)
-        for (i = 0; i < t->n; i++) lmi_team_work(t, i);
-    }
+    #pragma omp parallel for num_threads(t->n) schedule(static, 1)
+    for (i = 0; i < t->n; i++) lmi_team_work(t, i);
 #elif LMI_THREADS
-    {   int k;
-        lmi_atomic_set(&t->pending, t->started);
-        lmi_team_call(t);
-        lmi_team_work(t, 0);
-        for (k = 0; k < LMI_SPIN && lmi_atomic_get(&t->pending) != 0; k++) lmi_relax();
-        if (lmi_atomic_get(&t->pending) != 0) {
-            lmi_lock(&t->lock);
-            while (lmi_atomic_get(&t->pending) != 0) lmi_wait(&t->done, &t->lock);
-            lmi_unlock(&t->lock);
-        }
-    }
+    lmi_team_call(t);
+    lmi_team_work(t, 0);
+    for (i = 0; i < LLAMA_SPIN && lmi_atomic_get(&t->left) != 0; i++) lmi_relax();
+    if (lmi_atomic_get(&t->left) == 0) return;
+    lmi_lock(&t->lock);
+    lmi_atomic_set(&t->waiting, 1);
+    while (lmi_atomic_get(&t->left) != 0) lmi_wait(&t->done, &t->lock);
+    lmi_atomic_set(&t->waiting, 0);
+    lmi_unlock(&t->lock);
 #else
     lmi_team_work(t, 0);
 #endif
@@ -2136,8 +2449,9 @@ static void lmi_team_close(lmi_team *t) {
 #if LMI_THREADS
     int i;
     if (t->n == 0) return;
-    lmi_atomic_set(&t->quit, 1);
-    lmi_team_call(t);
+    lmi_lock(&t->lock);
+    lmi_atomic_set(&t->quit, 1); lmi_wake_all(&t->work);
+    lmi_unlock(&t->lock);
     for (i = 0; i < t->started; i++) lmi_thread_join(t->thread[i]);
     lmi_cond_done(&t->done); lmi_cond_done(&t->work); lmi_mutex_done(&t->lock);
 #endif
@@ -2639,7 +2953,7 @@ static int32_t lmi_text_find(const lmi_vocab *v, lmi_str a, lmi_str b) { /* the 
     lmi_halves h;
     if (a.n + b.n > v->max_bytes || a.n == 0) return -1;
     h.a = a; h.b = b;
-    return (int32_t)lmi_map_find(&v->by_text, lmi_hash2(h.a, h.b), lmi_same_text, v, &h, -1);
+    return (int32_t)lmi_map_find(&v->by_text, lmi_hash2(h.a, h.b), lmi_same_text, v, &h);
 }
 static int32_t lmi_text_id(const lmi_vocab *v, const void *p, size_t n) {
     lmi_str a, b;
@@ -2698,7 +3012,7 @@ static lm_status lmi_vocab_tokens(lmi_vocab *v, const uint8_t *p, lm_error *err)
         lmi_halves h;
         h.a = v->text[i] = lmi_vocab_str(&p); h.b.p = NULL; h.b.n = 0;
         if (h.a.n > v->max_bytes) v->max_bytes = h.a.n;
-        if (lmi_map_find(&v->by_text, lmi_hash2(h.a, h.b), lmi_same_text, v, &h, i) != -2) continue;
+        if (lmi_map_put(&v->by_text, lmi_hash2(h.a, h.b), lmi_same_text, v, &h, (uint64_t)i) != -2) continue;
         return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.tokens[%d]: texts made to collide", i);
     }
     return LM_OK;
@@ -2735,7 +3049,7 @@ static lm_status lmi_vocab_merges(lmi_vocab *v, const uint8_t *p, lm_error *err)
         b.p++; b.n = a.n - (size_t)(b.p - a.p); a.n -= b.n + 1;
         m->left = lmi_text_id(v, a.p, a.n); m->right = lmi_text_id(v, b.p, b.n); m->made = lmi_text_find(v, a, b);
         if (m->left < 0 || m->right < 0 || m->made < 0 || !lmi_is_piece(v, m->made)) { m->left = -1; continue; }
-        if (lmi_map_find(&v->by_pair, lmi_hash_pair(m->left, m->right), lmi_same_pair, v, m, (int64_t)i) != -2) continue;
+        if (lmi_map_put(&v->by_pair, lmi_hash_pair(m->left, m->right), lmi_same_pair, v, m, i) != -2) continue;
         return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.merges[%u]: pairs made to collide", i);
     }
     return LM_OK;
@@ -2968,7 +3282,7 @@ static uint64_t lmi_heap_get(lmi_coder *j) {
 static void lmi_pair_bpe(const lmi_vocab *v, lmi_sym *s, const lmi_sym *next) {
     lmi_merge m; int64_t i;
     m.left = s->id; m.right = next->id;
-    i = lmi_map_find(&v->by_pair, lmi_hash_pair(m.left, m.right), lmi_same_pair, v, &m, -1);
+    i = lmi_map_find(&v->by_pair, lmi_hash_pair(m.left, m.right), lmi_same_pair, v, &m);
     if (i >= 0) { s->rank = (uint32_t)i; s->made = v->merge[i].made; }
 }
 static void lmi_pair_spm(const lmi_coder *j, lmi_sym *s, const lmi_sym *next) {
@@ -3218,10 +3532,11 @@ static void lmi_piece(const lmi_vocab *v, lmi_sink *o, int32_t id, int show, int
 static const lmi_vocab *lmi_model_vocab(const lm_model *m);   /* section model */
 static const lm_hooks *lmi_model_hooks(const lm_model *m);
 LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_bytes, int flags, lm_token *ids, size_t cap, size_t *n_ids) {
-    lmi_coder j; const lmi_vocab *v; int ok;
+    lmi_coder j; const lmi_vocab *v; int ok; lmi_fpenv fp;
     if (m == NULL || n_ids == NULL || (text == NULL && n_bytes > 0) || (ids == NULL && cap > 0) || n_bytes > LMI_MAX_TEXT) return LM_E_ARG;
     v = lmi_model_vocab(m);
     if (v->kind == LMI_VOCAB_NONE) return LM_E_SUPPORT;
+    fp = lmi_fp_enter();              /* scores are compared */
     memset(&j, 0, sizeof j);
     j.hooks = lmi_model_hooks(m); j.v = v; j.ids = ids; j.cap = cap;
     if ((flags & LM_TEXT_ADD_SPECIAL) && v->add_bos) lmi_emit(&j, v->id[LM_BOS]);
@@ -3229,6 +3544,7 @@ LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_byte
     if ((flags & LM_TEXT_ADD_SPECIAL) && v->add_eos) lmi_emit(&j, v->id[LM_EOS]);
     lmi_give(j.hooks, j.word.p, j.word.n_bytes); lmi_give(j.hooks, j.syms.p, j.syms.n_bytes);
     lmi_give(j.hooks, j.heap.p, j.heap.n_bytes); lmi_give(j.hooks, j.cps.p, j.cps.n_bytes);
+    lmi_fp_leave(fp);
     if (!ok) return LM_E_MEMORY;
     *n_ids = j.n;
     return j.n > cap ? LM_E_FULL : LM_OK;
@@ -3274,6 +3590,7 @@ LMI_API int lm_adds_bos(const lm_model *m) { return m != NULL && lmi_model_vocab
  */
 typedef struct lmi_mat {              /* y = W x + bias; W [n_out][n_in] */
     const uint8_t *data; size_t row_bytes;
+    int woven;                        /* 1: data is groups of 16 interleaved rows, 0: rows */
     int type, flags, n_in, n_out;
     const float *bias;                /* [n_out] or NULL */
 } lmi_mat;
@@ -3296,7 +3613,8 @@ struct lm_model {
     lm_hooks hooks;
     void *own; uint64_t own_bytes;                /* the block, where it came from the hooks */
     char arch[64];
-    int vocab_only;
+    int vocab_only, plain, tied;
+    size_t widest_rows; uint8_t *rows; uint64_t n_done; /* while opening: 16 rows of the widest matrix, scratch of that size, bytes bound */
     uint64_t load_us;
 };
 
@@ -3304,9 +3622,9 @@ static const lmi_vocab *lmi_model_vocab(const lm_model *m) { return &m->vocab; }
 static const lm_hooks *lmi_model_hooks(const lm_model *m) { return &m->hooks; }
 
 /* ---- hyperparameters */
-static lm_status lmi_per_layer(const lmi_gguf *g, const char *key, int64_t most, int64_t dflt, int *out, lm_error *err) {
+static lm_status lmi_per_layer(const lm_model *model, const char *key, int64_t most, int64_t dflt, int *out, lm_error *err) {
     /* some files give one value per layer; they are read when all are equal */
-    lm_meta m, item; uint64_t i; int64_t v; lm_status s;
+    const lmi_gguf *g = &model->gguf; lm_meta m, item; uint64_t i; int64_t v; lm_status s;
     memset(&item, 0, sizeof item);
     if (!lmi_kv(g, key, &m) || m.type != LM_META_ARR) {
         s = lmi_want_int(g, key, 1, most, dflt, &v, err);
@@ -3316,6 +3634,7 @@ static lm_status lmi_per_layer(const lmi_gguf *g, const char *key, int64_t most,
     }
     if (m.item == LM_META_STR || m.item == LM_META_ARR || m.n == 0)
         return lmi_fail(err, LM_E_FORMAT, "%s is neither an integer nor an array of integers", key);
+    if (m.n != (uint64_t)model->n_layer) return lmi_fail(err, LM_E_FORMAT, "%s has %u items for %d layers", key, m.n, model->n_layer);
     for (i = 0, v = 0; i < m.n; i++) {
         lm_meta_item(&m, i, &item);
         if (item.i < 1 || item.i > most) return lmi_fail(err, LM_E_FORMAT, "%s[%u] is out of range", key, i);
@@ -3357,9 +3676,9 @@ static lm_status lmi_hparams(lm_model *m, lm_error *err) {
     m->n_layer = (int)n;
     LMI_TRY(lmi_want_int(g, "llama.embedding_length", 1, (1 << 24) - 1, 0, &n, err)); m->n_embd = (int)n;
     if (n == 0) return lmi_fail(err, LM_E_FORMAT, "llama.embedding_length is missing");
-    LMI_TRY(lmi_per_layer(g, "llama.feed_forward_length", 1 << 24, 0, &m->n_ff, err));
-    LMI_TRY(lmi_per_layer(g, "llama.attention.head_count", 1 << 14, 0, &m->n_head, err));
-    LMI_TRY(lmi_per_layer(g, "llama.attention.head_count_kv", m->n_head, m->n_head, &m->n_head_kv, err));
+    LMI_TRY(lmi_per_layer(m, "llama.feed_forward_length", 1 << 24, 0, &m->n_ff, err));
+    LMI_TRY(lmi_per_layer(m, "llama.attention.head_count", 1 << 14, 0, &m->n_head, err));
+    LMI_TRY(lmi_per_layer(m, "llama.attention.head_count_kv", m->n_head, m->n_head, &m->n_head_kv, err));
     if (m->n_head % m->n_head_kv)
         return lmi_fail(err, LM_E_FORMAT, "llama.attention.head_count %d is no multiple of head_count_kv %d", m->n_head, m->n_head_kv);
     LMI_TRY(lmi_want_int(g, "llama.attention.key_length", 1, 1 << 16, m->n_embd % m->n_head ? 0 : m->n_embd / m->n_head, &n, err)); m->dk = (int)n;
@@ -3378,7 +3697,7 @@ static lm_status lmi_hparams(lm_model *m, lm_error *err) {
 }
 
 /* ---- tensors */
-static const lmi_tensor *lmi_weight(const lm_model *m, int layer, const char *name, const char *suffix) { /* "blk.7.attn_q" ".weight" */
+static lmi_tensor *lmi_weight(const lm_model *m, int layer, const char *name, const char *suffix) { /* "blk.7.attn_q" ".weight" */
     char full[64]; lmi_out o; lmi_str s;
     o.p = full; o.n = 0; o.cap = sizeof full;
     if (layer >= 0) { lmi_puts(&o, "blk."); lmi_put_u64(&o, (uint64_t)layer); lmi_putc(&o, '.'); }
@@ -3390,22 +3709,69 @@ static lm_status lmi_missing(int layer, const char *name, lm_error *err) {
     return layer < 0 ? lmi_fail(err, LM_E_FORMAT, "tensor %s.weight is missing", name)
         : lmi_fail(err, LM_E_FORMAT, "tensor blk.%d.%s.weight is missing", layer, name);
 }
+/* Bytes of a tensor, from memory or through the part's reader. */
+static lm_status lmi_tensor_read(const lm_model *m, const lmi_tensor *t, uint64_t at, size_t n, uint8_t *dst, lm_error *err) {
+    const lmi_file *f = &m->file[t->part];
+    if (t->data) { memcpy(dst, t->data + at, n); return LM_OK; }
+    if (f->read_at(f->user, t->offset + at, dst, n) == 0) return LM_OK;
+    return lmi_fail(err, LM_E_IO, "%s: reading %u bytes at %u failed", f->name, (uint64_t)n, t->offset + at);
+}
 /* A vector of n floats, copied from whatever float type into the arena. *out stays NULL where the tensor is absent. */
 static lm_status lmi_bind_vec(const lm_model *m, lmi_arena *a, const lmi_tensor *t, int n, const float **out, lm_error *err) {
-    float *v;
+    const lmi_type *type; float *v; uint8_t some[1024]; int i, at, k;
     *out = NULL;
     if (t == NULL) return LM_OK;
+    type = lmi_type_of(t->type);
     if (t->dims[0] != (uint64_t)n || t->dims[1] != 1 || t->dims[2] != 1 || t->dims[3] != 1)
         return lmi_fail(err, LM_E_FORMAT, "tensor %S has shape [%u, %u], expected [%d]", t->name, t->dims[0], t->dims[1], n);
-    if (!(lmi_type_of(t->type)->flags & LMI_FLT))
-        return lmi_fail(err, LM_E_SUPPORT, "tensor %S has type %s, expected F32, F16 or BF16", t->name, lm_type_name(t->type));
+    if (!(type->flags & LMI_FLT)) return lmi_fail(err, LM_E_SUPPORT, "tensor %S has type %s, expected F32, F16 or BF16", t->name, type->name);
     v = (float *)lmi_push(a, (uint64_t)n, sizeof(float));
-    if (v) m->k->row(t->type, t->data, n, v);
+    for (at = 0; v && at < n; at += k) {
+        k = LMI_MIN(n - at, 256);
+        LMI_TRY(lmi_tensor_read(m, t, (uint64_t)at * type->n_bytes, (size_t)k * type->n_bytes, some, err));
+        for (i = 0; i < k; i++) {
+            v[at + i] = type->number == LMI_F32 ? lmi_f32(some + 4 * i) : type->number == LMI_F16 ? lmi_f16(lmi_u16(some + 2 * i))
+                                                                        : lmi_bits_f32((uint32_t)lmi_u16(some + 2 * i) << 16);
+        }
+    }
     *out = v;
     return LM_OK;
 }
-static lm_status lmi_bind_mat(const lm_model *m, lmi_arena *a, int layer, const char *name, int n_in, int n_out, lmi_mat *w, lm_error *err) {
-    const lmi_tensor *t = lmi_weight(m, layer, name, ".weight"); const lmi_type *type;
+/* A block scale that is no number would poison every activation it touches: float16 fields stand at the start and the end of a block. */
+static lm_status lmi_check_scales(const lmi_tensor *t, const lmi_type *type, uint64_t first, size_t n_blocks, const uint8_t *p, lm_error *err) {
+    int at[2], n = 0, i; size_t b;
+    if (type->flags & LMI_FLT) return LM_OK;
+    if (type->lead >= 2) at[n++] = 0;
+    if (type->lead == 4 && (type->flags & LMI_OFF)) at[n++] = 2;
+    if (type->tail == 4) at[n++] = (int)type->n_bytes - 4;
+    if (type->tail >= 2) at[n++] = (int)type->n_bytes - 2;
+    for (b = 0; b < n_blocks; b++, p += type->n_bytes) for (i = 0; i < n; i++) {
+        if ((p[at[i] + 1] & 0x7c) == 0x7c) return lmi_fail(err, LM_E_FORMAT, "tensor %S: the scale of block %u is no number", t->name, first + b);
+    }
+    return LM_OK;
+}
+/* A matrix's bytes: in place, or interleaved into the arena 16 rows at a time through the opening's scratch. */
+static lm_status lmi_bind_data(lm_model *m, lmi_arena *a, lmi_tensor *t, lmi_mat *w, lm_error *err) {
+    const lmi_type *type = lmi_type_of(w->type); size_t group_bytes = 16 * w->row_bytes, blocks = (size_t)w->n_in / type->n; int g, r, n, groups = (w->n_out + 15) / 16;
+    uint8_t *to; const uint8_t *row[16], *from;
+    w->woven = !m->plain; w->data = t->data;
+    if (m->plain) { return a->base ? lmi_check_scales(t, type, 0, blocks * (size_t)w->n_out, t->data, err) : LM_OK; }
+    w->data = to = (uint8_t *)lmi_push(a, (uint64_t)groups, group_bytes);
+    if (to == NULL) { m->widest_rows = LMI_MAX(m->widest_rows, group_bytes); return LM_OK; }
+    for (g = 0; g < groups; g++, to += group_bytes) {
+        n = LMI_MIN(16, w->n_out - 16 * g);
+        from = t->data ? t->data + (size_t)g * group_bytes : m->rows;
+        if (t->data == NULL) LMI_TRY(lmi_tensor_read(m, t, (uint64_t)g * group_bytes, (size_t)n * w->row_bytes, m->rows, err));
+        LMI_TRY(lmi_check_scales(t, type, (uint64_t)g * 16 * blocks, blocks * (size_t)n, from, err));
+        for (r = 0; r < 16; r++) row[r] = from + (size_t)LMI_MIN(r, n - 1) * w->row_bytes;
+        lmi_interleave(type, row, n, blocks, to);
+    }
+    if (m->hooks.progress && m->hooks.progress(m->hooks.user, m->n_done += t->n_bytes, m->gguf.n_tensor_bytes) != 0) return lmi_fail(err, LM_E_CANCEL, "opening was cancelled");
+    if (m->file[t->part].opened == 1) { lmi_file_release(&m->file[t->part], t->offset, t->n_bytes); t->data = NULL; }
+    return LM_OK;
+}
+static lm_status lmi_bind_mat(lm_model *m, lmi_arena *a, int layer, const char *name, int n_in, int n_out, lmi_mat *w, lm_error *err) {
+    lmi_tensor *t = lmi_weight(m, layer, name, ".weight"); const lmi_type *type;
     memset(w, 0, sizeof *w);
     if (t == NULL) return lmi_missing(layer, name, err);
     if (t->dims[0] != (uint64_t)n_in || t->dims[1] != (uint64_t)n_out || t->dims[2] != 1 || t->dims[3] != 1) {
@@ -3413,8 +3779,9 @@ static lm_status lmi_bind_mat(const lm_model *m, lmi_arena *a, int layer, const 
     }
     type = lmi_type_of(t->type);
     if (type->flags & LMI_RAW) return lmi_fail(err, LM_E_SUPPORT, "tensor %S has type %s, for which no kernel is built in", t->name, type->name);
-    w->data = t->data; w->type = t->type; w->flags = type->flags; w->n_in = n_in; w->n_out = n_out;
+    w->type = t->type; w->flags = type->flags; w->n_in = n_in; w->n_out = n_out;
     w->row_bytes = (size_t)n_in / type->n * type->n_bytes;
+    LMI_TRY(lmi_bind_data(m, a, t, w, err));
     return lmi_bind_vec(m, a, lmi_weight(m, layer, name, ".bias"), n_out, &w->bias, err);
 }
 static lm_status lmi_bind_norm(const lm_model *m, lmi_arena *a, int layer, const char *name, const float **out, lm_error *err) {
@@ -3430,8 +3797,8 @@ static lm_status lmi_bind_rope(lm_model *m, lmi_arena *a, lm_error *err) {
     double *f, lo = 0, hi = 0, fast, slow, attn, factor = (double)m->rope_factor; int64_t orig; int i;
     LMI_TRY(lmi_bind_vec(m, a, t, m->n_rot / 2, &own, err));
     for (i = 0; own && i < m->n_rot / 2; i++) {
-        if (!(own[i] > 0) || !lmi_finite(own[i]))
-            return lmi_fail(err, LM_E_FORMAT, "tensor rope_freqs.weight[%d] is %f, expected a positive number", i, (double)own[i]);
+        if (!(own[i] >= 1e-6f && own[i] <= 1e6f))
+            return lmi_fail(err, LM_E_FORMAT, "tensor rope_freqs.weight[%d] is %f, expected 0.000001 to 1000000", i, (double)own[i]);
     }
     LMI_TRY(lmi_want_real(g, "llama.rope.scaling.yarn_beta_fast", 1e-3, 1e6, 32.0, &fast, err));
     LMI_TRY(lmi_want_real(g, "llama.rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1.0, &slow, err));
@@ -3464,7 +3831,8 @@ static lm_status lmi_bind(lm_model *m, lmi_arena *a, lm_error *err) {
     LMI_TRY(lmi_bind_mat(m, a, -1, "token_embd", m->n_embd, m->n_vocab, &m->embd, err));
     LMI_TRY(lmi_bind_norm(m, a, -1, "output_norm", &m->output_norm, err));
     m->output = m->embd; /* tied, unless the file has its own */
-    if (lmi_weight(m, -1, "output", ".weight")) LMI_TRY(lmi_bind_mat(m, a, -1, "output", m->n_embd, m->n_vocab, &m->output, err));
+    m->tied = lmi_weight(m, -1, "output", ".weight") == NULL;
+    if (!m->tied) LMI_TRY(lmi_bind_mat(m, a, -1, "output", m->n_embd, m->n_vocab, &m->output, err));
     LMI_TRY(lmi_bind_rope(m, a, err));
     m->layer = (lmi_layer *)lmi_push(a, (uint64_t)m->n_layer, sizeof *m->layer);
     for (i = 0; i < m->n_layer; i++) {
@@ -3482,24 +3850,6 @@ static lm_status lmi_bind(lm_model *m, lmi_arena *a, lm_error *err) {
     return LM_OK;
 }
 
-/* A block scale that is no number would poison every activation it touches. */
-static lm_status lmi_check_scales(const lm_model *m, lm_error *err) {
-    uint64_t i, done = 0, b; lmi_scale k;
-    for (i = 0; i < m->gguf.n_tensor; i++) {
-        const lmi_tensor *t = &m->gguf.tensor[i]; const lmi_type *type = lmi_type_of(t->type); uint64_t n = t->n_bytes / type->n_bytes;
-        if (m->hooks.progress && m->hooks.progress(m->hooks.user, done, m->gguf.n_tensor_bytes) != 0)
-            return lmi_fail(err, LM_E_CANCEL, "opening was cancelled");
-        done += t->n_bytes;
-        if (type->flags & (LMI_FLT | LMI_RAW)) continue;
-        for (b = 0; b < n; b++) {
-            lmi_scales(t->type, t->data + b * type->n_bytes, 0, &k);
-            if (!lmi_finite(k.d) || !lmi_finite(k.m))
-                return lmi_fail(err, LM_E_FORMAT, "tensor %S: the scale of block %u is no number", t->name, b);
-        }
-    }
-    return LM_OK;
-}
-
 /* ---- opening */
 typedef struct lmi_opening {          /* what exists while a model is being opened, or measured */
     const lm_model_desc *d; lm_error *err;
@@ -3513,8 +3863,10 @@ typedef struct lmi_opening {          /* what exists while a model is being open
 
 /* ".../x-00001-of-00003.gguf" -> the place of the number, or NULL when the name does not fit. */
 static const char *lmi_split_number(const char *path, int64_t count) {
-    size_t n = strlen(path), tail = sizeof "-00001-of-00003.gguf" - 1, i; const char *p = path + n - tail; int64_t given = 0;
-    if (n < tail || memcmp(p, "-00001-of-", 10) != 0 || memcmp(p + 15, ".gguf", 5) != 0) return NULL;
+    size_t n = strlen(path), tail = sizeof "-00001-of-00003.gguf" - 1, i; const char *p; int64_t given = 0;
+    if (n < tail) return NULL;
+    p = path + n - tail;
+    if (memcmp(p, "-00001-of-", 10) != 0 || memcmp(p + 15, ".gguf", 5) != 0) return NULL;
     for (i = 10; i < 15; i++) { if (p[i] < '0' || p[i] > '9') return NULL; given = given * 10 + (p[i] - '0'); }
     return given == count ? p + 1 : NULL;
 }
@@ -3633,7 +3985,7 @@ static lm_status lmi_model_layout(lm_model *m, lmi_arena *a, const lm_model_desc
     LMI_TRY(lmi_want_str(&m->gguf, "general.architecture", "", &arch, err));
     if (arch.n == 0) return lmi_fail(err, LM_E_FORMAT, "general.architecture is missing");
     out.p = m->arch; out.n = 0; out.cap = sizeof m->arch - 1; lmi_put_text(&out, arch, 1); m->arch[out.n] = 0;
-    m->vocab_only = d->vocab_only;
+    m->vocab_only = d->vocab_only; m->plain = d->plain_layout;
     if (!d->vocab_only) { LMI_TRY(lmi_hparams(m, err)); LMI_TRY(lmi_bind(m, a, err)); }
     LMI_TRY(lmi_vocab_layout(&m->vocab, &m->gguf, d, a, err));
     if (d->vocab_only) m->n_vocab = m->vocab.n;
@@ -3642,11 +3994,13 @@ static lm_status lmi_model_layout(lm_model *m, lmi_arena *a, const lm_model_desc
         return lmi_fail(err, LM_E_FORMAT, "tokenizer.ggml.tokens has %d tokens, but token_embd.weight has %d rows", m->vocab.n, m->n_vocab);
     return LM_OK;
 }
+/* Of a file that is not in memory, only the header is kept where nothing else is wanted, or where matrices are interleaved as they are read. */
+static int lmi_header_only(const lm_model_desc *d) { return d->vocab_only || !d->plain_layout; }
 /* The front of a model's block; lmi_model_layout follows it. */
 typedef struct lmi_front { lm_model *m; lmi_file *file; char *image; lmi_gguf gguf; uint32_t *order; } lmi_front;
 static lm_status lmi_push_front(lmi_front *f, lmi_arena *a, const lmi_opening *o) {
-    uint64_t n = o->d->vocab_only ? o->n_header_bytes : 0; int i;
-    for (i = 0; i < o->n_files && !o->d->vocab_only; i++) {
+    uint64_t n = lmi_header_only(o->d) ? o->n_header_bytes : 0; int i;
+    for (i = 0; i < o->n_files && !lmi_header_only(o->d); i++) {
         if (!o->file[i].mem && !lmi_add(n, o->file[i].size, &n)) return lmi_fail(o->err, LM_E_FORMAT, "the parts are too large");
     }
     memset(f, 0, sizeof *f);
@@ -3693,20 +4047,24 @@ static lm_status lmi_model_make(lm_model **out, uint64_t *n_bytes, lmi_opening *
     m = f.m;
     memset(m, 0, sizeof *m);
     m->hooks = d->hooks; m->k = tmp.k; m->own = own; m->own_bytes = *n_bytes; m->n_files = o->n_files; m->file = f.file; m->gguf = f.gguf;
-    s = lmi_read_files(o, f.image, d->vocab_only);
+    s = lmi_read_files(o, f.image, lmi_header_only(d));
     if (s == LM_OK) s = lmi_fill_tables(o, &m->gguf);
     if (s == LM_OK) s = lmi_gguf_overlap(&m->gguf, f.order, err);
+    memcpy(m->file, o->file, (size_t)o->n_files * sizeof(lmi_file));
+    if (s == LM_OK && tmp.widest_rows > 0 && o->n_header_bytes > 0) { /* something is read row by row */
+        m->rows = (uint8_t *)lmi_take(&d->hooks, tmp.widest_rows);
+        if (m->rows == NULL) s = lmi_fail(err, LM_E_MEMORY, "allocation of %u bytes failed", (uint64_t)tmp.widest_rows);
+    }
     if (s == LM_OK) s = lmi_model_layout(m, &a, d, err);
     if (s == LM_OK) s = lmi_vocab_build(&m->vocab, &m->gguf, d, err);
-    if (s == LM_OK && !d->vocab_only) s = lmi_check_scales(m, err);
+    lmi_give(&d->hooks, m->rows, tmp.widest_rows);
     if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)*n_bytes); return s; }
     for (i = 0; i < m->n_files; i++) {
-        if (o->file[i].opened == 2) lmi_file_close(&o->file[i]); /* read whole */
-        m->file[i] = o->file[i];
+        if (o->file[i].opened == 2) { lmi_file_close(&o->file[i]); m->file[i].opened = 0; } /* nothing is read any more */
         m->file[i].name = "";             /* the caller's text need not live on */
         o->file[i].opened = 0;            /* the model's now */
     }
-    m->load_us = lmi_now_us() - t0;
+    m->load_us = lmi_since(t0);
     *out = m;
     return LM_OK;
 }
@@ -3748,7 +4106,7 @@ LMI_API void lm_model_get_info(const lm_model *m, lm_model_info *out) {
     out->n_vocab = m->n_vocab; out->n_ctx_train = m->n_ctx_train; out->n_embd = m->n_embd; out->n_layer = m->n_layer;
     out->n_head = m->n_head; out->n_head_kv = m->n_head_kv; out->n_embd_head_k = m->dk; out->n_embd_head_v = m->dv;
     out->n_ff = m->n_ff; out->n_rot = m->n_rot; out->n_swa = m->n_swa; out->rms_eps = m->eps;
-    out->tied = m->output.data == m->embd.data && !m->vocab_only;
+    out->tied = m->tied;
     out->rope_scaling = m->rope_scaling; out->rope_freq_base = m->rope_base; out->rope_scale_factor = m->rope_factor;
     out->n_parts = m->n_files; out->n_params = m->gguf.n_params; out->n_tensor_bytes = m->gguf.n_tensor_bytes;
     for (i = 0; i < m->n_files; i++) out->n_file_bytes += m->file[i].size;
@@ -3776,7 +4134,13 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
     if (t == NULL || n % t->n != 0) return LM_E_ARG;
     if (t->flags & LMI_RAW) return LM_E_SUPPORT;
     fp = lmi_fp_enter();
-    for (; n > 0; n -= k, dst += k, p += k / t->n * t->n_bytes) { k = LMI_MIN(n, (size_t)1 << 20); LMI_BASE_KERNELS.row(type, p, (int)k, dst); }
+    for (; n > 0; n -= k) { /* 16 blocks as rows of one block each */
+        const uint8_t *row[16]; uint8_t group[16 * 256]; int r, rows = (int)LMI_MIN(n / t->n, (size_t)16);
+        for (r = 0; r < 16; r++) row[r] = p + (size_t)LMI_MIN(r, rows - 1) * t->n_bytes;
+        lmi_interleave(t, row, rows, 1, group);
+        LMI_BASE_KERNELS.rows(type, group, (int)t->n, dst, t->n, 1, rows);
+        k = (size_t)rows * t->n; dst += k; p += (size_t)rows * t->n_bytes;
+    }
     lmi_fp_leave(fp);
     return LM_OK;
 }
@@ -3788,7 +4152,7 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
  * The cache: for each layer and sequence, pages of 64 positions; a page holds, for each key-value head, K [dk][64] and V [64][dv16] (dv
  * rounded up to 16), so that scores have lanes = keys and values have lanes = dimensions (lmi_attend).
  */
-typedef struct lmi_slot { void *panel; float *head; uint64_t n_macs; int bad; char own_line[40]; } lmi_slot; /* one thread's scratch */
+typedef struct lmi_slot { void *panel; uint8_t *group; float *head; uint64_t n_macs; int bad; char own_line[32]; } lmi_slot; /* one thread's scratch */
 typedef struct lmi_run {              /* a decode under way */
     lm_batch batch; int active, at, n_tok, layer, n_rows; /* at: first token of those computed now */
     uint64_t t0, used_us;
@@ -3824,30 +4188,41 @@ static void lmi_norm(lm_ctx *c, const float *x, const float *w, float *y) {
     lmi_team_run(&c->team, lmi_norm_job, c, c->run.n_tok);
 }
 
-/* Up to three products of one input: out[t] = W in[t] + bias, or added to out[t]. Rows are done in groups of 16; one thread computes a group for all
- * tokens, from a panel of its weights (unpacked once). */
+/* Up to three products of one input: out[t] = W in[t] + bias, or added to out[t]. Rows are done in groups of 16; one thread computes a group for
+ * all tokens, from a panel of its weights (unpacked once), or for one token straight from the weights. */
 typedef struct lmi_product { const float *in; int n_tok, n_mat, add, first[3]; const lmi_mat *mat[3]; float *out[3]; } lmi_product;
 static int lmi_is_int(const lm_ctx *c, const lmi_mat *w) { return !(w->flags & LMI_FLT) && c->info.compute == LM_COMPUTE_AUTO; }
 static void lmi_quantize_job(void *owner, int slot, int t) {
     lm_ctx *c = (lm_ctx *)owner; const lmi_product *p = c->product; int n = p->mat[0]->n_in;
     if (!c->m->k->quantize(p->in + (size_t)t * (size_t)n, n, c->act + (size_t)t * (size_t)(n / 32))) c->slot[slot].bad = 1;
 }
-static void lmi_product_job(void *owner, int slot, int group) {
-    lm_ctx *c = (lm_ctx *)owner; const lmi_product *p = c->product; const lmi_kernels *k = c->m->k; lmi_dst dst; const lmi_mat *w;
-    int i = 0, row; const uint8_t *data;
-    while (i + 1 < p->n_mat && group >= p->first[i + 1]) i++;
-    w = p->mat[i]; row = (group - p->first[i]) * 16; data = w->data + (size_t)row * w->row_bytes;
+/* 16 rows of w, interleaved: as they lie, or brought into the slot's scratch. */
+static const uint8_t *lmi_group(const lm_ctx *c, int slot, const lmi_mat *w, int group, int n_rows) {
+    const uint8_t *p = w->data + (size_t)group * 16 * w->row_bytes, *row[16]; int r; const lmi_type *t = lmi_type_of(w->type);
+    if (w->woven) return p;
+    for (r = 0; r < 16; r++) row[r] = p + (size_t)LMI_MIN(r, n_rows - 1) * w->row_bytes;
+    lmi_interleave(t, row, n_rows, (size_t)w->n_in / t->n, c->slot[slot].group);
+    return c->slot[slot].group;
+}
+static void lmi_product_job(void *owner, int slot, int item) {
+    lm_ctx *c = (lm_ctx *)owner; const lmi_product *p = c->product; const lmi_kernels *k = c->m->k; lmi_dst dst; const lmi_mat *w; int i = 0, row;
+    void *panel = c->slot[slot].panel; const uint8_t *group;
+    while (i + 1 < p->n_mat && item >= p->first[i + 1]) i++;
+    w = p->mat[i]; row = (item - p->first[i]) * 16;
     dst.out = p->out[i] + row; dst.stride = (size_t)w->n_out; dst.add = p->add; dst.n_rows = LMI_MIN(16, w->n_out - row);
     dst.bias = w->bias ? w->bias + row : NULL;
     if (dst.bias && dst.n_rows < 16) { /* the kernel reads 16 */
         memset(c->slot[slot].head, 0, 64); memcpy(c->slot[slot].head, dst.bias, (size_t)dst.n_rows * 4); dst.bias = c->slot[slot].head;
     }
-    if (lmi_is_int(c, w)) {
-        k->panel_q(w->type, data, w->row_bytes, dst.n_rows, w->n_in, (lmi_panel *)c->slot[slot].panel);
-        k->mul_q((const lmi_panel *)c->slot[slot].panel, w->n_in / 32, w->flags, c->act, p->n_tok, &dst);
-    } else {
-        k->panel_f(w->type, data, w->row_bytes, dst.n_rows, w->n_in, (float *)c->slot[slot].panel);
-        k->mul_f((const float *)c->slot[slot].panel, w->n_in, p->in, p->n_tok, &dst);
+    group = lmi_group(c, slot, w, row / 16, dst.n_rows);
+    if (lmi_is_int(c, w) && p->n_tok == 1) k->mul_q1(w->type, group, w->n_in, c->act, &dst);
+    else if (lmi_is_int(c, w)) {
+        k->panel(w->type, group, w->n_in, (lmi_panel *)panel);
+        k->mul_q(w->type, (const lmi_panel *)panel, w->n_in, c->act, p->n_tok, &dst);
+    } else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, p->in, p->n_tok, &dst);
+    else {
+        k->rows(w->type, group, w->n_in, (float *)panel, 1, 16, 16);
+        k->mul_f(LMI_HOST, (const uint8_t *)panel, w->n_in, p->in, p->n_tok, &dst);
     }
     c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_rows * (uint64_t)p->n_tok;
 }
@@ -3874,8 +4249,10 @@ static void lmi_linear(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, 
 static uint8_t *lmi_cache_at(const lm_ctx *c, int layer, int seq, int pos) { /* the page that holds a position */
     return c->cache + (size_t)layer * c->layer_bytes + (size_t)seq * c->seq_bytes + (size_t)(pos / LMI_PAGE) * c->page_bytes;
 }
-static void lmi_cache_put(uint8_t *p, size_t i, float x, int f32) {
-    if (f32) ((float *)(void *)p)[i] = x; else ((uint16_t *)(void *)p)[i] = lmi_to_f16(x);
+static int lmi_cache_put(uint8_t *p, size_t i, float x, int f32) { /* 0: out of range, which would silently hide a key */
+    if (f32) { ((float *)(void *)p)[i] = x; return lmi_finite(x); }
+    ((uint16_t *)(void *)p)[i] = lmi_to_f16(x);
+    return x > -65520.0f && x < 65520.0f;
 }
 /* Rotates q and k of token t by its position and puts k and v into the cache. */
 static void lmi_rotate_job(void *owner, int slot, int t) {
@@ -3883,32 +4260,42 @@ static void lmi_rotate_job(void *owner, int slot, int t) {
     float *q = c->q + (size_t)t * (size_t)(m->n_head * m->dk), *k = c->k + (size_t)t * (size_t)(m->n_head_kv * m->dk),
         *v = c->v + (size_t)t * (size_t)(m->n_head_kv * m->dv);
     int h, d, f32 = c->info.cache_type == LM_CACHE_F32, j = c->tok_pos[t] % LMI_PAGE, dv16 = (m->dv + 15) & ~15;
-    uint8_t *page = lmi_cache_at(c, c->layer, c->tok_seq[t], c->tok_pos[t]);
-    (void)slot;
+    uint8_t *page = lmi_cache_at(c, c->layer, c->tok_seq[t], c->tok_pos[t]); int fits = 1;
     for (h = 0; h < m->n_head; h++) m->k->rope(q + h * m->dk, cs, sn, m->n_rot);
     for (h = 0; h < m->n_head_kv; h++, k += m->dk, v += m->dv, page += c->head_bytes) {
         uint8_t *vs = page + (size_t)m->dk * LMI_PAGE * (f32 ? 4 : 2);
         m->k->rope(k, cs, sn, m->n_rot);
-        for (d = 0; d < m->dk; d++) lmi_cache_put(page, (size_t)(d * LMI_PAGE + j), k[d], f32);
-        for (d = 0; d < dv16; d++) lmi_cache_put(vs, (size_t)(j * dv16 + d), d < m->dv ? v[d] : 0.0f, f32);
+        for (d = 0; d < m->dk; d++) fits &= lmi_cache_put(page, (size_t)(d * LMI_PAGE + j), k[d], f32);
+        for (d = 0; d < dv16; d++) fits &= lmi_cache_put(vs, (size_t)(j * dv16 + d), d < m->dv ? v[d] : 0.0f, f32);
     }
+    if (!fits) c->slot[slot].bad = 1;
 }
-/* One head of one token over its sequence's cache: positions pos - n_swa + 1 .. pos, or all up to pos. */
+/* Queries of one key-value head, 4 at a time (token by token, the heads that share it), over their sequence's cache: positions pos - n_swa + 1
+ * .. pos, or all up to pos. Queries of different sequences do not share a pass. */
 static void lmi_attend_job(void *owner, int slot, int item) {
-    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m;
-        int t = item / m->n_head, h = item % m->n_head, kv = h / (m->n_head / m->n_head_kv); lmi_attend a;
-    a.q = c->q + (size_t)item * (size_t)m->dk; a.out = c->slot[slot].head;
-    a.page = lmi_cache_at(c, c->layer, c->tok_seq[t], 0) + (size_t)kv * c->head_bytes; a.page_bytes = c->page_bytes;
-    a.last = c->tok_pos[t]; a.first = m->n_swa > 0 ? LMI_MAX(0, a.last - m->n_swa + 1) : 0;
-    a.dk = m->dk; a.dv = m->dv; a.f32 = c->info.cache_type == LM_CACHE_F32; a.scale = 1.0f / sqrtf((float)m->dk);
-    m->k->attend(&a);
-    memcpy(c->att + (size_t)item * (size_t)m->dv, a.out, (size_t)m->dv * sizeof(float));
-    c->slot[slot].n_macs += (uint64_t)(a.last - a.first + 1) * (uint64_t)(m->dk + m->dv);
+    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; int per = m->n_head / m->n_head_kv, kv = item % m->n_head_kv, i = item / m->n_head_kv * 4, end = LMI_MIN(i + 4, c->run.n_tok * per);
+    size_t dv16 = ((size_t)m->dv + 15) & ~(size_t)15; lmi_attend a; int q;
+    a.page_bytes = c->page_bytes; a.dk = m->dk; a.dv = m->dv; a.f32 = c->info.cache_type == LM_CACHE_F32; a.scale = 1.0f / sqrtf((float)m->dk);
+    for (; i < end; i += a.n) {
+        int seq = c->tok_seq[i / per];
+        for (a.n = 0; i + a.n < end && c->tok_seq[(i + a.n) / per] == seq; a.n++) {
+            int t = (i + a.n) / per, h = kv * per + (i + a.n) % per;
+            a.q[a.n] = c->q + ((size_t)t * (size_t)m->n_head + (size_t)h) * (size_t)m->dk; a.out[a.n] = c->slot[slot].head + (size_t)a.n * dv16;
+            a.last[a.n] = c->tok_pos[t]; a.first[a.n] = m->n_swa > 0 ? LMI_MAX(0, c->tok_pos[t] - m->n_swa + 1) : 0;
+            c->slot[slot].n_macs += (uint64_t)(a.last[a.n] - a.first[a.n] + 1) * (uint64_t)(m->dk + m->dv);
+        }
+        a.page = lmi_cache_at(c, c->layer, seq, 0) + (size_t)kv * c->head_bytes;
+        m->k->attend(&a);
+        for (q = 0; q < a.n; q++) {
+            int t = (i + q) / per, h = kv * per + (i + q) % per;
+            memcpy(c->att + ((size_t)t * (size_t)m->n_head + (size_t)h) * (size_t)m->dv, a.out[q], (size_t)m->dv * sizeof(float));
+        }
+    }
 }
 static void lmi_attention(lm_ctx *c, int layer) {
     c->layer = layer;
     lmi_team_run(&c->team, lmi_rotate_job, c, c->run.n_tok);
-    lmi_team_run(&c->team, lmi_attend_job, c, c->run.n_tok * c->m->n_head);
+    lmi_team_run(&c->team, lmi_attend_job, c, (c->run.n_tok * (c->m->n_head / c->m->n_head_kv) + 3) / 4 * c->m->n_head_kv);
 }
 static void lmi_swiglu_job(void *owner, int slot, int t) {
     lm_ctx *c = (lm_ctx *)owner; size_t at = (size_t)t * (size_t)c->m->n_ff;
@@ -3917,26 +4304,39 @@ static void lmi_swiglu_job(void *owner, int slot, int t) {
 }
 static void lmi_swiglu(lm_ctx *c) { lmi_team_run(&c->team, lmi_swiglu_job, c, c->run.n_tok); }
 
-/* Takes the next n_batch tokens: their embeddings into x, their sequences, positions and angles. */
-static void lmi_embed_job(void *owner, int slot, int t) {
-    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; int i; double s, cs;
-    float *co = c->angle + (size_t)t * 2 * (size_t)m->n_rot, *si = co + m->n_rot;
-    const uint8_t *row = m->embd.data + (size_t)c->run.batch.ids[c->run.at + t] * m->embd.row_bytes;
-    (void)slot;
-    m->k->row(m->embd.type, row, m->n_embd, c->x + (size_t)t * (size_t)m->n_embd);
-    for (i = 0; i < m->n_rot; i += 2) {
-        lmi_sincos(c->tok_pos[t] * m->rope_freq[i / 2], &s, &cs);
-        co[i] = co[i + 1] = (float)(cs * (double)m->rope_mag); si[i + 1] = (float)(s * (double)m->rope_mag); si[i] = -si[i + 1];
+/* Takes the next n_batch tokens: their embeddings into x, 16 at a time as rows of a group; their sequences, positions and angles. */
+static void lmi_embed_job(void *owner, int slot, int item) {
+    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const lmi_mat *w = &m->embd; const lmi_type *type = lmi_type_of(w->type);
+    int t = item * 16, n = LMI_MIN(16, c->run.n_tok - t), r, i; const uint8_t *row[16]; size_t blocks = (size_t)w->n_in / type->n; double s, cs;
+    uint8_t *plain = (uint8_t *)c->slot[slot].panel;
+    for (r = 0; r < 16; r++) {
+        size_t id = (size_t)c->run.batch.ids[c->run.at + t + LMI_MIN(r, n - 1)];
+        row[r] = w->data + id * w->row_bytes;
+        if (!w->woven) continue;
+        row[r] = plain + (size_t)LMI_MIN(r, n - 1) * w->row_bytes;
+        if (r < n) lmi_pull_row(type, w->data + id / 16 * 16 * w->row_bytes, (int)(id % 16), blocks, plain + (size_t)r * w->row_bytes);
+    }
+    lmi_interleave(type, row, n, blocks, c->slot[slot].group);
+    m->k->rows(w->type, c->slot[slot].group, m->n_embd, c->x + (size_t)t * (size_t)m->n_embd, (size_t)m->n_embd, 1, n);
+    for (; n > 0; n--, t++) {
+        float *co = c->angle + (size_t)t * 2 * (size_t)m->n_rot, *si = co + m->n_rot;
+        for (i = 0; i < m->n_rot; i += 2) {
+            lmi_sincos(c->tok_pos[t] * m->rope_freq[i / 2], &s, &cs);
+            co[i] = co[i + 1] = (float)(cs * (double)m->rope_mag); si[i + 1] = (float)(s * (double)m->rope_mag); si[i] = -si[i + 1];
+        }
     }
 }
 static void lmi_embed(lm_ctx *c) {
-    lmi_run *r = &c->run; int t;
+    lmi_run *r = &c->run; int t, l;
     r->n_tok = LMI_MIN(c->info.n_batch, r->batch.n - r->at);
     for (t = 0; t < r->n_tok; t++) {
         c->tok_seq[t] = r->batch.seq ? r->batch.seq[r->at + t] : 0;
         c->tok_pos[t] = c->n_next[c->tok_seq[t]]++;
+        for (l = 0; c->tok_pos[t] % LMI_PAGE == 0 && l < c->m->n_layer; l++) { /* a new page: scores are computed for all of it, then masked */
+            memset(lmi_cache_at(c, l, c->tok_seq[t], c->tok_pos[t]), 0, c->page_bytes);
+        }
     }
-    lmi_team_run(&c->team, lmi_embed_job, c, r->n_tok);
+    lmi_team_run(&c->team, lmi_embed_job, c, (r->n_tok + 15) / 16);
 }
 static int lmi_want(const lm_batch *b, int i) { return b->want ? b->want[i] : i == b->n - 1 ? LM_WANT_LOGITS : 0; }
 /* Logits and embeddings of the tokens that asked. The rows are gathered in h first, so that one product serves all of them. */
@@ -3946,6 +4346,7 @@ static void lmi_results(lm_ctx *c) {
     for (t = 0; t < r->n_tok; t++) {
         if ((want = lmi_want(&r->batch, r->at + t)) == 0) continue;
         memcpy(c->embedding + (size_t)row * n_embd, c->h + (size_t)t * n_embd, n_embd * sizeof(float));
+        for (n = (size_t)row * n_embd; n < ((size_t)row + 1) * n_embd; n++) if (!lmi_finite(c->embedding[n])) c->slot[0].bad = 1;
         c->row_token[row] = r->at + t; c->row_want[row++] = (uint8_t)want;
     }
     for (k = r->n_rows; k < row; k += got) { /* runs of rows that want logits */
@@ -3957,7 +4358,7 @@ static void lmi_results(lm_ctx *c) {
     r->n_rows = row;
 }
 /* Between layers: not a number? cancelled? out of time? */
-static lm_status lmi_pause(lm_ctx *c, uint64_t deadline) {
+static lm_status lmi_pause(lm_ctx *c, uint32_t budget_us) {
     int i; const lmi_run *r = &c->run;
         uint64_t per = (uint64_t)c->m->n_layer + 1,
         total = ((uint64_t)r->batch.n + (uint64_t)c->info.n_batch - 1) / (uint64_t)c->info.n_batch * per;
@@ -3965,11 +4366,11 @@ static lm_status lmi_pause(lm_ctx *c, uint64_t deadline) {
         return lmi_fail(&c->error, LM_E_NUMERIC, "a hidden state is infinite or not a number, at token %d, layer %d", r->at, r->layer);
     if (c->hooks.progress && c->hooks.progress(c->hooks.user, (uint64_t)(r->at / c->info.n_batch) * per + (uint64_t)r->layer, total) != 0)
         return lmi_fail(&c->error, LM_E_CANCEL, "decoding was cancelled");
-    return lmi_now_us() >= deadline ? LM_MORE : LM_OK;
+    return budget_us != UINT32_MAX && lmi_since(r->t0) >= budget_us ? LM_MORE : LM_OK;
 }
 
-/* The forward pass (Touvron et al. 2023, arXiv:2302.13971, arXiv:2307.09288). Runs until done, or until the layer boundary after the deadline. */
-static lm_status lmi_forward(lm_ctx *c, uint64_t deadline) {
+/* The forward pass (Touvron et al. 2023, arXiv:2302.13971, arXiv:2307.09288). Runs until done, or until the layer boundary at which the budget is spent. */
+static lm_status lmi_forward(lm_ctx *c, uint32_t budget_us) {
     const lm_model *m = c->m; lmi_run *r = &c->run; const lmi_layer *l; lm_status s;
 
     for (; r->at < r->batch.n; r->at += r->n_tok, r->layer = 0) {
@@ -3987,10 +4388,10 @@ static lm_status lmi_forward(lm_ctx *c, uint64_t deadline) {
             lmi_linear(c, c->gate, r->n_tok, &l->down, c->x, 1);                    /* x += Wdown gate */
 
             r->layer++;
-            if ((s = lmi_pause(c, deadline)) != LM_OK) return s;
+            if ((s = lmi_pause(c, budget_us)) != LM_OK) return s;
         }
         lmi_results(c);                                                             /* logits = Wout norm(x) */
-        if ((s = lmi_pause(c, UINT64_MAX)) != LM_OK) return s;
+        if ((s = lmi_pause(c, UINT32_MAX)) != LM_OK) return s;
     }
     return LM_OK;
 }
@@ -4028,12 +4429,13 @@ LMI_API lm_status lm_decode_begin(lm_ctx *c, const lm_batch *b) {
     return lmi_ctx_ok(c);
 }
 LMI_API lm_status lm_decode_step(lm_ctx *c, uint32_t budget_us) {
-    lmi_run *r = &c->run; uint64_t t0 = lmi_now_us(); lm_status s; int i; lmi_fpenv fp;
+    lmi_run *r = &c->run; lm_status s; int i; lmi_fpenv fp;
     if (!r->active) return lmi_fail(&c->error, LM_E_ARG, "no decode was begun");
     fp = lmi_fp_enter();
-    s = lmi_forward(c, budget_us == UINT32_MAX ? UINT64_MAX : t0 + budget_us);
+    r->t0 = lmi_now_us();
+    s = lmi_forward(c, budget_us);
     lmi_fp_leave(fp);
-    r->used_us += lmi_now_us() - t0;
+    r->used_us += lmi_since(r->t0);
     if (s == LM_MORE) { lmi_ctx_ok(c); return s; }
     if (s != LM_OK) { lm_decode_cancel(c); return s; }
     for (i = 0; i < c->info.n_seq; i++) c->n_past[i] = c->n_next[i];
@@ -4090,14 +4492,25 @@ static lm_status lmi_ctx_defaults(const lm_model *m, const lm_ctx_desc *d, lm_ct
     i->n_seq = d->n_seq ? d->n_seq : 1;
     i->n_logits = d->n_logits ? d->n_logits : 1;
     i->n_threads = LMI_MIN(d->n_threads ? d->n_threads : lmi_physical_cores(), LMI_MAX_THREADS);
-#if !LMI_THREADS && !defined(_OPENMP)
-    if (d->hooks.parallel_for == NULL) i->n_threads = 1;
+#if !LMI_THREADS && !(defined(LLAMA_OPENMP) && defined(_OPENMP))
+    if (d->hooks.parallel_for == NULL || !LMI_ATOMICS) i->n_threads = 1;
 #endif
     if (i->n_ctx > INT32_MAX - LMI_PAGE) return lmi_fail(err, LM_E_ARG, "n_ctx is %d, too many", i->n_ctx);
     i->cache_type = d->cache_type; i->compute = d->compute;
     return LM_OK;
 }
 static int lmi_widest_in(const lm_model *m) { return LMI_MAX(LMI_MAX(m->n_embd, m->n_ff), m->n_head * m->dv); }
+static uint64_t lmi_widest_row(const lm_model *m) { /* bytes, of those that a context interleaves itself: all in plain layout, else token_embd's */
+    size_t n = m->embd.row_bytes; int i;
+    if (!m->plain) return n;
+    n = LMI_MAX(n, m->output.row_bytes);
+    for (i = 0; i < m->n_layer; i++) {
+        const lmi_layer *l = &m->layer[i]; const lmi_mat *w[7]; int k;
+        w[0] = &l->wq; w[1] = &l->wk; w[2] = &l->wv; w[3] = &l->wo; w[4] = &l->gate; w[5] = &l->up; w[6] = &l->down;
+        for (k = 0; k < 7; k++) n = LMI_MAX(n, w[k]->row_bytes);
+    }
+    return n;
+}
 /* Lays the context out in the arena; *c keeps the pointers. */
 static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     const lm_model *m = c->m; lm_ctx_info *i = &c->info;
@@ -4124,9 +4537,10 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     c->act = (lmi_act *)lmi_push(a, tokens, (widest + 31) / 32 * sizeof(lmi_act));
     c->slot = (lmi_slot *)lmi_push(a, (uint64_t)i->n_threads, sizeof(lmi_slot));
     for (t = 0; t < i->n_threads; t++) {
-        void *panel = lmi_push(a, LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * 16 * f), 1);
-        float *head = (float *)lmi_push(a, ((uint64_t)m->dv + 31) & ~(uint64_t)15, f); /* at least 16: holds a bias's last rows, too */
-        if (c->slot) { memset(&c->slot[t], 0, sizeof c->slot[t]); c->slot[t].panel = panel; c->slot[t].head = head; }
+        void *panel = lmi_push(a, LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * 16 * f), 1); /* also 16 rows of token_embd */
+        uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), 1);
+        float *head = (float *)lmi_push(a, 4 * (((uint64_t)m->dv + 15) & ~(uint64_t)15), f); /* at least 16: holds a bias's last rows, too */
+        if (c->slot) { memset(&c->slot[t], 0, sizeof c->slot[t]); c->slot[t].panel = panel; c->slot[t].group = group; c->slot[t].head = head; }
     }
     i->n_scratch_bytes = a->used - at;
 }
@@ -4608,7 +5022,7 @@ LMI_API lm_token lm_sample(lm_ctx *c, int i, lm_sampler *s) {
     fp = lmi_fp_enter();
     id = s != NULL ? lm_sample_logits(s, logits) : lmi_greedy(logits, n_vocab);
     lmi_fp_leave(fp);
-    c->counters.n_samples++; c->counters.sample_us += lmi_now_us() - start;
+    c->counters.n_samples++; c->counters.sample_us += lmi_since(start);
     return id;
 }
 /* Puts them in order only now: most callers never ask. */

@@ -43,7 +43,7 @@
 /* The program's name, the values of the common options, and what they open. */
 static struct {
     const char *program, *model;
-    int n_threads, n_ctx, cache, compute; /* 0: the library's defaults; cache and compute are the API's enums */
+    int n_threads, n_ctx, cache, compute, plain; /* 0: the library's defaults; cache and compute are the API's enums */
     lm_model *m;
     lm_ctx   *c;
     const char *temp;                 /* an unfinished output file, removed when the program fails */
@@ -147,6 +147,7 @@ typedef struct cli_option {
 #define CLI_OWN_CTX "the smaller of the model's own and 4096"
 #define CLI_COMPUTE \
     { "-t", "THREADS", CLI_INT, &cli.n_threads, 1, 1024, NULL, "threads (default: physical cores)" }, \
+    { "--plain-layout", NULL, CLI_FLAG, &cli.plain, 0, 0, NULL, "leave matrices as and where the file has them: least memory, slower" }, \
     { "--cache-type", "f16|f32", CLI_CHOICE, &cli.cache, 0, 0, NULL, "numbers of the key-value cache (default f16)" }, \
     { "--compute", "auto|f32", CLI_CHOICE, &cli.compute, 0, 0, NULL, "auto: 8-bit activations with quantized weights; f32: weights read as\n" \
                                                                       "float32, exact and slow (default auto)" }
@@ -332,7 +333,7 @@ static inline const char *cli_error_text(const lm_error *err) { /* with the file
 static inline lm_status cli_try_model(int vocab_only, lm_error *err) {
     lm_model_desc d; static char label[] = "opening the model";
     memset(&d, 0, sizeof d);
-    d.path = cli.model; d.vocab_only = vocab_only;
+    d.path = cli.model; d.vocab_only = vocab_only; d.plain_layout = cli.plain;
     d.hooks.user = label; d.hooks.progress = cli_progress_hook; d.hooks.log = cli_log_hook;
     return lm_model_open(&cli.m, &d, err);
 }
