@@ -1351,7 +1351,7 @@ static void lmi_pull_row(const lmi_type *t, const uint8_t *group, int r, size_t 
 }
 
 /* ---- what the products work on */
-typedef struct lmi_act { float d; int32_t sum[2]; int8_t q[32]; } lmi_act;   /* 32 activations: x[i] = d * q[i]; sum of q per 16 */
+typedef struct lmi_act { float d; int32_t sum[2], total; int8_t q[32]; } lmi_act; /* 32 activations: x[i] = d * q[i]; sums of q, per 16 and all */
 typedef struct lmi_panel {            /* one step of 16 rows, lane = row */
     uint8_t u[8][16][4];              /* u[g][row][j] is weight 4 g + j of the step, as LMI_TYPES has it */
     float   d[16], m[16];
@@ -1499,6 +1499,7 @@ LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_INTS(x); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_INTS(p[i]); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) a) { int i; for (i = 0; i < 16; i++) p[i] = a.v[i]; }
 LMI_OP LMI(vi) LMI(add_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] + b.v[i]); }
+LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] - b.v[i]); }
 LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] * b.v[i]); }
 LMI_OP LMI(vi) LMI(or_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] | b.v[i]); }
 LMI_OP LMI(vi) LMI(field)(LMI(vi) a, int shift, int mask) { LMI_INTS((int32_t)((uint32_t)a.v[i] >> shift) & mask); }
@@ -1576,6 +1577,7 @@ LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_BOTH(vi, _mm256_set1_epi32(x), _mm25
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_BOTH(vi, LMI(at)(p), LMI(at)(p + 8)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm256_storeu_si256((__m256i *)(void *)p, x.a); _mm256_storeu_si256((__m256i *)(void *)(p + 8), x.b); }
 LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)); }
+LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)); }
 LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)); }
 LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)); }
 LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) {
@@ -1603,12 +1605,11 @@ LMI_OP __m256i LMI(spread)(__m256i u, int g) { /* bits 4g..4g+3 of each u32 to b
     return _mm256_slli_epi32(_mm256_and_si256(_mm256_mullo_epi32(n, _mm256_set1_epi32(0x00204081)), _mm256_set1_epi32(0x01010101)), 4);
 }
 LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { LMI_BOTH(b64, LMI(spread)(LMI(at)(p), g), LMI(spread)(LMI(at)(p + 32), g)); }
+LMI_OP __m256i LMI(four)(const int8_t *a) { int32_t x; memcpy(&x, a, 4); return _mm256_set1_epi32(x); } /* a load that broadcasts */
 /* Pairs of products in 16 bits, which must not saturate: u <= 31: four of them sum to at most 8 * 31 * 127 = 31496; u <= 63: two, 32004; signed
  * bytes: one, as |w| (unsigned, up to 128) times a with w's sign, 2 * 128 * 127 = 32512. */
 LMI_OP __m256i LMI(dot16x8)(__m256i acc, __m256i u0, __m256i u1, __m256i u2, __m256i u3, const int8_t *a, int top) {
-    __m256i one = _mm256_set1_epi16(1), x0, x1, x2, x3; int32_t four[4];
-    memcpy(four, a, 16);
-    x0 = _mm256_set1_epi32(four[0]); x1 = _mm256_set1_epi32(four[1]); x2 = _mm256_set1_epi32(four[2]); x3 = _mm256_set1_epi32(four[3]);
+    __m256i one = _mm256_set1_epi16(1), x0 = LMI(four)(a), x1 = LMI(four)(a + 4), x2 = LMI(four)(a + 8), x3 = LMI(four)(a + 12);
     if (top == 255) {
         x0 = _mm256_sign_epi8(x0, u0); x1 = _mm256_sign_epi8(x1, u1); x2 = _mm256_sign_epi8(x2, u2); x3 = _mm256_sign_epi8(x3, u3);
         u0 = _mm256_abs_epi8(u0); u1 = _mm256_abs_epi8(u1); u2 = _mm256_abs_epi8(u2); u3 = _mm256_abs_epi8(u3);
@@ -1681,6 +1682,7 @@ LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { return _mm512_set1_epi32(x); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { return LMI(at)(p); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm512_storeu_si512(p, x); }
 LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { return _mm512_add_epi32(x, y); }
+LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) x, LMI(vi) y) { return _mm512_sub_epi32(x, y); }
 LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { return _mm512_mullo_epi32(x, y); }
 LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { return _mm512_or_si512(x, y); }
 LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) { return _mm512_and_si512(_mm512_srl_epi32(x, _mm_cvtsi32_si128(shift)), _mm512_set1_epi32(mask)); }
@@ -1701,11 +1703,11 @@ LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { /* bits 4g..4g+3 of each u3
     return _mm512_slli_epi32(_mm512_and_si512(_mm512_mullo_epi32(n, _mm512_set1_epi32(0x00204081)), _mm512_set1_epi32(0x01010101)), 4);
 }
 LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
-    int32_t four[4]; int g; __m512i w;
-    memcpy(four, a, 16);
+    int32_t x; int g; __m512i w;
     LMI_UNROLL for (g = 0; g < 4; g++) {
         w = top == 255 ? _mm512_xor_si512(u[g], _mm512_set1_epi8((char)0x80)) : u[g]; /* w + 128; its share of the sum is LMI_S8's */
-        acc = _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(four[g]));
+        memcpy(&x, a + 4 * g, 4);                                                     /* a load that broadcasts */
+        acc = _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(x));
     }
     return acc;
 }
@@ -1820,17 +1822,22 @@ LMI_OP void LMI(put)(const lmi_dst *dst, int token, LMI(vf) v) {
     for (i = 0; i < dst->n_rows; i++) out[i] = dst->add ? out[i] + tmp[i] : tmp[i];
 }
 
-/* One step of one token: acc + (float)I * (d_w * d_a) [+ (float)M * (m_w * d_a)]. */
+/* One step of one token: acc + (float)I * (d_w * d_a) [+ (float)M * (m_w * d_a)]. Sums of u - off are sums of u less off times the sum of a. */
+LMI_OP LMI(vi) LMI(less)(LMI(vi) dot, const int32_t *sum, int off) {
+    int k = 0;
+    if (off == 0) return dot;
+    while (1 << k < off) k++;
+    return LMI(sub_i)(dot, off == 1 << k ? LMI(shl_i)(LMI(set1_i)(*sum), k) : LMI(mul_i)(LMI(set1_i)(*sum), LMI(set1_i)(off)));
+}
 LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(b64) u[8], const LMI(scale) *k, const lmi_act *x, int flags, int top, int off) {
-    LMI(vi) lo, hi; LMI(vf) d = LMI(set1)(x->d);
+    LMI(vi) zero = LMI(set1_i)(0), lo = LMI(dot16)(zero, u, x->q, top), hi = LMI(dot16)(zero, u + 4, x->q + 16, top), m; LMI(vf) d = LMI(set1)(x->d);
     if (top == 255) off = LMI_S8;
-    lo = LMI(dot16)(LMI(set1_i)(-off * x->sum[0]), u, x->q, top);
-    hi = LMI(dot16)(LMI(set1_i)(-off * x->sum[1]), u + 4, x->q + 16, top);
-    if (flags & LMI_SUB) { lo = LMI(mul_i)(lo, k->sc[0]); hi = LMI(mul_i)(hi, k->sc[1]); }
-    acc = LMI(add)(acc, LMI(mul)(LMI(float_i)(LMI(add_i)(lo, hi)), LMI(mul)(k->d, d)));
+    if (flags & LMI_SUB) lo = LMI(add_i)(LMI(mul_i)(LMI(less)(lo, &x->sum[0], off), k->sc[0]), LMI(mul_i)(LMI(less)(hi, &x->sum[1], off), k->sc[1]));
+    else lo = LMI(less)(LMI(add_i)(lo, hi), &x->total, off);
+    acc = LMI(add)(acc, LMI(mul)(LMI(float_i)(lo), LMI(mul)(k->d, d)));
     if (flags & LMI_OFF) {
-        LMI(vi) m = flags & LMI_SUB ? LMI(add_i)(LMI(mul_i)(k->mn[0], LMI(set1_i)(x->sum[0])), LMI(mul_i)(k->mn[1], LMI(set1_i)(x->sum[1])))
-                                    : LMI(set1_i)(x->sum[0] + x->sum[1]);
+        m = LMI(set1_i)(x->total);
+        if (flags & LMI_SUB) m = LMI(add_i)(LMI(mul_i)(k->mn[0], LMI(set1_i)(x->sum[0])), LMI(mul_i)(k->mn[1], LMI(set1_i)(x->sum[1])));
         acc = LMI(add)(acc, LMI(mul)(LMI(float_i)(m), LMI(mul)(k->m, d)));
     }
     return acc;
@@ -1950,6 +1957,7 @@ LMI_FN int LMI(quantize)(const float *x, int n, lmi_act *out) {
         out->d = amax / 127.0f; k = 127.0f / amax;
         LMI(round16)(x + i, k, out->q); LMI(round16)(x + i + 16, k, out->q + 16);
         for (j = 0; j < 16; j++) { out->sum[0] += out->q[j]; out->sum[1] += out->q[16 + j]; }
+        out->total = out->sum[0] + out->sum[1];
     }
     return finite;
 }

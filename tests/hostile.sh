@@ -43,7 +43,7 @@ try any logits -m "$f" --ids 1,2 --batch 0 -o "$dir/x.f32"
 try any generate -m "$f" -c 0 -p the -n 1
 try any generate -m "$f" -c -5 -p the -n 1
 try any generate -m "$f" -c 99999999999999999999 -p the -n 1
-try refuse generate -m "$f" -c 2000000000 -p the -n 1
+[ "$LIMIT_MB" = 0 ] || try refuse generate -m "$f" -c 2000000000 -p the -n 1   # a sanitizer's own allocator reports that
 try any generate -m "$f" -t 0 -p the -n 1
 try any generate -m "$f" -t 1000000 -p the -n 1
 try any generate -m "$f" -t x -p the -n 1

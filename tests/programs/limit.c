@@ -81,7 +81,8 @@ static const char *judge(const result *r, const char *expect, const char *progra
     return NULL;
 }
 static void complain(const char *what, const char *program, const char *why, const result *r) {
-    printf("FAILED %s: %s: %s (exit %d, signal %d, %.0f ms, %ld KB): %.200s%s", what, program, why, r->code, r->sig, r->ms, r->kb, r->err, r->n_err && r->err[r->n_err - 1] == '\n' ? "" : "\n");
+    printf("FAILED %s: %s: %s (exit %d, signal %d, %.0f ms, %ld KB): %.*s\n", what, program, why, r->code, r->sig, r->ms, r->kb, (int)(strcspn(r->err, "\n") % 200), r->err);
+    if (strstr(r->err, "Sanitizer")) printf("%.1500s\n", r->err);
 }
 static uint64_t file_sum(const char *path, long *n) {
     FILE *f = fopen(path, "rb"); int c; uint64_t h = 0xcbf29ce484222325u;
