@@ -9,7 +9,7 @@ LDFLAGS += -static
 endif
 
 MODEL    = models/SmolLM2-135M-Instruct.Q4_1.gguf
-PROGRAMS = generate tokenize logits perplexity inspect
+PROGRAMS = generate tokenize logits perplexity inspect bench
 BUILT    = $(PROGRAMS:%=$(B)/%$(EXE)) $(B)/hello$(EXE)
 TESTS    = $(wildcard tests/*.c)
 
@@ -43,6 +43,9 @@ test: all $(B)/test$(EXE)
 	@[ -f $(MODEL) ] || sh tools/fetch_model.sh $(MODEL) || true
 	@BUILD=$(B) CC="$(CC)" CFLAGS="$(CFLAGS)" sh tests/run.sh
 
+bench: $(B)/bench$(EXE) $(MODEL)
+	@$(B)/bench$(EXE) -m $(MODEL)
+
 # The tests under AddressSanitizer and UndefinedBehaviorSanitizer, and once for each instruction set (those the CPU lacks fall to a
 # lower one).
 SANITIZE = -O1 -g -Wall -Wextra -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -61,9 +64,10 @@ help:
 	@echo "make        builds the programs into $(B)/ (CC, CFLAGS and LDFLAGS can be given)"
 	@echo "make run    fetches the model if it is absent and continues \"The capital of France is\""
 	@echo "make model  fetches SmolLM2-135M-Instruct (98 MB) into models/"
+	@echo "make bench  measures this machine and the model's speed on it"
 	@echo "make test   runs all tests;  make asan: under sanitizers;  make isa: once for each instruction set"
 	@echo "make check  all that CI does (installs packages)"
 	@echo "make clean  removes $(B)/"
 
-.PHONY: all model run test asan isa check clean help
+.PHONY: all model run test bench asan isa check clean help
 .DELETE_ON_ERROR:

@@ -263,7 +263,7 @@ typedef struct lm_tensor {
     int         part;                 /* 0-based, of a split model */
     uint64_t    offset;               /* from the start of the part's file */
     uint64_t    n_bytes;
-    const void *data;                 /* NULL where the file's bytes are not kept: vocab_only, or interleaved from a path or read_at */
+    const void *data;                 /* in the file's layout; NULL where its bytes are not kept: from read_at, but for plain_layout */
 } lm_tensor;
 LMI_API int         lm_tensor_count(const lm_model *m);
 LMI_API lm_status   lm_tensor_at(const lm_model *m, int i, lm_tensor *out);
@@ -898,11 +898,11 @@ static lm_status lmi_file_open_path(lmi_file *f, const char *path, lm_error *err
 static void lmi_file_close(lmi_file *f) { (void)f; }
 #endif
 
-/* Lets go of whole pages of a mapping that are not needed again. */
+/* Lets go of the memory behind whole pages of a mapping that are not needed again; they can still be read. */
 static void lmi_file_release(lmi_file *f, uint64_t offset, uint64_t n) {
-#if defined(LMI_POSIX) && !defined(LLAMA_NO_STDIO) && !defined(LLAMA_NO_MMAP)
+#if defined(LMI_POSIX) && !defined(LLAMA_NO_STDIO) && !defined(LLAMA_NO_MMAP) && defined(MADV_DONTNEED) /* strict C99 hides it */
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from = (offset + page - 1) / page * page, to = (offset + n) / page * page;
-    if (f->opened == 1 && to > from) munmap((void *)(uintptr_t)(f->mem + from), (size_t)(to - from));
+    if (f->opened == 1 && to > from) madvise((void *)(uintptr_t)(f->mem + from), (size_t)(to - from), MADV_DONTNEED);
 #else
     (void)f; (void)offset; (void)n;
 #endif
@@ -1417,12 +1417,22 @@ static inline float lmi_fma(float a, float b, float c) {
 #define LMI_X86 1
 #include <immintrin.h>
 #endif
-#if defined(__GNUC__) && !defined(__clang__)
-#define LMI_UNROLL _Pragma("GCC unroll 16")
+/* Words are inlined and loops of known length unrolled, so that vectors stay in registers; without optimizing, or under sanitizers, that would only
+ * cost time to compile. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(thread_sanitizer)
+#define LMI_CHECKED 1
+#endif
+#endif
+#if !(defined(__GNUC__) || defined(__clang__)) || !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(LMI_CHECKED)
+#define LMI_FULLY
+#define LMI_INLINE
 #elif defined(__clang__)
-#define LMI_UNROLL _Pragma("clang loop unroll(full)")
+#define LMI_FULLY _Pragma("clang loop unroll(full)")
+#define LMI_INLINE __attribute__((always_inline))
 #else
-#define LMI_UNROLL
+#define LMI_FULLY _Pragma("GCC unroll 16")
+#define LMI_INLINE __attribute__((always_inline))
 #endif
 #if defined(LLAMA_NO_DISPATCH)
 #if defined(LMI_X86) && defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
@@ -1461,6 +1471,7 @@ static inline float lmi_fma(float a, float b, float c) {
 #define LMI_FN static LMI_UNUSED
 #define LMI_OP static inline LMI_UNUSED
 #define LMI_ISA "scalar"
+#define LMI_UNROLL
 #define LMI_NT 4
 #define LMI_NV(n) 1
 #define LMI_S8 0
@@ -1535,12 +1546,13 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) { /* q = x * k to n
 #elif LMI_PASS == LMI_AVX2
 #define LMI(f) lmi_##f##_avx2
 #define LMI_ISA "avx2"
+#define LMI_UNROLL LMI_FULLY
 #define LMI_NT 4
 #define LMI_NV(n) ((n) == 1 ? 4 : (n) < 4 ? 2 : 1)
 #define LMI_S8 0
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_FN static LMI_UNUSED __attribute__((target("avx2,fma,f16c")))
-#define LMI_OP static inline LMI_UNUSED __attribute__((target("avx2,fma,f16c"), always_inline))
+#define LMI_OP static inline LMI_UNUSED LMI_INLINE __attribute__((target("avx2,fma,f16c")))
 #else
 #define LMI_FN static
 #define LMI_OP static __forceinline
@@ -1643,12 +1655,13 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #elif LMI_PASS == LMI_AVX512
 #define LMI(f) lmi_##f##_avx512
 #define LMI_ISA "avx512"
+#define LMI_UNROLL LMI_FULLY
 #define LMI_NT 8
 #define LMI_NV(n) ((n) == 1 ? 4 : 2)
 #define LMI_S8 128
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_FN static LMI_UNUSED __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")))
-#define LMI_OP static inline LMI_UNUSED __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c"), always_inline))
+#define LMI_OP static inline LMI_UNUSED LMI_INLINE __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")))
 #else
 #define LMI_FN static
 #define LMI_OP static __forceinline
@@ -2131,6 +2144,7 @@ static const lmi_kernels LMI(kernels) = {
 #undef LMI_FN
 #undef LMI_OP
 #undef LMI_ISA
+#undef LMI_UNROLL
 #undef LMI_NT
 #undef LMI_NV
 #undef LMI_S8
@@ -2226,8 +2240,8 @@ static lm_status lmi_kernels_pick(const lmi_kernels **out, lm_error *err) {
  * only the rounding mode is set. */
 #if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__) && !defined(__TINYC__)
 typedef uint32_t lmi_fpenv;
-static void lmi_fp_leave(lmi_fpenv was) { __asm__ volatile("ldmxcsr %0" : : "m"(was)); }
-static lmi_fpenv lmi_fp_enter(void) { uint32_t was; __asm__ volatile("stmxcsr %0" : "=m"(was)); lmi_fp_leave(0x1f80); return was; }
+static void lmi_fp_leave(lmi_fpenv was) { __asm__ volatile("ldmxcsr %0" : : "m"(was) : "memory"); }
+static lmi_fpenv lmi_fp_enter(void) { uint32_t was; __asm__ volatile("stmxcsr %0" : "=m"(was) : : "memory"); lmi_fp_leave(0x1f80); return was; }
 #elif defined(LMI_X86)
 typedef unsigned lmi_fpenv;
 static lmi_fpenv lmi_fp_enter(void) { unsigned was = _mm_getcsr(); _mm_setcsr(0x1f80); return was; }
@@ -2236,10 +2250,10 @@ static void lmi_fp_leave(lmi_fpenv was) { _mm_setcsr(was); }
 typedef uint64_t lmi_fpenv;
 static lmi_fpenv lmi_fp_enter(void) {
     uint64_t was, zero = 0;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(was)); __asm__ volatile("msr fpcr, %0" : : "r"(zero));
+    __asm__ volatile("mrs %0, fpcr" : "=r"(was)); __asm__ volatile("msr fpcr, %0" : : "r"(zero) : "memory");
     return was;
 }
-static void lmi_fp_leave(lmi_fpenv was) { __asm__ volatile("msr fpcr, %0" : : "r"(was)); }
+static void lmi_fp_leave(lmi_fpenv was) { __asm__ volatile("msr fpcr, %0" : : "r"(was) : "memory"); }
 #else
 #include <fenv.h>
 typedef int lmi_fpenv;
@@ -3775,7 +3789,7 @@ static lm_status lmi_bind_data(lm_model *m, lmi_arena *a, lmi_tensor *t, lmi_mat
         lmi_interleave(type, row, n, blocks, to);
     }
     if (m->hooks.progress && m->hooks.progress(m->hooks.user, m->n_done += t->n_bytes, m->gguf.n_tensor_bytes) != 0) return lmi_fail(err, LM_E_CANCEL, "opening was cancelled");
-    if (m->file[t->part].opened == 1) { lmi_file_release(&m->file[t->part], t->offset, t->n_bytes); t->data = NULL; }
+    lmi_file_release(&m->file[t->part], t->offset, t->n_bytes);
     return LM_OK;
 }
 static lm_status lmi_bind_mat(lm_model *m, lmi_arena *a, int layer, const char *name, int n_in, int n_out, lmi_mat *w, lm_error *err) {

@@ -19,7 +19,8 @@ try() { # EXPECT PROGRAM ARGS...
 long=$(printf 'the cat and %.0s' $(seq 200))
 ids=$(seq -s, 1 100)
 mkfifo "$dir/fifo" 2>/dev/null
-for p in inspect 'logits --ids 1,2 -o '"$dir/x.f32" 'generate -p the -n 2' 'tokenize the' 'perplexity -f '"$f"; do # no such file, and files that are none
+for p in inspect 'logits --ids 1,2 -o '"$dir/x.f32" 'generate -p the -n 2' 'tokenize the' 'perplexity -f '"$f";
+    do # no such file, and files that are none
     prog=${p%% *}; rest=${p#"$prog"}
     for path in "$dir/none.gguf" "$dir" /dev/null "$dir/fifo" "$dir/none/none.gguf" ''; do
         try refuse "$prog" -m "$path" $rest

@@ -6,13 +6,15 @@ B=${BUILD:-build} CC=${CC:-cc} CFLAGS=${CFLAGS:--O2}
 model=models/SmolLM2-135M-Instruct.Q4_1.gguf
 ref=${LLAMA_TEST_DATA:-../shared}/reference/smollm2
 passed=0 failed=0
-skip() { if [ "${LLAMA_TEST_STRICT:-0}" != 0 ]; then echo "FAILED: $1"; echo "0 passed, 1 failed, 0 skipped"; exit 1; else echo "skipped: $1"; echo "0 passed, 0 failed, 1 skipped"; exit 0; fi; }
+skip() { if [ "${LLAMA_TEST_STRICT:-0}" != 0 ]; then echo "FAILED: $1"; echo "0 passed, 1 failed, 0 skipped"; exit 1; else echo "skipped: $1"
+    echo "0 passed, 0 failed, 1 skipped"; exit 0; fi; }
 [ -f "$model" ] || skip "no model (make model)"
 [ -f "$ref/text.txt" ] || skip "no reference data"
 check() { if [ "$1" = 0 ]; then passed=$((passed + 1)); echo "  ok: $2"; else failed=$((failed + 1)); echo "  FAILED: $2"; fi; }
 between() { awk -v x="$1" -v lo="$2" -v hi="$3" 'BEGIN { exit !(x >= lo && x <= hi) }'; }
 
-$CC $CFLAGS tests/programs/smollm2_quality.c tests/tiny.c tests/test_util.c "$B/llama.o" -o "$B/smollm2_quality" -lm -lpthread || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+$CC $CFLAGS tests/programs/smollm2_quality.c tests/tiny.c tests/test_util.c "$B/llama.o" -o "$B/smollm2_quality" -lm -lpthread ||
+    { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 "$B/smollm2_quality" "$model" "$ref" >"$B/long.log"
 sed '$d' "$B/long.log"
 set -- $(tail -n 1 "$B/long.log" | tr -dc '0-9 ')
@@ -29,9 +31,12 @@ text=$("$B/generate" -m "$model" -p 'The capital of France is' -n 24 --temp 0 2>
 case $text in 'The capital of France is'*Paris*) check 0 "generate: $text" ;; *) check 1 "generate: $text" ;; esac
 again=$("$B/generate" -m "$model" -p 'The capital of France is' -n 24 --temp 0 -t 1 2>/dev/null)
 [ "$text" = "$again" ]; check $? "the same text with one thread"
-a=$("$B/generate" -m "$model" -p 'Once upon a time' -n 24 -s 5 2>/dev/null); b=$(LLAMA_ISA=scalar "$B/generate" -m "$model" -p 'Once upon a time' -n 24 -s 5 -t 2 2>/dev/null)
+a=$("$B/generate" -m "$model" -p 'Once upon a time' -n 24 -s 5 2>/dev/null)
+    b=$(LLAMA_ISA=scalar "$B/generate" -m "$model" -p 'Once upon a time' -n 24 -s 5 -t 2 2>/dev/null)
 [ -n "$a" ] && [ "$a" = "$b" ]; check $? "a seed draws the same text with every instruction set"
-"$B/logits" -m "$model" --ids 504,3575,282,4649,314 --all -o "$B/a.f32" && "$B/logits" -m "$model" --ids 504,3575,282,4649,314 --all --batch 1 -t 1 -o "$B/b.f32" && cmp -s "$B/a.f32" "$B/b.f32" && [ "$(wc -c <"$B/a.f32")" = $((5 * 49152 * 4)) ]
+"$B/logits" -m "$model" --ids 504,3575,282,4649,314 --all -o "$B/a.f32" &&
+    "$B/logits" -m "$model" --ids 504,3575,282,4649,314 --all --batch 1 -t 1 -o "$B/b.f32" && cmp -s "$B/a.f32" "$B/b.f32" &&
+        [ "$(wc -c <"$B/a.f32")" = $((5 * 49152 * 4)) ]
 check $? "logits of five tokens at once and one by one are the same bytes"
 ids=$("$B/tokenize" -m "$model" 'The capital of France is')
 [ "$(echo "$ids" | tr -d ' ')" = '[504,3575,282,4649,314]' ]; check $? "tokenize: $ids"

@@ -22,7 +22,8 @@ mkdir -p "$B" || exit 1
 exe=; [ -f "$B/test.exe" ] && exe=.exe
 part tests "$B/test$exe"
 for p in make_hostile limit; do
-    $CC $CFLAGS "tests/programs/$p.c" $([ $p = limit ] || echo tests/tiny.c tests/test_util.c "$B/llama.o") -o "$B/$p" -lm -lpthread || { echo "FAILED: $p does not compile"; failed=$((failed + 1)); }
+    $CC $CFLAGS "tests/programs/$p.c" $([ $p = limit ] || echo tests/tiny.c tests/test_util.c "$B/llama.o") -o "$B/$p" -lm -lpthread ||
+        { echo "FAILED: $p does not compile"; failed=$((failed + 1)); }
 done
 part "hostile files" sh tests/hostile.sh "$B"
 part "the program that is shown" sh tests/shown.sh

@@ -11,7 +11,8 @@ for f in README.md llama.h; do
         BEGIN { while ((getline line < want) > 0) w[n++] = line }
         { have[NR] = $0 }
         END { for (i = 1; i + n - 1 <= NR; i++) { for (k = 0; k < n && have[i + k] == w[k]; k++); if (k == n && n > 10) exit 0 } exit 1 }'
-    if [ $? = 0 ]; then passed=$((passed + 1)); echo "  $f shows examples/hello.c"; else failed=$((failed + 1)); echo "FAILED: $f does not show examples/hello.c as it is"; fi
+    if [ $? = 0 ]; then passed=$((passed + 1)); echo "  $f shows examples/hello.c"; else failed=$((failed + 1))
+        echo "FAILED: $f does not show examples/hello.c as it is"; fi
 done
 n=$(sed -n '/^#/,$p' examples/hello.c | wc -l)
 if [ "$n" -le 26 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: examples/hello.c has $n lines, 25 are the aim"; fi

@@ -94,7 +94,8 @@ void gguf_bool(gguf_writer *g, const char *key, int v);
 void gguf_str(gguf_writer *g, const char *key, const char *v);
 void gguf_key(gguf_writer *g, const char *key, uint32_t type);           /* the caller appends the value to g->kv */
 void gguf_array(gguf_writer *g, const char *key, uint32_t item, uint64_t n); /* the caller appends n items to g->kv */
-void gguf_tensor(gguf_writer *g, const char *name, int type, int n_dims, uint64_t d0, uint64_t d1, uint8_t *data, size_t n_bytes); /* data malloc'd, taken over */
+/* data malloc'd, taken over */
+void gguf_tensor(gguf_writer *g, const char *name, int type, int n_dims, uint64_t d0, uint64_t d1, uint8_t *data, size_t n_bytes);
 bytes gguf_write(const gguf_writer *g);
 void gguf_free(gguf_writer *g);
 

@@ -30,11 +30,13 @@ static lm_status feed(lm_ctx *c, const lm_token *t, int n) {
 
 /* ---- memory */
 static void failing_takes(const bytes *file) {
-    int what, mode; size_t k, total = 0; lm_model *m = NULL; lm_model_desc d; lm_ctx_desc cd; lm_sampler_desc sd; lm_step st[2]; lm_bias bias; lm_error e; heap h;
+    int what, mode; size_t k, total = 0; lm_model *m = NULL; lm_model_desc d; lm_ctx_desc cd; lm_sampler_desc sd; lm_step st[2]; lm_bias bias;
+    lm_error e; heap h;
     memset(&d, 0, sizeof d); memset(&h, 0, sizeof h); memset(&cd, 0, sizeof cd); memset(&sd, 0, sizeof sd); memset(st, 0, sizeof st);
     d.source.data = file->p; d.source.size = file->n; d.hooks = heap_hooks(&h);
     cd.n_ctx = 64; cd.n_batch = 8; cd.n_threads = 2; cd.hooks = heap_hooks(&h);
-    bias.id = 3; bias.bias = 1; st[0].kind = LM_STEP_BIAS; st[0].bias = &bias; st[0].n_bias = 1; st[1].kind = LM_STEP_PENALTIES; sd.steps = st; sd.n_steps = 2; sd.hooks = heap_hooks(&h);
+    bias.id = 3; bias.bias = 1; st[0].kind = LM_STEP_BIAS; st[0].bias = &bias; st[0].n_bias = 1; st[1].kind = LM_STEP_PENALTIES; sd.steps = st;
+    sd.n_steps = 2; sd.hooks = heap_hooks(&h);
     CHECK_STATUS(lm_model_open(&m, &d, &e), LM_OK);
     if (m == NULL) return;
     for (what = 0; what < 4; what++) { /* open, context, tokenize, sampler */
@@ -45,12 +47,16 @@ static void failing_takes(const bytes *file) {
             for (k = 0; k <= n_takes; k++) { /* 0: none fails, and is counted */
                 before = h.n_takes; h.fail_at = k ? before + k : 0; h.fail_on = mode;
                 m2 = NULL; c = NULL; s = NULL; e.text[0] = 0;
-                r = what == 0 ? lm_model_open(&m2, &d, &e) : what == 1 ? lm_ctx_open(&c, m, &cd, &e) : what == 2 ? lm_tokenize(m, text, sizeof text - 1, 0, out, 64, &n_ids) : lm_sampler_open(&s, m, &sd, &e);
+                r = what == 0 ? lm_model_open(&m2, &d, &e) : what == 1 ? lm_ctx_open(&c, m, &cd, &e) : what == 2 ? lm_tokenize(m, text,
+                    sizeof text - 1, 0, out, 64, &n_ids) : lm_sampler_open(&s, m, &sd, &e);
                 if (k == 0) { n_takes = h.n_takes - before; CHECK_STATUS(r, LM_OK); }
-                else if (r != LM_E_MEMORY || m2 || c || s) { CHECK_STATUS(r, LM_E_MEMORY); note("%s: take %lu, %s", names[what], (unsigned long)k, e.text); }
+                else if (r != LM_E_MEMORY || m2 || c || s) { CHECK_STATUS(r, LM_E_MEMORY);
+                    note("%s: take %lu, %s", names[what], (unsigned long)k, e.text); }
                 else if (what != 2 && (e.status != LM_E_MEMORY || e.text[0] == 0)) FAIL("no message for a failed allocation");
                 lm_model_close(m2); lm_ctx_close(c); lm_sampler_close(s);
-                if (h.live != live || h.bad) { FAIL("leak"); note("%s: take %lu failed: %lu bytes more than before", names[what], (unsigned long)k, (unsigned long)(h.live - live)); live = h.live; }
+                if (h.live != live || h.bad) { FAIL("leak");
+                    note("%s: take %lu failed: %lu bytes more than before", names[what], (unsigned long)k, (unsigned long)(h.live - live));
+                    live = h.live; }
                 total += k > 0;
                 h.fail_at = 0;
                 if (k > 0 && what == 2 && lm_tokenize(m, "the", 3, 0, out, 64, &n_ids) != LM_OK) FAIL("the next call works");
@@ -70,7 +76,8 @@ static void blocks(const bytes *file, const float *want) {
     size_t k, nm = 0, nc = 0, ns = 0; lm_model_desc d; lm_ctx_desc cd; lm_sampler_desc sd; lm_step st; lm_error e; heap h;
     memset(&h, 0, sizeof h); memset(&d, 0, sizeof d); memset(&cd, 0, sizeof cd); memset(&sd, 0, sizeof sd); memset(&st, 0, sizeof st);
     d.source.data = file->p; d.source.size = file->n; d.hooks = heap_hooks(&h);
-    cd.n_ctx = 64; cd.n_batch = 16; cd.n_threads = 1; cd.hooks = d.hooks; sd.hooks = d.hooks; sd.steps = &st; sd.n_steps = 1; st.kind = LM_STEP_TOP_K; st.n = 5;
+    cd.n_ctx = 64; cd.n_batch = 16; cd.n_threads = 1; cd.hooks = d.hooks; sd.hooks = d.hooks; sd.steps = &st; sd.n_steps = 1;
+    st.kind = LM_STEP_TOP_K; st.n = 5;
     CHECK_STATUS(lm_model_size(&d, &nm, &e), LM_OK);
     for (k = 0; k < 4; k++) {
         char *raw[3], *p[3]; size_t n[3]; int i, j; lm_model *m = NULL; lm_ctx *c = NULL; lm_sampler *s = NULL;
@@ -82,9 +89,12 @@ static void blocks(const bytes *file, const float *want) {
             if (raw[i] == NULL) return;
             memset(raw[i], 0x5a, n[i] + 192);
             p[i] = raw[i] + 64 - (uintptr_t)raw[i] % 64 + shift[k];
-            if (i == 0) { d.block = p[0]; d.block_bytes = nm - 1; CHECK_STATUS(lm_model_open(&m, &d, &e), LM_E_MEMORY); d.block_bytes = nm; CHECK_STATUS(lm_model_open(&m, &d, &e), LM_OK); if (!m) { note("%s", e.text); free(raw[0]); return; } }
-            if (i == 1) { cd.block = p[1]; cd.block_bytes = nc - 1; CHECK_STATUS(lm_ctx_open(&c, m, &cd, &e), LM_E_MEMORY); cd.block_bytes = nc; CHECK_STATUS(lm_ctx_open(&c, m, &cd, &e), LM_OK); }
-            if (i == 2) { sd.block = p[2]; sd.block_bytes = ns - 1; CHECK_STATUS(lm_sampler_open(&s, m, &sd, &e), LM_E_MEMORY); sd.block_bytes = ns; CHECK_STATUS(lm_sampler_open(&s, m, &sd, &e), LM_OK); }
+            if (i == 0) { d.block = p[0]; d.block_bytes = nm - 1; CHECK_STATUS(lm_model_open(&m, &d, &e), LM_E_MEMORY); d.block_bytes = nm;
+                CHECK_STATUS(lm_model_open(&m, &d, &e), LM_OK); if (!m) { note("%s", e.text); free(raw[0]); return; } }
+            if (i == 1) { cd.block = p[1]; cd.block_bytes = nc - 1; CHECK_STATUS(lm_ctx_open(&c, m, &cd, &e), LM_E_MEMORY); cd.block_bytes = nc;
+                CHECK_STATUS(lm_ctx_open(&c, m, &cd, &e), LM_OK); }
+            if (i == 2) { sd.block = p[2]; sd.block_bytes = ns - 1; CHECK_STATUS(lm_sampler_open(&s, m, &sd, &e), LM_E_MEMORY); sd.block_bytes = ns;
+                CHECK_STATUS(lm_sampler_open(&s, m, &sd, &e), LM_OK); }
         }
         CHECK(h.live == 0);           /* with blocks, nothing of the hooks' is kept */
         if (c) { CHECK_STATUS(feed(c, ids, N), LM_OK); CHECK_BITS(lm_logits(c, -1), want, row_bytes); CHECK(lm_sample(c, -1, s) >= 0); }
@@ -102,7 +112,8 @@ static void blocks(const bytes *file, const float *want) {
 }
 
 static void no_allocation(const bytes *file) {
-    heap h; lm_hooks k; lm_model_desc d; lm_model *m = NULL; lm_ctx *c; lm_sampler *s = NULL; lm_sampler_desc sd; lm_step st[6]; int i; size_t takes; char text[64]; size_t n; const lm_candidate *cand;
+    heap h; lm_hooks k; lm_model_desc d; lm_model *m = NULL; lm_ctx *c; lm_sampler *s = NULL; lm_sampler_desc sd; lm_step st[6]; int i; size_t takes;
+    char text[64]; size_t n; const lm_candidate *cand;
     memset(&h, 0, sizeof h); memset(&d, 0, sizeof d); memset(&sd, 0, sizeof sd); memset(st, 0, sizeof st);
     k = heap_hooks(&h); d.hooks = k; d.source.data = file->p; d.source.size = file->n;
     CHECK_STATUS(lm_model_open(&m, &d, NULL), LM_OK);
@@ -170,7 +181,8 @@ static void hooks_of_the_host(const lm_model *m, const bytes *file, const float 
     CHECK_STATUS(lm_model_open(&m2, &d, NULL), LM_OK);
     lm_model_close(m2);
     for (t = 0; t < 2; t++) { /* from memory, and read */
-        if (t == 1) { whole.p = file->p; whole.n = file->n; d.source.data = NULL; d.source.read_at = blob_read; d.source.user = &whole; memset(&s, 0, sizeof s); m2 = NULL; CHECK_STATUS(lm_model_open(&m2, &d, NULL), LM_OK); lm_model_close(m2); }
+        if (t == 1) { whole.p = file->p; whole.n = file->n; d.source.data = NULL; d.source.read_at = blob_read; d.source.user = &whole;
+            memset(&s, 0, sizeof s); m2 = NULL; CHECK_STATUS(lm_model_open(&m2, &d, NULL), LM_OK); lm_model_close(m2); }
         calls = s.calls;
         CHECK(calls > t); CHECK(t == 1 || !s.backwards); /* reading is a first pass over the bytes, checking a second */
         for (i = 1; i <= calls; i++) {
@@ -291,7 +303,8 @@ static void rewinding(const lm_model *m, const float *want) {
     lm_ctx_close(c);
 }
 static void sequences(const lm_model *m, const float *want) {
-    lm_ctx *c = ctx_of(m, 64, 16, 3, NULL, 2), *one = ctx_of(m, 64, 16, 1, NULL, 1); lm_token mix[2 * N]; int32_t seq[2 * N]; uint8_t flag[2 * N]; lm_batch b; int i, na = 0, nb = 0, last_a = 0, last_b = 0; float *other;
+    lm_ctx *c = ctx_of(m, 64, 16, 3, NULL, 2), *one = ctx_of(m, 64, 16, 1, NULL, 1); lm_token mix[2 * N]; int32_t seq[2 * N]; uint8_t flag[2 * N];
+    lm_batch b; int i, na = 0, nb = 0, last_a = 0, last_b = 0; float *other;
     if (c == NULL || one == NULL) return;
     CHECK_STATUS(feed(one, ids + 100, N), LM_OK);
     other = (float *)malloc(row_bytes);
@@ -329,7 +342,8 @@ static void *work(void *arg) { /* no checks in here: the harness counts from one
 }
 static void shared_model(const lm_model *m, const float *want) {
     pthread_t t[4]; worker w[4]; int i;
-    for (i = 0; i < 4; i++) { w[i].m = m; w[i].want = want; w[i].bad = 0; if (pthread_create(&t[i], NULL, work, &w[i]) != 0) { FAIL("pthread_create"); return; } }
+    for (i = 0; i < 4; i++) { w[i].m = m; w[i].want = want; w[i].bad = 0;
+        if (pthread_create(&t[i], NULL, work, &w[i]) != 0) { FAIL("pthread_create"); return; } }
     for (i = 0; i < 4; i++) { pthread_join(t[i], NULL); CHECK(!w[i].bad); }
     note("four threads with a context each on one model");
 }
@@ -358,7 +372,8 @@ static void float_modes(const lm_model *m, const float *want) { /* a host that f
 
 /* ---- limits */
 static void limits(const lm_model *m) {
-    lm_ctx *c = ctx_of(m, 64, 16, 2, NULL, 1); lm_batch b; lm_token bad[2]; int32_t seq[2]; uint8_t all[N + 1]; lm_ctx_desc d; lm_ctx *c2 = NULL; lm_error e; lm_counters k; lm_ctx_info ci; lm_model_info mi; size_t size; int i; lm_status r;
+    lm_ctx *c = ctx_of(m, 64, 16, 2, NULL, 1); lm_batch b; lm_token bad[2]; int32_t seq[2]; uint8_t all[N + 1]; lm_ctx_desc d; lm_ctx *c2 = NULL;
+    lm_error e; lm_counters k; lm_ctx_info ci; lm_model_info mi; size_t size; int i; lm_status r;
     if (c == NULL) return;
     memset(&b, 0, sizeof b); memset(all, LM_WANT_LOGITS, sizeof all);
     CHECK(lm_logits(c, -1) == NULL && lm_logits(c, 0) == NULL && lm_embedding(c, -1) == NULL);
@@ -391,7 +406,8 @@ static void limits(const lm_model *m) {
     b.n = 8;
     lm_counters_reset(c);
     CHECK_STATUS(lm_decode(c, &b), LM_OK);
-    CHECK(lm_logits(c, 2) != NULL && lm_logits(c, 0) == NULL && lm_logits(c, 7) == NULL && lm_logits(c, -1) == NULL && lm_logits(c, 8) == NULL && lm_logits(c, -2) == NULL);
+    CHECK(lm_logits(c, 2) != NULL && lm_logits(c, 0) == NULL && lm_logits(c, 7) == NULL && lm_logits(c, -1) == NULL && lm_logits(c, 8) == NULL
+        && lm_logits(c, -2) == NULL);
     CHECK(lm_embedding(c, 2) != NULL && lm_embedding(c, 5) != NULL && lm_embedding(c, 1) == NULL);
     CHECK(lm_ctx_model(c) == m);
     lm_get_counters(c, &k);
@@ -407,10 +423,13 @@ static void limits(const lm_model *m) {
     lm_ctx_close(c2); c2 = NULL;
     for (i = 0; i < 8; i++) {
         memset(&d, 0, sizeof d); d.n_threads = 1;
-        if (i == 0) d.n_ctx = -1; else if (i == 1) d.n_batch = -1; else if (i == 2) d.n_seq = -1; else if (i == 3) d.n_logits = -1; else if (i == 4) d.n_threads = -1;
-        else if (i == 5) d.cache_type = (lm_cache_type)9; else if (i == 6) d.compute = (lm_compute)9; else { d.n_ctx = 0x7fffffff; d.n_seq = 0x7fffffff; d.n_logits = 0x7fffffff; }
+        if (i == 0) d.n_ctx = -1; else if (i == 1) d.n_batch = -1; else if (i == 2) d.n_seq = -1; else if (i == 3) d.n_logits = -1;
+        else if (i == 4) d.n_threads = -1;
+        else if (i == 5) d.cache_type = (lm_cache_type)9; else if (i == 6) d.compute = (lm_compute)9; else { d.n_ctx = 0x7fffffff;
+            d.n_seq = 0x7fffffff; d.n_logits = 0x7fffffff; }
         r = lm_ctx_open(&c2, m, &d, &e);
-        if ((r != LM_E_ARG && !(r == LM_E_MEMORY && i == 7)) || c2 != NULL) { FAIL("a context of impossible measures"); note("case %d: %s", i, e.text); }
+        if ((r != LM_E_ARG && !(r == LM_E_MEMORY && i == 7)) || c2 != NULL) { FAIL("a context of impossible measures");
+            note("case %d: %s", i, e.text); }
         size = 5;
         if (i < 7) { CHECK_STATUS(lm_ctx_size(m, &d, &size, &e), LM_E_ARG); CHECK(size == 5); }
     }
@@ -438,7 +457,8 @@ static void not_a_number(void) { /* weights that are no numbers are found where 
     for (k = 0; k < 2; k++) {
         gguf_writer g; bytes b; lm_model *m; lm_ctx *c;
         tiny_writer(tiny_find(models[k]), &g);
-        for (i = 0; i < g.n_tensor; i++) if (strcmp(g.tensor[i].name, k ? "blk.2.ffn_norm.weight" : "blk.1.ffn_norm.weight") == 0) memcpy(g.tensor[i].data + 12, bits, 4);
+        for (i = 0; i < g.n_tensor; i++) if (strcmp(g.tensor[i].name, k ? "blk.2.ffn_norm.weight"
+            : "blk.1.ffn_norm.weight") == 0) memcpy(g.tensor[i].data + 12, bits, 4);
         b = gguf_write(&g);
         m = open_bytes(b);
         c = m ? ctx_of(m, 64, 16, 1, NULL, 2) : NULL;
@@ -465,15 +485,18 @@ static void same_bits(lm_model_desc *d, const char *what, const float *want) {
     lm_ctx_close(c); lm_model_close(m);
 }
 static void origins(const bytes *file, const float *want) {
-    static const char *const path = "build/test-origin.gguf", *const parts[3] = { "build/test-origin-00001-of-00003.gguf", "build/test-origin-00002-of-00003.gguf", "build/test-origin-00003-of-00003.gguf" };
-    lm_model_desc d; bytes part[3]; lm_source src[3]; blob b, pb[3]; int i; uint8_t *off = (uint8_t *)malloc(file->n + 8); lm_model *m = NULL; lm_model_info info;
+    static const char *const path = "build/test-origin.gguf", *const parts[3] = {
+        "build/test-origin-00001-of-00003.gguf", "build/test-origin-00002-of-00003.gguf", "build/test-origin-00003-of-00003.gguf" };
+    lm_model_desc d; bytes part[3]; lm_source src[3]; blob b, pb[3]; int i; uint8_t *off = (uint8_t *)malloc(file->n + 8); lm_model *m = NULL;
+    lm_model_info info;
     if (off == NULL) return;
     memset(&d, 0, sizeof d);
     if (write_file(path, file->p, file->n) != 0) { FAIL("cannot write into build/"); free(off); return; }
     d.path = path; same_bits(&d, "path", want);
     d.path = NULL; d.source.path = path; same_bits(&d, "source.path", want);
     memset(&d, 0, sizeof d);
-    for (i = 0; i < 8; i++) { memcpy(off + i, file->p, file->n); d.source.data = off + i; d.source.size = file->n; same_bits(&d, "memory at any alignment", want); }
+    for (i = 0; i < 8; i++) { memcpy(off + i, file->p, file->n); d.source.data = off + i; d.source.size = file->n;
+        same_bits(&d, "memory at any alignment", want); }
     memset(&d, 0, sizeof d);
     b.p = file->p; b.n = file->n; d.source.read_at = blob_read; d.source.user = &b; d.source.size = file->n; same_bits(&d, "read_at", want);
     tiny_split(tiny_find("nano"), part);
@@ -483,7 +506,8 @@ static void origins(const bytes *file, const float *want) {
         src[i].data = part[i].p; src[i].size = part[i].n; pb[i].p = part[i].p; pb[i].n = part[i].n;
     }
     d.path = parts[0]; same_bits(&d, "split, by name", want);
-    if (lm_model_open(&m, &d, NULL) == LM_OK) { lm_model_get_info(m, &info); CHECK(info.n_parts == 3); CHECK(info.n_file_bytes == part[0].n + part[1].n + part[2].n); lm_model_close(m); }
+    if (lm_model_open(&m, &d, NULL) == LM_OK) { lm_model_get_info(m, &info); CHECK(info.n_parts == 3);
+        CHECK(info.n_file_bytes == part[0].n + part[1].n + part[2].n); lm_model_close(m); }
     d.path = parts[1]; m = NULL;
     CHECK(lm_model_open(&m, &d, NULL) != LM_OK && m == NULL);   /* the first part names the others */
     d.path = NULL; d.parts = src; d.n_parts = 3; same_bits(&d, "split, from memory", want);
@@ -503,14 +527,16 @@ static void origins(const bytes *file, const float *want) {
 /* ---- asking */
 static void asking(const lm_model *m) {
     lm_model_info i; lm_meta v, item; lm_tensor t; int k, found = 0; char key[80];
-    static const lm_status all[] = { LM_OK, LM_MORE, LM_E_ARG, LM_E_MEMORY, LM_E_IO, LM_E_FORMAT, LM_E_SUPPORT, LM_E_FULL, LM_E_NUMERIC, LM_E_CANCEL, LM_E_BUILD };
+    static const lm_status all[] = { LM_OK, LM_MORE, LM_E_ARG, LM_E_MEMORY, LM_E_IO, LM_E_FORMAT, LM_E_SUPPORT, LM_E_FULL, LM_E_NUMERIC, LM_E_CANCEL,
+        LM_E_BUILD };
     CHECK(lm_version() == LLAMA_VERSION);
     sprintf(key, "%d.%d.%d", LLAMA_VERSION / 10000, LLAMA_VERSION / 100 % 100, LLAMA_VERSION % 100);
     CHECK(strcmp(key, LLAMA_VERSION_TEXT) == 0);
     for (k = 0; k < 11; k++) CHECK(strcmp(lm_status_text(all[k]), "unknown status") != 0);
     CHECK(strcmp(lm_status_text((lm_status)77), "unknown status") == 0);
     lm_model_get_info(m, &i);
-    CHECK(strcmp(i.arch, "llama") == 0 && i.n_embd == 32 && i.n_layer == 2 && i.n_head == 4 && i.n_head_kv == 2 && i.n_ff == 64 && i.n_embd_head_k == 8 && i.n_embd_head_v == 8);
+    CHECK(strcmp(i.arch, "llama") == 0 && i.n_embd == 32 && i.n_layer == 2 && i.n_head == 4 && i.n_head_kv == 2 && i.n_ff == 64
+        && i.n_embd_head_k == 8 && i.n_embd_head_v == 8);
     CHECK(i.n_rot == 8 && i.n_swa == 0 && !i.tied && i.n_ctx_train == 2048 && i.rope_scaling == LM_ROPE_NONE && i.n_parts == 1);
     CHECK(i.rope_freq_base > 9999 && i.rope_freq_base < 10001 && i.rms_eps > 0.9e-5f && i.rms_eps < 1.1e-5f && i.n_vocab == n_vocab);
     CHECK_STATUS(lm_meta_find(m, "general.architecture", &v), LM_OK);
@@ -528,15 +554,18 @@ static void asking(const lm_model *m) {
     CHECK(item.type == LM_META_F32 && item.f == -300.0);
     CHECK_STATUS(lm_meta_at(m, -1, &v), LM_E_ARG);
     CHECK_STATUS(lm_meta_at(m, lm_meta_count(m), &v), LM_E_ARG);
-    for (k = 0; k < lm_meta_count(m); k++) { CHECK_STATUS(lm_meta_at(m, k, &v), LM_OK); found += v.key_bytes == 12 && memcmp(v.key, "general.name", 12) == 0; }
+    for (k = 0; k < lm_meta_count(m); k++) { CHECK_STATUS(lm_meta_at(m, k, &v), LM_OK);
+        found += v.key_bytes == 12 && memcmp(v.key, "general.name", 12) == 0; }
     CHECK(found == 1);
     CHECK(lm_tensor_count(m) == 21);
     CHECK_STATUS(lm_tensor_at(m, 0, &t), LM_OK);
-    CHECK(t.name_bytes == 17 && memcmp(t.name, "token_embd.weight", 17) == 0 && t.type == 8 && t.n_dims == 2 && t.dims[0] == 32 && t.dims[1] == (uint64_t)n_vocab && t.dims[2] == 1 && t.dims[3] == 1);
+    CHECK(t.name_bytes == 17 && memcmp(t.name, "token_embd.weight", 17) == 0 && t.type == 8 && t.n_dims == 2 && t.dims[0] == 32
+        && t.dims[1] == (uint64_t)n_vocab && t.dims[2] == 1 && t.dims[3] == 1);
     CHECK(t.n_bytes == 34u * (uint64_t)n_vocab && t.part == 0 && t.data != NULL);
     CHECK_STATUS(lm_tensor_at(m, 21, &t), LM_E_ARG);
     CHECK_STATUS(lm_tensor_at(m, -1, &t), LM_E_ARG);
-    CHECK(strcmp(lm_type_name(12), "Q4_K") == 0 && strcmp(lm_type_name(0), "F32") == 0 && strcmp(lm_type_name(-1), "?") == 0 && strcmp(lm_type_name(999), "?") == 0);
+    CHECK(strcmp(lm_type_name(12), "Q4_K") == 0 && strcmp(lm_type_name(0), "F32") == 0 && strcmp(lm_type_name(-1), "?") == 0
+        && strcmp(lm_type_name(999), "?") == 0);
 }
 static void embeddings(const lm_model *m) { /* the logits are the output matrix times the hidden state */
     lm_ctx *c = open_ctx(m, 64, 16, 1, LM_CACHE_F32, LM_COMPUTE_F32, 1); lm_tensor t; int k, i, v; float row[32]; const float *h, *l;

@@ -17,7 +17,8 @@ static int clean_line(const char *s) {
 }
 /* Opens p, checks the rules that hold for any bytes, and uses what opened. Returns the status. */
 static lm_status any_bytes(const uint8_t *p, size_t n, int use) {
-    heap h; lm_error e; lm_model *m; lm_status s; lm_ctx_desc cd; lm_ctx *c = NULL; lm_batch b; lm_token ids[3] = { 1, 290, 7 }; char text[64]; size_t k; lm_token_info ti;
+    heap h; lm_error e; lm_model *m; lm_status s; lm_ctx_desc cd; lm_ctx *c = NULL; lm_batch b; lm_token ids[3] = { 1, 290, 7 }; char text[64];
+    size_t k; lm_token_info ti;
     memset(&h, 0, sizeof h); memset(&e, 0, sizeof e); h.limit = 16 * n + (1 << 20);
     s = open_with(&m, p, n, &h, &e, 0);
     if ((m != NULL) != (s == LM_OK)) FAIL("a model and a failure, or neither");
@@ -37,7 +38,8 @@ static lm_status any_bytes(const uint8_t *p, size_t n, int use) {
         (void)lm_token_get_info(m, 300, &ti);
     }
     lm_model_close(m);
-    if (h.live || h.n_live || h.bad) { FAIL("leaks, or gives back what it did not take"); note("%lu bytes live, %d bad", (unsigned long)h.live, h.bad); }
+    if (h.live || h.n_live || h.bad) { FAIL("leaks, or gives back what it did not take");
+        note("%lu bytes live, %d bad", (unsigned long)h.live, h.bad); }
     return s;
 }
 
@@ -91,12 +93,14 @@ static void failing_reads(const bytes *b) {
     for (i = 1; i <= calls; i++) {
         r.calls = 0; r.fail_at = i; m = NULL;
         s = lm_model_open(&m, &d, &e);
-        if (s != LM_E_IO || m || h.live || !clean_line(e.text)) { CHECK_STATUS(s, LM_E_IO); CHECK(m == NULL && h.live == 0); note("read %ld: %s", i, e.text); }
+        if (s != LM_E_IO || m || h.live || !clean_line(e.text)) { CHECK_STATUS(s, LM_E_IO); CHECK(m == NULL && h.live == 0);
+            note("read %ld: %s", i, e.text); }
     }
     CHECK(!r.beyond && !h.bad && h.live == 0);
     note("%ld reads, each failed in turn", calls);
     r.fail_at = 0;
-    for (i = 0; i < (long)b->n; i += 997) { d.source.size = (uint64_t)i + 1; m = NULL; s = lm_model_open(&m, &d, &e); if (s == LM_OK) { FAIL("a prefix opened"); lm_model_close(m); } }
+    for (i = 0; i < (long)b->n; i += 997) { d.source.size = (uint64_t)i + 1; m = NULL; s = lm_model_open(&m, &d, &e);
+        if (s == LM_OK) { FAIL("a prefix opened"); lm_model_close(m); } }
     CHECK(!r.beyond && h.live == 0);
 }
 
@@ -177,7 +181,8 @@ static void bad_parts(void) {
         CHECK(open_parts(part, sound, 3, &e) != LM_OK);
         free(part[2].p); gguf_free(&w); part[2] = other;
     }
-    for (i = 0; i < (int)part[1].n; i += 13) { bytes cut[3]; memcpy(cut, part, sizeof cut); cut[1].n = (size_t)i; if (open_parts(cut, sound, 3, &e) == LM_OK) FAIL("a cut part opened"); }
+    for (i = 0; i < (int)part[1].n; i += 13) { bytes cut[3]; memcpy(cut, part, sizeof cut); cut[1].n = (size_t)i;
+        if (open_parts(cut, sound, 3, &e) == LM_OK) FAIL("a cut part opened"); }
     for (i = 0; i < 3; i++) free(part[i].p);
 }
 

@@ -32,16 +32,18 @@ static void tiny_models(void) {
         if (!has_isa(isas[k])) { printf("  %s: ", isas[k]); SKIP_PART("cpu"); continue; }
         n_isa++;
         for (i = 0; i < tiny_count(); i++) {
-            static const int threads[] = { 1, 2, 3, 3 }, batch[] = { TINY_TOKENS, 7, 1, TINY_TOKENS };
+            static const int threads[] = { 1, 2, 3 }, batch[] = { TINY_TOKENS, 7, 1 };
             const tiny_spec *s = tiny_at(i); const uint64_t *want = tiny_known(s->name); uint64_t sum[2]; float range[2]; int j;
             if (!CHECK(want != NULL)) { note("%s: no committed checksum", s->name); continue; }
-            for (j = 0; j < (k == 0 ? 2 : 4); j++) {
+            for (j = 0; j < (k == 0 ? 2 : 3); j++) {
                 int bad; set_isa(isas[k]);
                 bad = tiny_sums(s, sum, j % 2, threads[j], batch[j], range);
                 set_isa(NULL);
                 CHECK(!bad);
-                if (!CHECK(sum[0] == want[0])) note("%s, %s, %d threads, batches of %d, layout %d: other logits with the defaults", s->name, isas[k], threads[j], batch[j], j % 2);
-                if (!CHECK(sum[1] == want[1])) note("%s, %s, %d threads, batches of %d, layout %d: other logits in float32", s->name, isas[k], threads[j], batch[j], j % 2);
+                if (!CHECK(sum[0] == want[0])) note("%s, %s, %d threads, batches of %d, layout %d: other logits with the defaults", s->name, isas[k],
+                    threads[j], batch[j], j % 2);
+                if (!CHECK(sum[1] == want[1])) note("%s, %s, %d threads, batches of %d, layout %d: other logits in float32", s->name, isas[k],
+                    threads[j], batch[j], j % 2);
                 if (j == 0 && k == 0) CHECK(range[1] - range[0] > 1 && range[1] < 1000 && range[0] > -1000);
                 ran++;
             }
@@ -60,7 +62,8 @@ static int argmax(const float *l, int n) { int i, k = 0; for (i = 1; i < n; i++)
 
 static void reference_model(const char *name, const char *gguf) {
     int n_isa = 0;
-    char path[200]; json *tokens = NULL, *expected = NULL; lm_token *ids = NULL, *greedy = NULL, next; float *want = NULL, *got = NULL, *f16 = NULL; size_t n_bytes, size; int n, n_greedy, k, j, i; double tol, diff, diff16, lo = 1e30, hi = -1e30;
+    char path[200]; json *tokens = NULL, *expected = NULL; lm_token *ids = NULL, *greedy = NULL, next; float *want = NULL, *got = NULL, *f16 = NULL;
+    size_t n_bytes, size; int n, n_greedy, k, j, i; double tol, diff, diff16, lo = 1e30, hi = -1e30;
     lm_model_desc d; lm_model *m = NULL; lm_error e; lm_model_info info; lm_ctx *c = NULL;
     sprintf(path, "reference/tiny/%.80s/tokens.json", name); tokens = json_file(data_path(path));
     sprintf(path, "reference/tiny/%.80s/expected.json", name); expected = json_file(data_path(path));
@@ -96,15 +99,15 @@ static void reference_model(const char *name, const char *gguf) {
     if (!CHECK(diff16 <= 2e-3 * (hi - lo))) note("%s: f16 cache: logits differ by %g, %g is allowed", name, diff16, 2e-3 * (hi - lo));
     lm_ctx_close(c); c = NULL;
     for (k = 1; k <= 3; k++) for (j = 0; j < 3; j++) { /* threads and batches */
-        float *again; int batch = j == 0 ? 1 : j == 1 ? 7 : n;
-        c = open_ctx(m, n, batch, n, LM_CACHE_F16, LM_COMPUTE_AUTO, k);
-        again = c ? all_logits(c, ids, n, batch) : NULL;
-        CHECK_BITS(again, f16, size * sizeof(float));
+        float *again; int some = k == 1 || n < 100 ? n : 100, batch = j == 0 ? 1 : j == 1 ? 7 : some; /* more threads than cores take their time */
+        c = open_ctx(m, some, batch, some, LM_CACHE_F16, LM_COMPUTE_AUTO, k);
+        again = c ? all_logits(c, ids, some, batch) : NULL;
+        CHECK_BITS(again, f16, (size_t)some * (size_t)info.n_vocab * sizeof(float));
         free(again); lm_ctx_close(c); c = NULL;
     }
     lm_model_close(m); m = NULL;
-    for (k = 0; k < N_ISA; k++) { /* the instruction sets, both arithmetics, both layouts; the first 60 tokens */
-        float *again; int few = n < 60 ? n : 60;
+    for (k = 0; k < N_ISA; k++) { /* the instruction sets, both arithmetics, both layouts; the first 40 tokens */
+        float *again; int few = n < 40 ? n : 40;
         if (!has_isa(isas[k])) continue;
         n_isa++; d.plain_layout = k == 1;
         set_isa(isas[k]);
@@ -118,7 +121,8 @@ static void reference_model(const char *name, const char *gguf) {
         }
         lm_model_close(m); m = NULL;
     }
-    note("%-22s %3d tokens: float32 within %.2g (%.2g allowed), f16 cache within %.2g (%.2g), greedy equal; 9 ways, %d instruction sets", name, n, diff, tol, diff16, 2e-3 * (hi - lo), n_isa);
+    note("%-22s %3d tokens: float32 within %.2g (%.2g allowed), f16 cache within %.2g (%.2g), greedy equal; 9 ways, %d instruction sets", name, n,
+        diff, tol, diff16, 2e-3 * (hi - lo), n_isa);
 end:
     lm_ctx_close(c); lm_model_close(m);
     free(got); free(f16); free(want); free(ids); free(greedy); json_free(tokens); json_free(expected);
@@ -127,7 +131,8 @@ end:
 /* ---- SmolLM2, the first 128 tokens of the reference text in float32 */
 static void smollm2(void) {
     const char *path = smollm2_path(), *ppl = data_path("reference/smollm2/perplexity.json"), *nll_path = data_path("reference/smollm2/nll.f32");
-    json *p; float *nll, *l = NULL, *a, *b; size_t n_bytes; lm_token *ids = NULL; lm_model_desc d; lm_model *m = NULL; lm_error e; lm_ctx *c = NULL; lm_model_info info; int n = 129, i; double worst = 0;
+    json *p; float *nll, *l = NULL, *a, *b; size_t n_bytes; lm_token *ids = NULL; lm_model_desc d; lm_model *m = NULL; lm_error e; lm_ctx *c = NULL;
+    lm_model_info info; int n = 129, i; double worst = 0;
     if (path == NULL) { SKIP_PART("no model (make model)"); return; }
     if (ppl == NULL || nll_path == NULL) { SKIP_PART(NO_DATA); return; }
     p = json_file(ppl); nll = (float *)read_file(nll_path, &n_bytes);
@@ -161,7 +166,8 @@ end:
 
 void test_logits(void);
 void test_logits(void) {
-    static const char *const names[] = { "gqa2_untied_bf16", "gqa3_tied_f16", "gqa4_llama31_bf16", "gqa4_llama3_small_bf16", "gqa8_bias_f16", "linear_type_key_bf16",
+    static const char *const names[] = { "gqa2_untied_bf16", "gqa3_tied_f16", "gqa4_llama31_bf16", "gqa4_llama3_small_bf16", "gqa8_bias_f16",
+        "linear_type_key_bf16",
         "mha_tied_f32", "mistral_swa_bf16", "mqa_headdim_f32", "no_theta_defaults", "sharded_mixed", "yarn_bf16" };
     int i; char path[200]; const char *was = getenv("LLAMA_ISA");
     if (was) { isa_was = (char *)malloc(strlen(was) + 1); if (isa_was) strcpy(isa_was, was); }

@@ -18,14 +18,16 @@ void test_near(double got, double want, double tol, const char *file, int line, 
 }
 void test_status(lm_status got, lm_status want, const char *file, int line, const char *what) {
     test_now.n_checks++;
-    if (got != want && ++test_now.n_failed <= 50) printf("  %s:%d: %s gives \"%s\", expected \"%s\"\n", file, line, what, lm_status_text(got), lm_status_text(want));
+    if (got != want && ++test_now.n_failed <= 50) printf("  %s:%d: %s gives \"%s\", expected \"%s\"\n", file, line, what, lm_status_text(got),
+        lm_status_text(want));
 }
 void test_bits(const void *got, const void *want, size_t n_bytes, const char *file, int line, const char *what) {
     const uint8_t *a = (const uint8_t *)got, *b = (const uint8_t *)want; size_t i = 0;
     test_now.n_checks++;
     if (a == NULL || b == NULL) { if (++test_now.n_failed <= 50) printf("  %s:%d: %s: nothing to compare\n", file, line, what); return; }
     while (i < n_bytes && a[i] == b[i]) i++;
-    if (i < n_bytes && ++test_now.n_failed <= 50) printf("  %s:%d: %s: bytes differ from byte %lu of %lu on\n", file, line, what, (unsigned long)i, (unsigned long)n_bytes);
+    if (i < n_bytes && ++test_now.n_failed <= 50) printf("  %s:%d: %s: bytes differ from byte %lu of %lu on\n", file, line, what, (unsigned long)i,
+        (unsigned long)n_bytes);
 }
 void test_skip(const char *reason) { test_now.skipped = reason; }
 void test_skip_part(const char *reason) { printf("  skipped: %s\n", reason); test_now.n_parts_skipped++; test_now.part_skipped = reason; }
@@ -131,7 +133,8 @@ static int json_hex(json_in *in) {
     int v = 0, k;
     for (k = 0; k < 4; k++, in->p++) {
         int c = in->p < in->end ? *in->p : 0;
-        if (c >= '0' && c <= '9') c -= '0'; else if (c >= 'a' && c <= 'f') c -= 'a' - 10; else if (c >= 'A' && c <= 'F') c -= 'A' - 10; else return -1;
+        if (c >= '0' && c <= '9') c -= '0'; else if (c >= 'a' && c <= 'f') c -= 'a' - 10; else if (c >= 'A' && c <= 'F') c -= 'A' - 10;
+        else return -1;
         v = v * 16 + c;
     }
     return v;
@@ -144,14 +147,16 @@ static char *json_string(json_in *in, size_t *n_out) { /* at the opening quote *
         int c = (unsigned char)*in->p++, low;
         if (c == '\\') {
             c = *in->p++;
-            if (c == 'n') c = '\n'; else if (c == 't') c = '\t'; else if (c == 'r') c = '\r'; else if (c == 'b') c = '\b'; else if (c == 'f') c = '\f';
+            if (c == 'n') c = '\n'; else if (c == 't') c = '\t'; else if (c == 'r') c = '\r'; else if (c == 'b') c = '\b';
+            else if (c == 'f') c = '\f';
             else if (c == 'u') {
                 if ((c = json_hex(in)) < 0) { free(s); return NULL; }
                 if (c >= 0xd800 && c < 0xdc00 && in->end - in->p > 6 && in->p[0] == '\\' && in->p[1] == 'u') {
                     in->p += 2; low = json_hex(in);
                     c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
                 }
-                if (c >= 0x10000) { s[n++] = (char)(0xf0 | c >> 18); s[n++] = (char)(0x80 | (c >> 12 & 63)); s[n++] = (char)(0x80 | (c >> 6 & 63)); c = 0x80 | (c & 63); }
+                if (c >= 0x10000) { s[n++] = (char)(0xf0 | c >> 18); s[n++] = (char)(0x80 | (c >> 12 & 63)); s[n++] = (char)(0x80 | (c >> 6 & 63));
+                    c = 0x80 | (c & 63); }
                 else if (c >= 0x800) { s[n++] = (char)(0xe0 | c >> 12); s[n++] = (char)(0x80 | (c >> 6 & 63)); c = 0x80 | (c & 63); }
                 else if (c >= 0x80) { s[n++] = (char)(0xc0 | c >> 6); c = 0x80 | (c & 63); }
             }
@@ -259,7 +264,8 @@ void gguf_i32(gguf_writer *g, const char *key, int32_t v)  { gguf_key(g, key, LM
 void gguf_f32(gguf_writer *g, const char *key, float v)    { gguf_key(g, key, LM_META_F32); put_f32(&g->kv, v); }
 void gguf_bool(gguf_writer *g, const char *key, int v)     { uint8_t b = (uint8_t)v; gguf_key(g, key, LM_META_BOOL); put_bytes(&g->kv, &b, 1); }
 void gguf_str(gguf_writer *g, const char *key, const char *v) { gguf_key(g, key, LM_META_STR); put_str(&g->kv, v); }
-void gguf_array(gguf_writer *g, const char *key, uint32_t item, uint64_t n) { gguf_key(g, key, LM_META_ARR); put_u32(&g->kv, item); put_u64(&g->kv, n); }
+void gguf_array(gguf_writer *g, const char *key, uint32_t item, uint64_t n) { gguf_key(g, key, LM_META_ARR); put_u32(&g->kv, item);
+    put_u64(&g->kv, n); }
 void gguf_tensor(gguf_writer *g, const char *name, int type, int n_dims, uint64_t d0, uint64_t d1, uint8_t *data, size_t n_bytes) {
     gguf_tensor_in *t;
     if (g->n_tensor == g->cap_tensor) {

@@ -95,8 +95,10 @@ size_t tiny_block_bytes(const char *type) {
 /* ---- vocabulary: three control tokens, all bytes, and pieces that make a few words */
 static const char *const pieces[] = {
     "\xe2\x96\x81", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z",
-    "\xe2\x96\x81t", "he", "\xe2\x96\x81" "a", "in", "\xe2\x96\x81the", "er", "\xe2\x96\x81s", "on", "re", "an", "\xe2\x96\x81w", "at", "en", "is", "nd",
-    "\xe2\x96\x81" "c", "it", "\xe2\x96\x81" "and", "or", "es", "al", "ing", "\xe2\x96\x81i", "\xe2\x96\x81o", "ar", "\xe2\x96\x81to", "ed", ".", ",", "!", "T", "H",
+    "\xe2\x96\x81t", "he", "\xe2\x96\x81" "a", "in", "\xe2\x96\x81the", "er", "\xe2\x96\x81s", "on", "re", "an", "\xe2\x96\x81w", "at", "en", "is",
+        "nd",
+    "\xe2\x96\x81" "c", "it", "\xe2\x96\x81" "and", "or", "es", "al", "ing", "\xe2\x96\x81i", "\xe2\x96\x81o", "ar", "\xe2\x96\x81to", "ed", ".",
+        ",", "!", "T", "H",
     "\xc3\xa9", "\xe2\x96\x81\xe2\x96\x81"
 };
 #define N_PIECES ((int)(sizeof pieces / sizeof pieces[0]))
@@ -167,7 +169,8 @@ void tiny_writer(const tiny_spec *s, gguf_writer *g) {
     }
     for (i = 0; i < s->n_layer; i++) {
         int rows[7], cols[7];
-        rows[0] = s->n_head * hk; rows[1] = s->n_head_kv * hk; rows[2] = s->n_head_kv * hv; rows[3] = s->n_embd; rows[4] = rows[5] = s->n_ff; rows[6] = s->n_embd;
+        rows[0] = s->n_head * hk; rows[1] = s->n_head_kv * hk; rows[2] = s->n_head_kv * hv; rows[3] = s->n_embd; rows[4] = rows[5] = s->n_ff;
+        rows[6] = s->n_embd;
         cols[0] = cols[1] = cols[2] = cols[4] = cols[5] = s->n_embd; cols[3] = s->n_head * hv; cols[6] = s->n_ff;
         sprintf(name, "blk.%d.attn_norm.weight", i); put_vector(g, &r, name, s->n_embd, 1);
         for (k = 0; k < 7; k++) {
@@ -237,7 +240,8 @@ static int print_sums(const char *format, int ranges) {
     for (i = 0; i < tiny_count(); i++) {
         uint64_t s[2]; float range[2];
         bad |= tiny_sums(&specs[i], s, 0, 1, TINY_TOKENS, range);
-        printf(format, specs[i].name, (unsigned long)(s[0] >> 32), (unsigned long)(s[0] & 0xffffffffu), (unsigned long)(s[1] >> 32), (unsigned long)(s[1] & 0xffffffffu));
+        printf(format, specs[i].name, (unsigned long)(s[0] >> 32), (unsigned long)(s[0] & 0xffffffffu), (unsigned long)(s[1] >> 32),
+            (unsigned long)(s[1] & 0xffffffffu));
         if (ranges) printf("  logits %g to %g", (double)range[0], (double)range[1]);
         printf("\n");
     }
@@ -245,6 +249,7 @@ static int print_sums(const char *format, int ranges) {
 }
 int tiny_print_sums(void) { return print_sums("%-8s %08lx%08lx %08lx%08lx", 1); }
 int tiny_print_sums_h(void) {
-    printf("/* FNV-1a of the logits of the tiny models (tiny.c): the defaults; float32 arithmetic and cache. Made by `build/test --print-sums-h`. */\n");
+    printf("/* FNV-1a of the logits of the tiny models (tiny.c): the defaults; float32 arithmetic and cache.\n"
+        " * Made by `build/test --print-sums-h`. */\n");
     return print_sums("    { \"%s\", { 0x%08lx%08lx, 0x%08lx%08lx } },", 0);
 }

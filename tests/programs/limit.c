@@ -36,7 +36,8 @@ static result run(char *const argv[]) {
     memset(&r, 0, sizeof r); memset(&use, 0, sizeof use);
     pid = fork();
     if (pid == 0) {
-        int o = open(tmp_out, O_WRONLY | O_CREAT | O_TRUNC, 0600), e = open(tmp_err, O_WRONLY | O_CREAT | O_TRUNC, 0600), z = open("/dev/null", O_RDONLY);
+        int o = open(tmp_out, O_WRONLY | O_CREAT | O_TRUNC, 0600), e = open(tmp_err, O_WRONLY | O_CREAT | O_TRUNC, 0600),
+            z = open("/dev/null", O_RDONLY);
         struct rlimit cap; cap.rlim_cur = cap.rlim_max = 0;
         setrlimit(RLIMIT_CORE, &cap);
         if (limit_mb > 0) { cap.rlim_cur = cap.rlim_max = (rlim_t)2 << 30; setrlimit(RLIMIT_AS, &cap); } /* untouched gigabytes count too */
@@ -63,7 +64,8 @@ static const char *bad_line(const result *r, const char *program) {
     if (r->n_err == 0) return "says nothing";
     if (r->n_err > n + 6 && strncmp(r->err + n, ".exe: ", 6) == 0) n += 4;
     if (strncmp(r->err, name, strlen(name)) != 0 || strncmp(r->err + n, ": ", 2) != 0) return "its line does not start with the program's name";
-    for (i = 0; i + 1 < r->n_err; i++) if (r->err[i] == '\n') return "says more than one line"; else if ((unsigned char)r->err[i] < 32 || r->err[i] == 127) return "prints control bytes";
+    for (i = 0; i + 1 < r->n_err; i++) if (r->err[i] == '\n') return "says more than one line";
+    else if ((unsigned char)r->err[i] < 32 || r->err[i] == 127) return "prints control bytes";
     return r->err[r->n_err - 1] == '\n' ? NULL : "its line is not ended";
 }
 /* NULL: as expected. */
@@ -81,7 +83,8 @@ static const char *judge(const result *r, const char *expect, const char *progra
     return NULL;
 }
 static void complain(const char *what, const char *program, const char *why, const result *r) {
-    printf("FAILED %s: %s: %s (exit %d, signal %d, %.0f ms, %ld KB): %.*s\n", what, program, why, r->code, r->sig, r->ms, r->kb, (int)(strcspn(r->err, "\n") % 200), r->err);
+    printf("FAILED %s: %s: %s (exit %d, signal %d, %.0f ms, %ld KB): %.*s\n", what, program, why, r->code, r->sig, r->ms, r->kb,
+        (int)(strcspn(r->err, "\n") % 200), r->err);
     if (strstr(r->err, "Sanitizer")) printf("%.1500s\n", r->err);
 }
 static uint64_t file_sum(const char *path, long *n) {
@@ -97,7 +100,8 @@ static int corpus(const char *build, const char *dir) {
     char path[700], line[256], expect[32], name[128], prog[3][600], f32[700]; FILE *m; int n_ok = 0, n_refused = 0, failed = 0, passed = 0, k;
     uint64_t base = 0, sum; long n; double worst_ms = 0; long worst_kb = 0;
     static const char *const programs[3] = { "inspect", "logits", "generate" };
-    static char m_opt[] = "-m", ids_opt[] = "--ids", ids[] = "1,70,260,300,5,290,300,17", o_opt[] = "-o", p_opt[] = "-p", text[] = "the cat and", n_opt[] = "-n", three[] = "3",
+    static char m_opt[] = "-m", ids_opt[] = "--ids", ids[] = "1,70,260,300,5,290,300,17", o_opt[] = "-o", p_opt[] = "-p", text[] = "the cat and",
+        n_opt[] = "-n", three[] = "3",
         temp[] = "--temp", zero[] = "0", t_opt[] = "-t", two[] = "2";
     snprintf(path, sizeof path, "%s/manifest", dir); snprintf(f32, sizeof f32, "%s/logits.f32", dir);
     for (k = 0; k < 3; k++) snprintf(prog[k], sizeof prog[k], "%s/%s", build, programs[k]);
@@ -109,7 +113,8 @@ static int corpus(const char *build, const char *dir) {
         for (k = 0; k < 3; k++) {
             char *const args[3][14] = { { prog[0], m_opt, path, NULL }, { prog[1], m_opt, path, ids_opt, ids, o_opt, f32, t_opt, two, NULL },
                 { prog[2], m_opt, path, p_opt, text, n_opt, three, temp, zero, t_opt, two, NULL } };
-            const char *want = strcmp(expect, "load") == 0 || strcmp(expect, "ok") == 0 ? "ok" : strcmp(expect, "refuse") == 0 ? "refuse" : "end", *why; result r;
+            const char *want = strcmp(expect, "load") == 0 || strcmp(expect, "ok") == 0 ? "ok" : strcmp(expect, "refuse") == 0 ? "refuse" : "end",
+                *why; result r;
             if (strcmp(expect, "run") == 0 && k > 0) want = "refuse";
             if (strcmp(expect, "notext") == 0) want = k == 2 ? "refuse" : "ok";
             remove(f32);
@@ -120,7 +125,8 @@ static int corpus(const char *build, const char *dir) {
                 if (r.code == 1 && n > 0) why = "fails and leaves an output file";
                 if (r.code == 0 && n == 0) why = "writes nothing";
                 if (base == 0 && r.code == 0) base = sum; /* the first file is the base */
-                if (r.code == 0 && (strcmp(expect, "ok") == 0 || strcmp(expect, "notext") == 0) && sum != base) why = "gives other logits than the base";
+                if (r.code == 0 && (strcmp(expect, "ok") == 0 || strcmp(expect, "notext") == 0)
+                    && sum != base) why = "gives other logits than the base";
             }
             if (why) { complain(name, programs[k], why, &r); bad = 1; }
             if (r.code == 1) refused = 1;
@@ -140,7 +146,8 @@ static int corpus(const char *build, const char *dir) {
 int main(int argc, char **argv) {
     const char *e = getenv("TMPDIR"), *why; result r; int code = 2;
     if (argc < 3) { fputs("limit: usage: limit corpus BUILD DIR | limit ok|refuse|usage|any PROGRAM ARGS...\n", stderr); return 2; }
-    snprintf(tmp_out, sizeof tmp_out, "%.500s/limit.%ld.out", e ? e : "/tmp", (long)getpid()); snprintf(tmp_err, sizeof tmp_err, "%.500s/limit.%ld.err", e ? e : "/tmp", (long)getpid());
+    snprintf(tmp_out, sizeof tmp_out, "%.500s/limit.%ld.out", e ? e : "/tmp", (long)getpid());
+    snprintf(tmp_err, sizeof tmp_err, "%.500s/limit.%ld.err", e ? e : "/tmp", (long)getpid());
     if ((e = getenv("LIMIT_MS")) != NULL) limit_ms = atol(e);
     if ((e = getenv("LIMIT_MB")) != NULL) limit_mb = atol(e);
     if (strcmp(argv[1], "corpus") == 0 && argc == 4) code = corpus(argv[2], argv[3]);

@@ -27,18 +27,23 @@ static int feed(lm_ctx *c, const lm_token *ids, int n, int all) {
     fprintf(stderr, "smollm2_quality: %s\n", lm_ctx_error(c));
     return 1;
 }
-static const char *in_dir(const char *dir, const char *name) { static char path[4][600]; static int k; char *p = path[k++ & 3]; sprintf(p, "%.500s/%.60s", dir, name); return p; }
+static const char *in_dir(const char *dir, const char *name) { static char path[4][600]; static int k; char *p = path[k++ & 3];
+    sprintf(p, "%.500s/%.60s", dir, name); return p; }
 
 static int whole_text(lm_ctx *exact, lm_ctx *fast, const char *dir) {
-    json *p = json_file(in_dir(dir, "perplexity.json")); size_t n_bytes; float *nll = (float *)read_file(in_dir(dir, "nll.f32"), &n_bytes); lm_token *ids, *want;
-    int n = (int)json_ids(json_get(p, "ids"), &ids), n_want = (int)json_ids(json_get(p, "argmax"), &want), at, i, k, v, wrong = 0, close = 0, same = 0;
+    json *p = json_file(in_dir(dir, "perplexity.json")); size_t n_bytes; float *nll = (float *)read_file(in_dir(dir, "nll.f32"), &n_bytes);
+    lm_token *ids, *want;
+    int n = (int)json_ids(json_get(p, "ids"), &ids), n_want = (int)json_ids(json_get(p, "argmax"), &want), at, i, k, v, wrong = 0, close = 0,
+        same = 0;
     double worst = 0, sum = 0, sum_fast = 0, kl = 0, ppl, ppl_fast, ref = json_number(p, "perplexity", 0); char line[200];
-    if (p == NULL || nll == NULL || n < 2 || n_want != n || n_bytes != 4u * (size_t)(n - 1)) { fprintf(stderr, "smollm2_quality: %s: the reference is incomplete\n", dir); return 1; }
+    if (p == NULL || nll == NULL || n < 2 || n_want != n || n_bytes != 4u * (size_t)(n - 1)) {
+        fprintf(stderr, "smollm2_quality: %s: the reference is incomplete\n", dir); return 1; }
     for (at = 0; at < n; at += k) {
         k = n - at < BATCH ? n - at : BATCH;
         if (feed(exact, ids + at, k, 1) || feed(fast, ids + at, k, 1)) return 1;
         for (i = 0; i < k; i++) {
-            const float *a = lm_logits(exact, i), *b = lm_logits(fast, i); int top = best(a), top_fast = best(b); double za = log_sum(a, top), zb = log_sum(b, top_fast), d = 0;
+            const float *a = lm_logits(exact, i), *b = lm_logits(fast, i); int top = best(a), top_fast = best(b);
+            double za = log_sum(a, top), zb = log_sum(b, top_fast), d = 0;
             if (top != want[at + i]) { if (gap(a, top) > 0.002) wrong++; else close++; }
             same += top == top_fast;
             for (v = 0; v < n_vocab; v++) { double la = (double)a[v] - za; d += exp(la) * (la - ((double)b[v] - zb)); }
@@ -51,7 +56,8 @@ static int whole_text(lm_ctx *exact, lm_ctx *fast, const char *dir) {
         }
     }
     ppl = exp(sum / (n - 1)); ppl_fast = exp(sum_fast / (n - 1));
-    sprintf(line, "float32: nll of %d tokens within %.2g (0.001 allowed), perplexity %.6f (reference %.6f)", n - 1, worst, ppl, ref); judge(worst <= 1e-3, line);
+    sprintf(line, "float32: nll of %d tokens within %.2g (0.001 allowed), perplexity %.6f (reference %.6f)", n - 1, worst, ppl, ref);
+    judge(worst <= 1e-3, line);
     sprintf(line, "float32: argmax differs at %d positions, and at %d where the two best are within 0.002", wrong, close); judge(wrong == 0, line);
     sprintf(line, "defaults: mean KL %.5f (0.0058 allowed)", kl / n); judge(kl / n <= 0.0058, line);
     sprintf(line, "defaults: same top-1 %.2f %% (95.5 wanted)", 100.0 * same / n); judge(same >= 0.955 * n, line);
@@ -60,14 +66,18 @@ static int whole_text(lm_ctx *exact, lm_ctx *fast, const char *dir) {
     return 0;
 }
 static int prompts(lm_ctx *exact, lm_ctx *fast, const char *dir) {
-    size_t n_bytes; char *text = (char *)read_file(in_dir(dir, "prompts.jsonl"), &n_bytes), *line = text, *end; int n = 0, k, off = 0, off64 = 0, slips = 0, slips_exact = 0, differ = 0, mean = 0; double worst = 0, margin = 0; char out[200];
+    size_t n_bytes; char *text = (char *)read_file(in_dir(dir, "prompts.jsonl"), &n_bytes), *line = text, *end;
+    int n = 0, k, off = 0, off64 = 0, slips = 0, slips_exact = 0, differ = 0, mean = 0; double worst = 0, margin = 0; char out[200];
     if (text == NULL) { fprintf(stderr, "smollm2_quality: %s: no prompts.jsonl\n", dir); return 1; }
     for (; (end = strchr(line, '\n')) != NULL || *line; line = end ? end + 1 : line + strlen(line)) {
-        json *j = json_parse(line, end ? (size_t)(end - line) : strlen(line)); lm_token *ids, *top, *greedy, *tok; size_t n_tok; const json *v, *m; int n_ids, n_top, n_greedy; const float *l; double z;
+        json *j = json_parse(line, end ? (size_t)(end - line) : strlen(line)); lm_token *ids, *top, *greedy, *tok; size_t n_tok; const json *v, *m;
+        int n_ids, n_top, n_greedy; const float *l; double z;
         if (j == NULL) { fprintf(stderr, "smollm2_quality: a line of prompts.jsonl is no JSON\n"); return 1; }
-        n_ids = (int)json_ids(json_get(j, "ids"), &ids); n_top = (int)json_ids(json_get(j, "top64_ids"), &top); n_greedy = (int)json_ids(json_get(j, "greedy_ids"), &greedy);
+        n_ids = (int)json_ids(json_get(j, "ids"), &ids); n_top = (int)json_ids(json_get(j, "top64_ids"), &top);
+        n_greedy = (int)json_ids(json_get(j, "greedy_ids"), &greedy);
         v = json_get(j, "prompt"); tok = (lm_token *)malloc(400 * sizeof *tok); /* the ids themselves, special tokens parsed */
-        if (tok == NULL || lm_tokenize(lm_ctx_model(exact), v->text, v->n_text, LM_TEXT_ADD_SPECIAL | LM_TEXT_PARSE_SPECIAL, tok, 400, &n_tok) != LM_OK || (int)n_tok != n_ids || memcmp(tok, ids, n_tok * sizeof *tok) != 0) off++;
+        if (tok == NULL || lm_tokenize(lm_ctx_model(exact), v->text, v->n_text, LM_TEXT_ADD_SPECIAL | LM_TEXT_PARSE_SPECIAL, tok, 400,
+            &n_tok) != LM_OK || (int)n_tok != n_ids || memcmp(tok, ids, n_tok * sizeof *tok) != 0) off++;
         if (lm_rewind(exact, 0, 0) || lm_rewind(fast, 0, 0) || feed(exact, ids, n_ids, 0) || feed(fast, ids, n_ids, 0)) return 1;
         l = lm_logits(exact, -1);
         for (k = 0, v = json_get(j, "top64_logits")->child; v && k < n_top; v = v->next, k++) {
@@ -90,7 +100,8 @@ static int prompts(lm_ctx *exact, lm_ctx *fast, const char *dir) {
     sprintf(out, "%d prompts: ids as the reference's", n); judge(n > 0 && off == 0, out);
     sprintf(out, "%d prompts: the 64 best logits within %.2g (0.01 allowed), log-sum and mean too", n, worst); judge(off64 == 0 && mean == 0, out);
     sprintf(out, "float32: %d greedy choices differ where the margin is 0.02 or more", slips_exact); judge(slips_exact == 0, out);
-    sprintf(out, "defaults: %d greedy choices differ, at margins up to %.2f, %d where it is 0.6 or more", differ, margin, slips); judge(slips == 0, out);
+    sprintf(out, "defaults: %d greedy choices differ, at margins up to %.2f, %d where it is 0.6 or more", differ, margin, slips);
+    judge(slips == 0, out);
     return 0;
 }
 
@@ -99,7 +110,8 @@ int main(int argc, char **argv) {
     if (argc != 3) { fputs("smollm2_quality: usage: smollm2_quality MODEL REFERENCE_DIR\n", stderr); return 2; }
     memset(&d, 0, sizeof d); memset(&f, 0, sizeof f);
     d.path = argv[1]; f.n_ctx = 2048; f.n_batch = BATCH; f.n_logits = BATCH; e = f; e.cache_type = LM_CACHE_F32; e.compute = LM_COMPUTE_F32;
-    if (lm_model_open(&m, &d, &err) != LM_OK || lm_ctx_open(&exact, m, &e, &err) != LM_OK || lm_ctx_open(&fast, m, &f, &err) != LM_OK) { fprintf(stderr, "smollm2_quality: %s\n", err.text); return 1; }
+    if (lm_model_open(&m, &d, &err) != LM_OK || lm_ctx_open(&exact, m, &e, &err) != LM_OK || lm_ctx_open(&fast, m, &f, &err) != LM_OK) {
+        fprintf(stderr, "smollm2_quality: %s\n", err.text); return 1; }
     lm_model_get_info(m, &i);
     n_vocab = i.n_vocab;
     if (whole_text(exact, fast, argv[2]) || prompts(exact, fast, argv[2])) failed++;

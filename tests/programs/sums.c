@@ -15,7 +15,8 @@ int main(int argc, char **argv) {
     for (i = 0; i < tiny_count(); i++) {
         uint64_t s[2]; float range[2];
         if (tiny_sums(tiny_at(i), s, i % 2, threads, batch, range) != 0) return 1;
-        printf("%-8s %08lx%08lx %08lx%08lx\n", tiny_at(i)->name, (unsigned long)(s[0] >> 32), (unsigned long)(s[0] & 0xffffffffu), (unsigned long)(s[1] >> 32), (unsigned long)(s[1] & 0xffffffffu));
+        printf("%-8s %08lx%08lx %08lx%08lx\n", tiny_at(i)->name, (unsigned long)(s[0] >> 32), (unsigned long)(s[0] & 0xffffffffu),
+            (unsigned long)(s[1] >> 32), (unsigned long)(s[1] & 0xffffffffu));
     }
     return 0;
 }
