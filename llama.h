@@ -1653,6 +1653,11 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 }
 
 #elif LMI_PASS == LMI_AVX512
+#if defined(__GNUC__) && !defined(__clang__) /* GCC 12's own header, in C++: its "undefined" operands count as uninitialized (GCC bug 105593) */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #define LMI(f) lmi_##f##_avx512
 #define LMI_ISA "avx512"
 #define LMI_UNROLL LMI_FULLY
@@ -2140,6 +2145,9 @@ static const lmi_kernels LMI(kernels) = {
     LMI_ISA, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
 };
 
+#if LMI_PASS == LMI_AVX512 && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #undef LMI
 #undef LMI_FN
 #undef LMI_OP

@@ -133,7 +133,7 @@ for cc in $ccs; do
     esac
 done
 LLAMA_ISA=scalar same "LLAMA_ISA=scalar" "$B/sums" "2 24"
-LLAMA_ISA=sse2 same "LLAMA_ISA=sse2" "$B/sums" "2 24"
+for i in sse2 avx2 avx512 no-such-set; do LLAMA_ISA=$i same "LLAMA_ISA=$i" "$B/sums" "2 24"; done
 rm -rf "$B"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
