@@ -34,15 +34,16 @@ helpers='tests/tiny.c tests/test_util.c'
 set -- $ccs; first=$1
 
 echo "--- languages and warnings:$ccs"
+how() { case $1 in c99 | c++11) echo "-O2 -c -o $B/how.o" ;; *) echo -fsyntax-only ;; esac; } # the optimizer's warnings once for each language
 for cc in $ccs; do
     for std in c99 c11; do
-        for f in one two three private_a stdio_first hooks; do quiet "$f" $cc -std=$std $W -O2 -c $T/$f.c -o "$B/$f.o"; done
+        for f in one two three private_a stdio_first hooks; do quiet "$f" $cc -std=$std $W $(how $std) $T/$f.c; done
     done
     cxx=$(plus $cc)
     have "$cxx" || continue
     for std in c++11 c++17; do
-        for f in one two three; do quiet "$f" $cxx -std=$std $W -O2 -c $T/$f.cpp -o "$B/$f.o"; done
-        quiet private $cxx -x c++ -std=$std $W -O2 -c $T/private_a.c -o "$B/private.o"
+        for f in one two three; do quiet "$f" $cxx -std=$std $W $(how $std) $T/$f.cpp; done
+        quiet private $cxx -x c++ -std=$std $W $(how $std) $T/private_a.c
     done
 done
 
@@ -67,7 +68,7 @@ echo "--- switches: $(grep -o 'LLAMA_NO_[A-Z]*' llama.h | sort -u | tr '\n' ' ')
 all=
 for s in $(grep -o 'LLAMA_NO_[A-Z]*' llama.h | sort -u); do
     all="$all -D$s"
-    for cc in $ccs; do quiet "$s" $cc -std=c99 $W -O2 -D$s -c $T/one.c -o "$B/one.o"; done
+    for cc in $ccs; do quiet "$s" $cc -std=c99 $W -D$s -fsyntax-only $T/one.c; done
     if [ $s != LLAMA_NO_STDIO ]; then $first -O2 -D$s $T/one.c $T/two.c $T/three.c -o "$B/switch" -lm -lpthread &&
         prints "$s" "$line" "$B/switch" "$B/nano.gguf"; fi
 done
