@@ -10,7 +10,8 @@ endif
 
 MODEL    = models/SmolLM2-135M-Instruct.Q4_1.gguf
 PROGRAMS = generate tokenize logits perplexity inspect bench
-BUILT    = $(PROGRAMS:%=$(B)/%$(EXE)) $(B)/hello$(EXE)
+HELLO    = $(B)/hello$(EXE)
+BUILT    = $(PROGRAMS:%=$(B)/%$(EXE)) $(HELLO)
 TESTS    = $(wildcard tests/*.c)
 
 all: $(BUILT)
@@ -50,7 +51,7 @@ bench: $(B)/bench$(EXE) $(MODEL)
 # lower one).
 SANITIZE = -O1 -g -Wall -Wextra -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 asan:
-	@LIMIT_MB=0 LIMIT_MS=10000 $(MAKE) --no-print-directory test B=$(B)/asan CFLAGS="$(SANITIZE)"
+	@LIMIT_MB=0 LIMIT_MS=10000 $(MAKE) --no-print-directory test B=$(B)/asan HELLO= CFLAGS="$(SANITIZE)"
 isa:
 	@for i in scalar avx2 avx512; do echo "LLAMA_ISA=$$i"; LLAMA_ISA=$$i $(MAKE) --no-print-directory test || exit 1; done
 
