@@ -269,7 +269,7 @@ static inline FILE *cli_create(const char *path) {
     else snprintf(temp, n, "%s.tmp%ld", path, (long)getpid());
 #endif
     f = cli_fopen(temp, "wb");
-    if (f == NULL) cli_die("%s: %s", path, strerror(errno));
+    if (f == NULL) { n = (size_t)errno; free(temp); cli_die("%s: %s", path, strerror((int)n)); }
     if (strcmp(temp, path) != 0) cli.temp = temp; else free(temp);
     return f;
 }
