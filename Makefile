@@ -53,7 +53,7 @@ SANITIZE = -O1 -g -Wall -Wextra -fno-omit-frame-pointer -fsanitize=address,undef
 asan:
 	@LIMIT_MB=0 LIMIT_MS=10000 $(MAKE) --no-print-directory test B=$(B)/asan HELLO= CFLAGS="$(SANITIZE)"
 isa:
-	@for i in scalar avx2 avx512; do echo "LLAMA_ISA=$$i"; LLAMA_ISA=$$i $(MAKE) --no-print-directory test || exit 1; done
+	@for i in scalar sse2 avx2 avx512; do echo "LLAMA_ISA=$$i"; LLAMA_ISA=$$i $(MAKE) --no-print-directory test || exit 1; done
 
 check:
 	@sh .ci/run

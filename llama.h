@@ -221,7 +221,7 @@ LMI_API void      lm_model_close(lm_model *m); /* after its contexts and sampler
 typedef enum lm_rope_scaling { LM_ROPE_NONE = 0, LM_ROPE_LINEAR = 1, LM_ROPE_YARN = 2 } lm_rope_scaling;
 typedef struct lm_model_info {
     const char *arch;                 /* "llama"; NUL-terminated, lives as long as the model */
-    const char *isa;                  /* kernels in use: "scalar", "avx2", "avx512" */
+    const char *isa;                  /* kernels in use: "scalar", "sse2", "avx2", "avx512", "neon", "neondot" */
     const char *pre;                  /* pre-tokenizer, "" where there is none */
     int      n_vocab, n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_embd_head_k, n_embd_head_v, n_ff, n_rot;
     int      n_swa;                   /* sliding window in tokens, the token itself included; 0: none */
@@ -1373,7 +1373,7 @@ typedef struct lmi_attend {
 } lmi_attend;
 
 typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels. `group`: 16 interleaved rows */
-    const char *isa;
+    const char *isa; int pass;
     int   (*probe)(void);             /* 1: sums and products are not fused */
     int   (*quantize)(const float *x, int n, lmi_act *out);           /* n / 32 acts; 0 when x is not finite */
     void  (*rows)(int type, const uint8_t *group, int n, float *out, size_t row_step, size_t step, int n_rows); /* dequantize */
@@ -1391,9 +1391,9 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
  * (Knuth's two-sum) tells whether it was exact, and if not the sum is rounded to odd, after which rounding to float is right
  * (Boldo and Melquiond 2008, "Emulation of FMA and correctly rounded sums"). libm's fmaf is wrong on some systems. */
 #if (defined(__FMA__) || defined(__FP_FAST_FMAF) || defined(__aarch64__)) && defined(__GNUC__) && defined(__OPTIMIZE__)
-static inline float lmi_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline LMI_UNUSED float lmi_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 #else
-static inline float lmi_fma(float a, float b, float c) {
+static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
     double p = (double)a * (double)b, z = (double)c, s = p + z, back = s - p, e = (p - (s - back)) + (z - back);
     uint64_t u;
     if (e != 0 && e == e) { /* NaN: s is not finite */
@@ -1409,13 +1409,21 @@ static inline float lmi_fma(float a, float b, float c) {
 #ifndef LLAMA_FILE
 #define LLAMA_FILE "llama.h"          /* this file's name, if you renamed it */
 #endif
+/* The passes, from least to best of a processor; also the rows of lmi_isas. */
 #define LMI_SCALAR 1
-#define LMI_AVX2 4
-#define LMI_AVX512 6
+#define LMI_SSE2 2
+#define LMI_AVX2 3
+#define LMI_AVX512 4
+#define LMI_NEON 5
+#define LMI_NEONDOT 6                 /* NEON with the dot product of bytes, ARMv8.2 */
 #if (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) && !defined(LLAMA_NO_SIMD) && !defined(__TINYC__) && \
     (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
 #define LMI_X86 1
 #include <immintrin.h>
+#elif ((defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)) || defined(_M_ARM64)) && !defined(LLAMA_NO_SIMD) && !defined(__TINYC__) && \
+    (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
+#define LMI_ARM64 1
+#include <arm_neon.h>
 #endif
 /* Words are inlined and loops of known length unrolled, so that vectors stay in registers; without optimizing, or under sanitizers, that would only
  * cost time to compile. */
@@ -1439,6 +1447,12 @@ static inline float lmi_fma(float a, float b, float c) {
 #define LMI_PASS LMI_AVX512
 #elif defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define LMI_PASS LMI_AVX2
+#elif defined(LMI_X86)                /* x86 without SSE2 is refused above: FLT_EVAL_METHOD */
+#define LMI_PASS LMI_SSE2
+#elif defined(LMI_ARM64) && defined(__ARM_FEATURE_DOTPROD)
+#define LMI_PASS LMI_NEONDOT
+#elif defined(LMI_ARM64)
+#define LMI_PASS LMI_NEON
 #else
 #define LMI_PASS LMI_SCALAR
 #endif
@@ -1447,10 +1461,20 @@ static inline float lmi_fma(float a, float b, float c) {
 #include LLAMA_FILE
 #undef LMI_PASS
 #if defined(LMI_X86)
+#define LMI_PASS LMI_SSE2
+#include LLAMA_FILE
+#undef LMI_PASS
 #define LMI_PASS LMI_AVX2
 #include LLAMA_FILE
 #undef LMI_PASS
 #define LMI_PASS LMI_AVX512
+#include LLAMA_FILE
+#undef LMI_PASS
+#elif defined(LMI_ARM64)
+#define LMI_PASS LMI_NEON
+#include LLAMA_FILE
+#undef LMI_PASS
+#define LMI_PASS LMI_NEONDOT
 #include LLAMA_FILE
 #undef LMI_PASS
 #endif
@@ -1472,6 +1496,7 @@ static inline float lmi_fma(float a, float b, float c) {
 #define LMI_OP static inline LMI_UNUSED
 #define LMI_ISA "scalar"
 #define LMI_UNROLL
+#define LMI_STEPS
 #define LMI_NT 4
 #define LMI_NV(n) 1
 #define LMI_S8 0
@@ -1543,10 +1568,152 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) { /* q = x * k to n
     for (i = 0; i < 16; i++) q[i] = (int8_t)(lmi_f32_bits(x[i] * k + 12582912.0f) & 255);
 }
 
+#elif LMI_PASS == LMI_SSE2
+#define LMI(f) lmi_##f##_sse2
+#define LMI_ISA "sse2"
+#define LMI_UNROLL LMI_FULLY
+#define LMI_STEPS                     /* a step is long enough here */
+#define LMI_NT 1
+#define LMI_NV(n) 1
+#define LMI_S8 0
+#if defined(__GNUC__) || defined(__clang__)
+#define LMI_FN static LMI_UNUSED __attribute__((target("sse2")))
+#define LMI_OP static inline LMI_UNUSED LMI_INLINE __attribute__((target("sse2")))
+#else
+#define LMI_FN static
+#define LMI_OP static __forceinline
+#endif
+/* r.v[i] = expr, i = 0..3; written out, as a loop would take compilers much longer */
+#define LMI_ONE(n, expr) { enum { i = n }; r.v[i] = (expr); }
+#define LMI_FOUR(t, expr) LMI(t) r; LMI_ONE(0, expr) LMI_ONE(1, expr) LMI_ONE(2, expr) LMI_ONE(3, expr) return r
+
+typedef struct LMI(vf) { __m128 v[4]; } LMI(vf);
+typedef struct LMI(vi) { __m128i v[4]; } LMI(vi);
+typedef struct LMI(b64) { __m128i v[4]; } LMI(b64);
+LMI_OP __m128i LMI(at)(const void *p, int i) { return _mm_loadu_si128((const __m128i *)p + i); }
+/* i-th four of 16 uint16, in the high (up) or low halves of int32 */
+LMI_OP __m128i LMI(wide)(const void *p, int i, int up) {
+    __m128i h = LMI(at)(p, i / 2), zero = _mm_setzero_si128(), x = up ? zero : h, y = up ? h : zero;
+    return i % 2 ? _mm_unpackhi_epi16(x, y) : _mm_unpacklo_epi16(x, y);
+}
+LMI_OP LMI(vf) LMI(set1)(float x) { LMI_FOUR(vf, _mm_set1_ps(x)); }
+LMI_OP LMI(vf) LMI(load)(const float *p) { LMI_FOUR(vf, _mm_loadu_ps(p + 4 * i)); }
+LMI_OP __m128  LMI(half4)(__m128i h) { /* lmi_f16 of high halves */
+    __m128 f = _mm_mul_ps(_mm_castsi128_ps(_mm_srli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x7fff0000)), 3)), _mm_castsi128_ps(_mm_set1_epi32(0x77800000)));
+    __m128 odd = _mm_and_ps(_mm_cmpge_ps(f, _mm_set1_ps(65536.0f)), _mm_castsi128_ps(_mm_set1_epi32(0x7f800000))); /* was infinity or NaN */
+    return _mm_or_ps(_mm_or_ps(f, odd), _mm_and_ps(_mm_castsi128_ps(h), _mm_set1_ps(-0.0f)));
+}
+LMI_OP LMI(vf) LMI(load_h)(const void *p) { LMI_FOUR(vf, LMI(half4)(LMI(wide)(p, i, 1))); }
+LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_FOUR(vf, _mm_castsi128_ps(LMI(wide)(p, i, 1))); }
+LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_FOUR(vf, _mm_castsi128_ps(LMI(at)(p, i))); }
+LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP void    LMI(store)(float *p, LMI(vf) x) { int i; LMI_UNROLL for (i = 0; i < 4; i++) _mm_storeu_ps(p + 4 * i, x.v[i]); }
+LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_add_ps(x.v[i], y.v[i])); }
+LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_sub_ps(x.v[i], y.v[i])); }
+LMI_OP LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_mul_ps(x.v[i], y.v[i])); }
+LMI_OP LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_div_ps(x.v[i], y.v[i])); }
+/* lmi_fma before its last rounding: x * y + z rounded to odd, which is toward zero with the last bit set where that is inexact */
+LMI_OP __m128d LMI(fma2)(__m128d x, __m128d y, __m128d z) {
+    __m128d p = _mm_mul_pd(x, y), s = _mm_add_pd(p, z), back = _mm_sub_pd(s, p), e = _mm_add_pd(_mm_sub_pd(p, _mm_sub_pd(s, back)), _mm_sub_pd(z, back));
+    __m128i inexact = _mm_castpd_si128(_mm_cmplt_pd(_mm_setzero_pd(), _mm_andnot_pd(_mm_set1_pd(-0.0), e))); /* not for NaN: s is not finite */
+    __m128i over = _mm_shuffle_epi32(_mm_srai_epi32(_mm_castpd_si128(_mm_xor_pd(s, e)), 31), 0xf5);          /* -1: |s| was rounded up */
+    __m128i odd = _mm_or_si128(_mm_add_epi64(_mm_castpd_si128(s), _mm_and_si128(inexact, over)), _mm_srli_epi64(inexact, 63));
+    return _mm_castsi128_pd(odd);
+}
+/* Rounding the plain sum s in double once more is right unless s is halfway between two floats or so small that the float is subnormal, rare
+ * both. (Halfways are doubles, so s is never beyond one that x * y + z is not beyond.) Not inlined: it is long. */
+LMI_FN void LMI(fma_to)(const LMI(vf) *x, const LMI(vf) *y, LMI(vf) *z) {
+    __m128i doubt = _mm_setzero_si128(), low, high; __m128d a[8], b[8], c[8], s[8]; int i;
+    LMI_UNROLL for (i = 0; i < 4; i++) {
+        a[2 * i] = _mm_cvtps_pd(x->v[i]); a[2 * i + 1] = _mm_cvtps_pd(_mm_movehl_ps(x->v[i], x->v[i]));
+        b[2 * i] = _mm_cvtps_pd(y->v[i]); b[2 * i + 1] = _mm_cvtps_pd(_mm_movehl_ps(y->v[i], y->v[i]));
+        c[2 * i] = _mm_cvtps_pd(z->v[i]); c[2 * i + 1] = _mm_cvtps_pd(_mm_movehl_ps(z->v[i], z->v[i]));
+        s[2 * i] = _mm_add_pd(_mm_mul_pd(a[2 * i], b[2 * i]), c[2 * i]); s[2 * i + 1] = _mm_add_pd(_mm_mul_pd(a[2 * i + 1], b[2 * i + 1]), c[2 * i + 1]);
+        low = _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(s[2 * i]), _mm_castpd_ps(s[2 * i + 1]), 0x88));
+        high = _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(s[2 * i]), _mm_castpd_ps(s[2 * i + 1]), 0xdd));
+        doubt = _mm_or_si128(doubt, _mm_cmpeq_epi32(_mm_slli_epi32(low, 3), _mm_set1_epi32((int)0x80000000u)));
+        high = _mm_add_epi32(_mm_add_epi32(high, high), _mm_set1_epi32(0x7fffffff)); /* less the sign; less 1, so that 0 is not small; as signed */
+        doubt = _mm_or_si128(doubt, _mm_cmplt_epi32(high, _mm_set1_epi32((int)0xf01fffffu))); /* 2^-126 seen so */
+    }
+    if (_mm_movemask_epi8(doubt)) { LMI_UNROLL for (i = 0; i < 8; i++) s[i] = LMI(fma2)(a[i], b[i], c[i]); }
+    LMI_UNROLL for (i = 0; i < 4; i++) z->v[i] = _mm_movelh_ps(_mm_cvtpd_ps(s[2 * i]), _mm_cvtpd_ps(s[2 * i + 1]));
+}
+LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI(fma_to)(&x, &y, &z); return z; }
+LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_max_ps(x.v[i], y.v[i])); } /* y when either is NaN */
+LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_min_ps(x.v[i], y.v[i])); }
+LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { LMI_FOUR(vf, _mm_shuffle_ps(x.v[i], x.v[i], 0xb1)); }
+LMI_OP __m128  LMI(exp2_half4)(__m128 t, int up) {
+    __m128i n = _mm_sub_epi32(_mm_castps_si128(t), _mm_set1_epi32(0x4b400000)), low = _mm_srai_epi32(n, 1);
+    return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(up ? _mm_sub_epi32(n, low) : low, _mm_set1_epi32(127)), 23));
+}
+LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_FOUR(vf, LMI(exp2_half4)(t.v[i], up)); }
+LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_FOUR(vi, _mm_set1_epi32(x)); }
+LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
+LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { int i; LMI_UNROLL for (i = 0; i < 4; i++) _mm_storeu_si128((__m128i *)(void *)p + i, x.v[i]); }
+LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, _mm_add_epi32(x.v[i], y.v[i])); }
+LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, _mm_sub_epi32(x.v[i], y.v[i])); }
+LMI_OP __m128i LMI(mul_i4)(__m128i x, __m128i y) { /* the low halves of the products: of lanes 0, 2 and of 1, 3 */
+    __m128i even = _mm_mul_epu32(x, y), odd = _mm_mul_epu32(_mm_srli_epi64(x, 32), _mm_srli_epi64(y, 32));
+    return _mm_unpacklo_epi32(_mm_shuffle_epi32(even, 0x08), _mm_shuffle_epi32(odd, 0x08));
+}
+LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, LMI(mul_i4)(x.v[i], y.v[i])); }
+LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, _mm_or_si128(x.v[i], y.v[i])); }
+LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) { LMI_FOUR(vi, _mm_and_si128(_mm_srl_epi32(x.v[i], _mm_cvtsi32_si128(shift)), _mm_set1_epi32(mask))); }
+LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) x, int k) { LMI_FOUR(vi, _mm_sll_epi32(x.v[i], _mm_cvtsi32_si128(k))); }
+LMI_OP LMI(vi) LMI(unit_i)(const uint8_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
+LMI_OP LMI(vi) LMI(unit2_i)(const uint8_t *p) { LMI_FOUR(vi, LMI(wide)(p, i, 0)); }
+LMI_OP LMI(vf) LMI(float_i)(LMI(vi) x) { LMI_FOUR(vf, _mm_cvtepi32_ps(x.v[i])); }
+LMI_OP LMI(b64) LMI(bytes)(const void *p) { LMI_FOUR(b64, LMI(at)(p, i)); }
+LMI_OP void     LMI(store_b)(void *p, LMI(b64) x) { int i; LMI_UNROLL for (i = 0; i < 4; i++) _mm_storeu_si128((__m128i *)p + i, x.v[i]); }
+LMI_OP LMI(b64) LMI(bits)(LMI(b64) x, int shift, int mask) { LMI_FOUR(b64, _mm_and_si128(_mm_srl_epi16(x.v[i], _mm_cvtsi32_si128(shift)), _mm_set1_epi8((char)mask))); }
+LMI_OP LMI(b64) LMI(or)(LMI(b64) x, LMI(b64) y) { LMI_FOUR(b64, _mm_or_si128(x.v[i], y.v[i])); }
+LMI_OP LMI(b64) LMI(shl)(LMI(b64) x, int k) { LMI_FOUR(b64, _mm_sll_epi16(x.v[i], _mm_cvtsi32_si128(k))); }
+LMI_OP __m128i LMI(spread)(__m128i u, int g) { /* bits 4g..4g+3 of each u32 to bit 4 of its bytes: four shifted copies, one bit of each kept */
+    __m128i n = _mm_and_si128(_mm_srl_epi32(u, _mm_cvtsi32_si128(4 * g)), _mm_set1_epi32(15));
+    n = _mm_or_si128(n, _mm_slli_epi32(n, 7)); n = _mm_or_si128(n, _mm_slli_epi32(n, 14));
+    return _mm_slli_epi32(_mm_and_si128(n, _mm_set1_epi32(0x01010101)), 4);
+}
+LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { LMI_FOUR(b64, LMI(spread)(LMI(at)(p, i), g)); }
+LMI_OP LMI(b64) LMI(pick)(LMI(b64) x, const int8_t table[16]) {
+    uint8_t u[64]; int i;
+    LMI(store_b)(u, x);
+    for (i = 0; i < 64; i++) u[i] = (uint8_t)table[u[i]];
+    return LMI(bytes)(u);
+}
+/* Weights 0 and 2 of each row, then 1 and 3, in 16 bits: a pair of products and their sum is one instruction. */
+LMI_OP __m128i LMI(even)(__m128i x, int top) { return top == 255 ? _mm_srai_epi16(_mm_slli_epi16(x, 8), 8) : _mm_and_si128(x, _mm_set1_epi16(255)); }
+LMI_OP __m128i LMI(odd)(__m128i x, int top) { return top == 255 ? _mm_srai_epi16(x, 8) : _mm_srli_epi16(x, 8); }
+LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
+    int32_t four[4]; int g, i; __m128i x, x02, x13, w;
+    memcpy(four, a, 16);
+    LMI_UNROLL for (g = 0; g < 4; g++) {
+        x = _mm_set1_epi32(four[g]); x02 = LMI(even)(x, 255); x13 = LMI(odd)(x, 255);
+        LMI_UNROLL for (i = 0; i < 4; i++) {
+            w = _mm_add_epi32(_mm_madd_epi16(LMI(even)(u[g].v[i], top), x02), _mm_madd_epi16(LMI(odd)(u[g].v[i], top), x13));
+            acc.v[i] = _mm_add_epi32(acc.v[i], w);
+        }
+    }
+    return acc;
+}
+LMI_OP __m128i LMI(max_i)(__m128i x, __m128i y) { __m128i k = _mm_cmpgt_epi32(x, y); return _mm_or_si128(_mm_and_si128(k, x), _mm_andnot_si128(k, y)); }
+LMI_OP uint32_t LMI(amax_bits)(const float *x) {
+    __m128i mask = _mm_set1_epi32(0x7fffffff), m = _mm_setzero_si128(); int i;
+    for (i = 0; i < 8; i++) m = LMI(max_i)(m, _mm_and_si128(LMI(at)(x, i), mask));
+    m = LMI(max_i)(m, _mm_shuffle_epi32(m, 0x4e)); m = LMI(max_i)(m, _mm_shuffle_epi32(m, 0xb1));
+    return (uint32_t)_mm_cvtsi128_si32(m);
+}
+LMI_OP __m128i LMI(round4)(const float *x, __m128 k) { return _mm_cvtps_epi32(_mm_mul_ps(_mm_loadu_ps(x), k)); }
+LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
+    __m128 kk = _mm_set1_ps(k);
+    __m128i lo = _mm_packs_epi32(LMI(round4)(x, kk), LMI(round4)(x + 4, kk)), hi = _mm_packs_epi32(LMI(round4)(x + 8, kk), LMI(round4)(x + 12, kk));
+    _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(lo, hi));
+}
+
 #elif LMI_PASS == LMI_AVX2
 #define LMI(f) lmi_##f##_avx2
 #define LMI_ISA "avx2"
 #define LMI_UNROLL LMI_FULLY
+#define LMI_STEPS LMI_FULLY
 #define LMI_NT 4
 #define LMI_NV(n) ((n) == 1 ? 4 : (n) < 4 ? 2 : 1)
 #define LMI_S8 0
@@ -1661,6 +1828,7 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI(f) lmi_##f##_avx512
 #define LMI_ISA "avx512"
 #define LMI_UNROLL LMI_FULLY
+#define LMI_STEPS LMI_FULLY
 #define LMI_NT 8
 #define LMI_NV(n) ((n) == 1 ? 4 : 2)
 #define LMI_S8 128
@@ -1735,6 +1903,143 @@ LMI_OP uint32_t LMI(amax_bits)(const float *x) {
 }
 LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(k)))));
+}
+
+#elif LMI_PASS == LMI_NEON || LMI_PASS == LMI_NEONDOT /* the same text but for dot16 */
+#if LMI_PASS == LMI_NEON
+#define LMI(f) lmi_##f##_neon
+#define LMI_ISA "neon"
+#else
+#define LMI(f) lmi_##f##_neondot
+#define LMI_ISA "neondot"
+#endif
+#if LMI_PASS == LMI_NEONDOT && defined(__clang__)
+#define LMI_TARGET __attribute__((target("dotprod")))
+#elif LMI_PASS == LMI_NEONDOT && defined(__GNUC__) && !defined(__ARM_FEATURE_DOTPROD)
+#define LMI_TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
+#else
+#define LMI_TARGET
+#endif
+#define LMI_STEPS LMI_FULLY
+#define LMI_NT 4
+#define LMI_NV(n) ((n) == 1 ? 4 : (n) < 4 ? 2 : 1)
+#define LMI_S8 0
+#define LMI_UNROLL LMI_FULLY
+#if defined(__GNUC__) || defined(__clang__)
+#define LMI_FN static LMI_UNUSED LMI_TARGET
+#define LMI_OP static inline LMI_UNUSED LMI_TARGET __attribute__((always_inline))
+#else
+#define LMI_FN static
+#define LMI_OP static __forceinline
+#endif
+#define LMI_FOUR(t, expr) /* of i */ \
+    LMI(t) r; { const int i = 0; r.v[i] = (expr); } { const int i = 1; r.v[i] = (expr); } { const int i = 2; r.v[i] = (expr); } { const int i = 3; r.v[i] = (expr); } return r
+
+typedef struct LMI(vf) { float32x4_t v[4]; } LMI(vf);
+typedef struct LMI(vi) { int32x4_t v[4]; } LMI(vi);
+typedef struct LMI(b64) { uint8x16_t v[4]; } LMI(b64);
+LMI_OP uint8x16_t LMI(at)(const void *p, int i) { return vld1q_u8((const uint8_t *)p + 16 * i); } /* vector i at p, of any alignment */
+LMI_OP LMI(vf) LMI(set1)(float x) { LMI_FOUR(vf, vdupq_n_f32(x)); }
+LMI_OP LMI(vf) LMI(load)(const float *p) { LMI_FOUR(vf, vld1q_f32(p + 4 * i)); }
+LMI_OP uint16x4_t LMI(half)(const void *p, int i) { return vreinterpret_u16_u8(vld1_u8((const uint8_t *)p + 8 * i)); }
+LMI_OP LMI(vf) LMI(load_h)(const void *p) {
+#if defined(__GNUC__) && !defined(__clang__) /* once a step: GCC's time (combine) and spills grow with the square of a block of 256 weights in one piece */
+    __asm__ goto("" : : : : cut); cut:;
+#endif
+    LMI_FOUR(vf, vcvt_f32_f16(vreinterpret_f16_u16(LMI(half)(p, i))));
+}
+LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_FOUR(vf, vreinterpretq_f32_u32(vshll_n_u16(LMI(half)(p, i), 16))); }
+LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_FOUR(vf, vreinterpretq_f32_u8(LMI(at)(p, i))); }
+LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP void    LMI(store)(float *p, LMI(vf) a) { vst1q_f32(p, a.v[0]); vst1q_f32(p + 4, a.v[1]); vst1q_f32(p + 8, a.v[2]); vst1q_f32(p + 12, a.v[3]); }
+LMI_OP LMI(vf) LMI(add)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vaddq_f32(a.v[i], b.v[i])); }
+LMI_OP LMI(vf) LMI(sub)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vsubq_f32(a.v[i], b.v[i])); }
+LMI_OP LMI(vf) LMI(mul)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vmulq_f32(a.v[i], b.v[i])); }
+LMI_OP LMI(vf) LMI(div)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vdivq_f32(a.v[i], b.v[i])); }
+LMI_OP LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_FOUR(vf, vfmaq_f32(c.v[i], a.v[i], b.v[i])); }
+LMI_OP LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])); } /* fmax would give the NaN */
+LMI_OP LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])); }
+LMI_OP LMI(vf) LMI(swap)(LMI(vf) a) { LMI_FOUR(vf, vrev64q_f32(a.v[i])); }
+LMI_OP float32x4_t LMI(exp2_half4)(float32x4_t t, int up) {
+    int32x4_t n = vsubq_s32(vreinterpretq_s32_f32(t), vdupq_n_s32(0x4b400000)), low = vshrq_n_s32(n, 1);
+    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(up ? vsubq_s32(n, low) : low, vdupq_n_s32(127)), 23));
+}
+LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_FOUR(vf, LMI(exp2_half4)(t.v[i], up)); }
+LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_FOUR(vi, vdupq_n_s32(x)); }
+LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, vld1q_s32(p + 4 * i)); }
+LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) a) { vst1q_s32(p, a.v[0]); vst1q_s32(p + 4, a.v[1]); vst1q_s32(p + 8, a.v[2]); vst1q_s32(p + 12, a.v[3]); }
+LMI_OP LMI(vi) LMI(add_i)(LMI(vi) a, LMI(vi) b) { LMI_FOUR(vi, vaddq_s32(a.v[i], b.v[i])); }
+LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) a, LMI(vi) b) { LMI_FOUR(vi, vsubq_s32(a.v[i], b.v[i])); }
+LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) a, LMI(vi) b) { LMI_FOUR(vi, vmulq_s32(a.v[i], b.v[i])); }
+LMI_OP LMI(vi) LMI(or_i)(LMI(vi) a, LMI(vi) b) { LMI_FOUR(vi, vorrq_s32(a.v[i], b.v[i])); }
+LMI_OP LMI(vi) LMI(field)(LMI(vi) a, int shift, int mask) {
+    int32x4_t k = vdupq_n_s32(-shift), m = vdupq_n_s32(mask);
+    LMI_FOUR(vi, vandq_s32(vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a.v[i]), k)), m));
+}
+LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) a, int k) { LMI_FOUR(vi, vshlq_s32(a.v[i], vdupq_n_s32(k))); }
+LMI_OP LMI(vi) LMI(unit_i)(const uint8_t *p) { LMI_FOUR(vi, vreinterpretq_s32_u8(LMI(at)(p, i))); }
+LMI_OP LMI(vi) LMI(unit2_i)(const uint8_t *p) { LMI_FOUR(vi, vreinterpretq_s32_u32(vmovl_u16(LMI(half)(p, i)))); }
+LMI_OP LMI(vf) LMI(float_i)(LMI(vi) a) { LMI_FOUR(vf, vcvtq_f32_s32(a.v[i])); }
+LMI_OP LMI(b64) LMI(bytes)(const void *p) { LMI_FOUR(b64, LMI(at)(p, i)); }
+LMI_OP void     LMI(store_b)(void *p, LMI(b64) a) { int i; LMI_UNROLL for (i = 0; i < 4; i++) vst1q_u8((uint8_t *)p + 16 * i, a.v[i]); }
+LMI_OP LMI(b64) LMI(bits)(LMI(b64) a, int shift, int mask) {
+    int8x16_t k = vdupq_n_s8((int8_t)-shift); uint8x16_t m = vdupq_n_u8((uint8_t)mask);
+    LMI_FOUR(b64, vandq_u8(vshlq_u8(a.v[i], k), m));
+}
+LMI_OP LMI(b64) LMI(or)(LMI(b64) a, LMI(b64) b) { LMI_FOUR(b64, vorrq_u8(a.v[i], b.v[i])); }
+LMI_OP LMI(b64) LMI(shl)(LMI(b64) a, int k) { LMI_FOUR(b64, vshlq_u8(a.v[i], vdupq_n_s8((int8_t)k))); }
+LMI_OP LMI(b64) LMI(pick)(LMI(b64) a, const int8_t table[16]) { uint8x16_t t = LMI(at)(table, 0); LMI_FOUR(b64, vqtbl1q_u8(t, a.v[i])); }
+LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { /* byte g / 2 of each u32 to all of its bytes, where a mask tests one bit each */
+    static const uint8_t first[16] = { 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12 };
+    uint8x16_t from = vaddq_u8(LMI(at)(first, 0), vdupq_n_u8((uint8_t)(g / 2))), bit = vreinterpretq_u8_u32(vdupq_n_u32(g % 2 ? 0x80402010u : 0x08040201u));
+    LMI_FOUR(b64, vandq_u8(vtstq_u8(vqtbl1q_u8(LMI(at)(p, i), from), bit), vdupq_n_u8(16)));
+}
+#if LMI_PASS == LMI_NEONDOT
+/* Signed by signed: u <= 63 is both. */
+#if defined(__clang__) && __clang_major__ < 16 && !defined(__ARM_FEATURE_DOTPROD) /* its arm_neon.h hides the intrinsic */
+#define LMI_SDOT(acc, u, a, g) __asm__("sdot %0.4s, %1.16b, %2.4b[" #g "]" : "+w"(acc) : "w"(u), "w"(a))
+#else
+#define LMI_SDOT(acc, u, a, g) (acc) = vdotq_laneq_s32(acc, vreinterpretq_s8_u8(u), a, g)
+#endif
+#define LMI_SDOT4(g) \
+    LMI_SDOT(acc.v[0], u[g].v[0], x, g); LMI_SDOT(acc.v[1], u[g].v[1], x, g); LMI_SDOT(acc.v[2], u[g].v[2], x, g); LMI_SDOT(acc.v[3], u[g].v[3], x, g)
+LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
+    int8x16_t x = vld1q_s8(a);
+    (void)top;
+    LMI_SDOT4(0); LMI_SDOT4(1); LMI_SDOT4(2); LMI_SDOT4(3);
+    return acc;
+}
+#undef LMI_SDOT
+#undef LMI_SDOT4
+#else
+/* Products and their sums in 16 bits, which must not overflow: u <= 63: four of them, 4 * 63 * 127 = 32004; u <= 31: eight, 31496; signed bytes: two,
+ * 2 * 128 * 127 = 32512. lo: 4 products of row 0, 4 of row 1; hi: of rows 2, 3. */
+LMI_OP int32x4_t LMI(dot16x4)(int32x4_t acc, uint8x16_t u0, uint8x16_t u1, uint8x16_t u2, uint8x16_t u3, const int8_t *a, int top) {
+    int32x4_t x = vreinterpretq_s32_s8(vld1q_s8(a)); int16x8_t lo, hi, lo2, hi2;
+    int8x16_t w0 = vreinterpretq_s8_u8(u0), x0 = vreinterpretq_s8_s32(vdupq_laneq_s32(x, 0)), w1 = vreinterpretq_s8_u8(u1), x1 = vreinterpretq_s8_s32(vdupq_laneq_s32(x, 1));
+    int8x16_t w2 = vreinterpretq_s8_u8(u2), x2 = vreinterpretq_s8_s32(vdupq_laneq_s32(x, 2)), w3 = vreinterpretq_s8_u8(u3), x3 = vreinterpretq_s8_s32(vdupq_laneq_s32(x, 3));
+    lo = vmlal_s8(vmull_s8(vget_low_s8(w0), vget_low_s8(x0)), vget_low_s8(w1), vget_low_s8(x1)); hi = vmlal_high_s8(vmull_high_s8(w0, x0), w1, x1);
+    if (top <= 63) {
+        lo = vmlal_s8(vmlal_s8(lo, vget_low_s8(w2), vget_low_s8(x2)), vget_low_s8(w3), vget_low_s8(x3)); hi = vmlal_high_s8(vmlal_high_s8(hi, w2, x2), w3, x3);
+        if (top <= 31) return vpadalq_s16(acc, vpaddq_s16(lo, hi));
+        return vaddq_s32(acc, vpaddq_s32(vpaddlq_s16(lo), vpaddlq_s16(hi)));
+    }
+    lo2 = vmlal_s8(vmull_s8(vget_low_s8(w2), vget_low_s8(x2)), vget_low_s8(w3), vget_low_s8(x3)); hi2 = vmlal_high_s8(vmull_high_s8(w2, x2), w3, x3);
+    return vaddq_s32(acc, vpaddq_s32(vpadalq_s16(vpaddlq_s16(lo), lo2), vpadalq_s16(vpaddlq_s16(hi), hi2)));
+}
+LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
+    LMI_FOUR(vi, LMI(dot16x4)(acc.v[i], u[0].v[i], u[1].v[i], u[2].v[i], u[3].v[i], a, top));
+}
+#endif
+LMI_OP uint32_t LMI(amax_bits)(const float *x) {
+    uint32x4_t m = vdupq_n_u32(0); int i;
+    for (i = 0; i < 8; i++) m = vmaxq_u32(m, vandq_u32(vreinterpretq_u32_u8(LMI(at)(x, i)), vdupq_n_u32(0x7fffffff)));
+    return vmaxvq_u32(m);
+}
+LMI_OP int16x4_t LMI(round4)(const float *x, float k) { return vmovn_s32(vcvtnq_s32_f32(vmulq_f32(vld1q_f32(x), vdupq_n_f32(k)))); }
+LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
+    vst1_s8(q, vmovn_s16(vcombine_s16(LMI(round4)(x, k), LMI(round4)(x + 4, k))));
+    vst1_s8(q + 8, vmovn_s16(vcombine_s16(LMI(round4)(x + 8, k), LMI(round4)(x + 12, k))));
 }
 #endif
 
@@ -1865,7 +2170,7 @@ LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(b64) u[8], const LMI(scale) *k, 
 LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int off, const uint8_t *p, int n, const lmi_act *a, const lmi_dst *dst) {
     LMI(vf) acc = LMI(set1)(0.0f); int b, s, g;
     for (b = 0; b < n / per; b++, p += 16 * bytes) {
-        LMI_UNROLL for (s = 0; s < per / 32; s++, a++) {
+        LMI_STEPS for (s = 0; s < per / 32; s++, a++) {
             LMI(b64) u[8]; LMI(scale) k = LMI(scales)(type, p, s);
             LMI_UNROLL for (g = 0; g < 8; g++) u[g] = LMI(get)(type, p, s, g);
             acc = LMI(step)(acc, u, &k, a, flags, top, off);
@@ -1877,7 +2182,7 @@ LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int
 LMI_OP void LMI(panel_as)(int type, int per, int bytes, const uint8_t *p, int n, lmi_panel *out) {
     int b, s, g, i;
     for (b = 0; b < n / per; b++, p += 16 * bytes) {
-        LMI_UNROLL for (s = 0; s < per / 32; s++, out++) {
+        LMI_STEPS for (s = 0; s < per / 32; s++, out++) {
             LMI(scale) k = LMI(scales)(type, p, s);
             LMI_UNROLL for (g = 0; g < 8; g++) LMI(store_b)(out->u[g], LMI(get)(type, p, s, g));
             LMI(store)(out->d, k.d); LMI(store)(out->m, k.m);
@@ -2112,7 +2417,7 @@ LMI_OP void LMI(attend_as)(const lmi_attend *a, int n, int f32) {
             for (i = 0; i < LMI_PAGE; i += 16) total[q] = LMI(add)(total[q], LMI(load)(s[q] + i));
             LMI(store_n)(&fade[q], f, 1);
         }
-        for (d = 0; d + 16 * LMI_NV(n) <= dv16; d += 16 * LMI_NV(n)) LMI(values)(a, v, d, n, LMI_NV(n), f32, s, fade, from, to);
+        for (d = 0; LMI_NV(n) > 1 && d + 16 * LMI_NV(n) <= dv16; d += 16 * LMI_NV(n)) LMI(values)(a, v, d, n, LMI_NV(n), f32, s, fade, from, to);
         for (; d < dv16; d += 16) LMI(values)(a, v, d, n, 1, f32, s, fade, from, to);
     }
     for (q = 0; q < n; q++) {
@@ -2142,17 +2447,17 @@ LMI_FN int LMI(probe)(void) {
 }
 
 static const lmi_kernels LMI(kernels) = {
-    LMI_ISA, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
+    LMI_ISA, LMI_PASS, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
 };
 
 #if LMI_PASS == LMI_AVX512 && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif
-#undef LMI
 #undef LMI_FN
 #undef LMI_OP
 #undef LMI_ISA
 #undef LMI_UNROLL
+#undef LMI_STEPS
 #undef LMI_NT
 #undef LMI_NV
 #undef LMI_S8
@@ -2160,6 +2465,13 @@ static const lmi_kernels LMI(kernels) = {
 #undef LMI_INTS
 #undef LMI_BYTES
 #undef LMI_BOTH
+#undef LMI_ONE
+#undef LMI_FOUR
+#undef LMI_TARGET
+#if LMI_PASS == LMI_SCALAR || defined(LLAMA_NO_DISPATCH)
+static const lmi_kernels *const lmi_base = &LMI(kernels); /* what runs everywhere */
+#endif
+#undef LMI
 #ifdef LLAMA_NO_DISPATCH              /* this was the only pass, in place */
 #undef LMI_PASS
 #endif
@@ -2171,7 +2483,11 @@ static const lmi_kernels LMI(kernels) = {
  * a job's items are spread over threads: the library's pool, OpenMP (LLAMA_OPENMP), or the caller's parallel_for. Items are
  * handed out from a counter, so a slow thread delays nobody for long.
  */
-#if defined(LMI_X86) && defined(_MSC_VER) && !defined(__clang__)
+#if defined(LMI_ARM64) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(LMI_ARM64) && defined(__APPLE__)
+int sysctlbyname(const char *name, void *out, size_t *n_out, void *in, size_t n_in); /* as in sys/sysctl.h, which strict C hides parts of */
+#elif defined(LMI_X86) && defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 static void lmi_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4]) {
     int r[4];
@@ -2189,21 +2505,42 @@ static void lmi_cpuid(uint32_t leaf, uint32_t sub, uint32_t out[4]) {
 static uint64_t lmi_xgetbv(void) { uint32_t lo, hi; __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0)); return (uint64_t)hi << 32 | lo; }
 #endif
 
-/* The kernels compiled in, from least to best; which of them the CPU can run. Asking for an instruction set means it or a lower one. */
-static const char *const lmi_isa_names[] = { "scalar", "sse2", "ssse3", "neon", "avx2", "avxvnni", "avx512" }; /* by LMI_PASS - 1 from avx2 on */
-static int lmi_cpu_level(void) { /* index of the best that CPU and operating system support */
-    int level = 0;
+/* ---- which kernels */
+#if defined(LMI_ARM64)
+static int lmi_cpu_dotprod(void) {
+#if defined(_WIN32)
+    return IsProcessorFeaturePresent(43) != 0;               /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
+#elif defined(__APPLE__)
+    int has = 0; size_t n = sizeof has;
+    if (sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &n, NULL, 0) == 0) return has != 0;
+#elif defined(__linux__)
+    return (int)(getauxval(16 /* AT_HWCAP */) >> 20 & 1);    /* HWCAP_ASIMDDP */
+#endif
+#if !defined(_WIN32) && !defined(__linux__)                  /* no answer: what the compiler was told */
+#if defined(__ARM_FEATURE_DOTPROD)
+    return 1;
+#else
+    return 0;
+#endif
+#endif
+}
+#endif
+
+static int lmi_cpu_pass(void) { /* the best that CPU and operating system support */
+    int best = LMI_SCALAR;
 #if defined(LMI_X86)
     uint32_t a[4], b[4]; const uint32_t need = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; /* fma, osxsave, avx, f16c */
     uint64_t saved;
     lmi_cpuid(1, 0, a); lmi_cpuid(7, 0, b);
-    level = 1;
-    if ((a[2] & need) != need) return level;
+    best = LMI_SSE2;                                         /* without it this is not compiled */
+    if ((a[2] & need) != need) return best;
     saved = lmi_xgetbv();                                    /* registers that the operating system keeps */
-    if ((saved & 6) == 6 && (b[1] >> 5 & 1)) level = 4;
-    if (level == 4 && (saved & 0xe6) == 0xe6 && (b[1] >> 16 & 1) && (b[1] >> 30 & 1) && (b[1] >> 31 & 1) && (b[2] >> 11 & 1)) level = 6; /* F, BW, VL, VNNI */
+    if ((saved & 6) == 6 && (b[1] >> 5 & 1)) best = LMI_AVX2;
+    if (best == LMI_AVX2 && (saved & 0xe6) == 0xe6 && (b[1] >> 16 & 1) && (b[1] >> 30 & 1) && (b[1] >> 31 & 1) && (b[2] >> 11 & 1)) best = LMI_AVX512; /* F, BW, VL, VNNI */
+#elif defined(LMI_ARM64)
+    best = lmi_cpu_dotprod() ? LMI_NEONDOT : LMI_NEON;
 #endif
-    return level;
+    return best;
 }
 
 #if !defined(LLAMA_NO_ENV)
@@ -2213,29 +2550,43 @@ static const char *lmi_env_isa(void) { return getenv("LLAMA_ISA"); } /* the only
 static const char *lmi_env_isa(void) { return NULL; }
 #endif
 
-#if defined(LLAMA_NO_DISPATCH) && defined(LMI_X86) && defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
-#define LMI_BASE_KERNELS lmi_kernels_avx512
-#define LMI_BASE_LEVEL 6
-#elif defined(LLAMA_NO_DISPATCH) && defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-#define LMI_BASE_KERNELS lmi_kernels_avx2
-#define LMI_BASE_LEVEL 4
+/* The kernels compiled in, by pass. LLAMA_ISA means that instruction set or a lower one; one of another processor means scalar. */
+#if defined(LLAMA_NO_DISPATCH)
+#define LMI_ON_ANY(kernels) NULL
 #else
-#define LMI_BASE_KERNELS lmi_kernels_scalar
-#define LMI_BASE_LEVEL 0
+#define LMI_ON_ANY(kernels) &kernels
 #endif
+#if defined(LMI_X86)
+#define LMI_ON_X86(kernels) LMI_ON_ANY(kernels)
+#else
+#define LMI_ON_X86(kernels) NULL
+#endif
+#if defined(LMI_ARM64)
+#define LMI_ON_ARM(kernels) LMI_ON_ANY(kernels)
+#else
+#define LMI_ON_ARM(kernels) NULL
+#endif
+static const struct lmi_isa { const char *name; const lmi_kernels *k; } lmi_isas[] = {
+    { "", NULL }, { "scalar", LMI_ON_ANY(lmi_kernels_scalar) }, { "sse2", LMI_ON_X86(lmi_kernels_sse2) }, { "avx2", LMI_ON_X86(lmi_kernels_avx2) },
+    { "avx512", LMI_ON_X86(lmi_kernels_avx512) }, { "neon", LMI_ON_ARM(lmi_kernels_neon) }, { "neondot", LMI_ON_ARM(lmi_kernels_neondot) }
+};
+#undef LMI_ON_ANY
+#undef LMI_ON_X86
+#undef LMI_ON_ARM
 static lm_status lmi_kernels_pick(const lmi_kernels **out, lm_error *err) {
-    const char *want = lmi_env_isa(); int level = lmi_cpu_level(), i; const lmi_kernels *k = &LMI_BASE_KERNELS;
-    if (level < LMI_BASE_LEVEL) return lmi_fail(err, LM_E_SUPPORT, "compiled with LLAMA_NO_DISPATCH for %s, which this CPU lacks", k->isa);
+    const char *want = lmi_env_isa(); const lmi_kernels *k; int best = lmi_cpu_pass(), i;
     if (want && *want) {
-        for (i = 0; i < LMI_COUNT(lmi_isa_names) && strcmp(want, lmi_isa_names[i]) != 0; i++) {}
-        if (i == LMI_COUNT(lmi_isa_names)) return lmi_fail(err, LM_E_ARG, "LLAMA_ISA is %s, expected scalar, sse2, avx2, avx512 or neon", want);
-        level = LMI_MIN(level, i);
+        for (i = 1; i < LMI_COUNT(lmi_isas) && strcmp(want, lmi_isas[i].name) != 0; i++) {}
+        if (i == LMI_COUNT(lmi_isas)) return lmi_fail(err, LM_E_ARG, "LLAMA_ISA is %s, expected scalar, sse2, avx2, avx512, neon or neondot", want);
+        best = LMI_MIN(best, lmi_isas[i].k ? i : LMI_SCALAR);
     }
-#if defined(LMI_X86) && !defined(LLAMA_NO_DISPATCH)
-    if (level >= 4) k = &lmi_kernels_avx2;
-    if (level >= 6) k = &lmi_kernels_avx512;
+#if defined(LLAMA_NO_DISPATCH)
+    k = lmi_base;
+    if (lmi_cpu_pass() < k->pass) return lmi_fail(err, LM_E_SUPPORT, "compiled with LLAMA_NO_DISPATCH for %s, which this CPU lacks", k->isa);
+#else
+    while ((k = lmi_isas[best].k) == NULL) best--;
 #endif
-    (void)level;
+    (void)best;
     if (!k->probe()) {
         return lmi_fail(err, LM_E_BUILD, "the compiler fuses or reorders arithmetic (%s kernels): compile llama.h's implementation without "
             "-ffp-contract=fast, -ffast-math and its parts", k->isa);
@@ -4168,7 +4519,7 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
         const uint8_t *row[16]; uint8_t group[16 * 256]; int r, rows = (int)LMI_MIN(n / t->n, (size_t)16);
         for (r = 0; r < 16; r++) row[r] = p + (size_t)LMI_MIN(r, rows - 1) * t->n_bytes;
         lmi_interleave(t, row, rows, 1, group);
-        LMI_BASE_KERNELS.rows(type, group, (int)t->n, dst, t->n, 1, rows);
+        lmi_base->rows(type, group, (int)t->n, dst, t->n, 1, rows);
         k = (size_t)rows * t->n; dst += k; p += (size_t)rows * t->n_bytes;
     }
     lmi_fp_leave(fp);

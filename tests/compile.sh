@@ -20,7 +20,7 @@ prints() {
     if "$@" >"$B/log" 2>&1 && [ "$(cat "$B/log")" = "$wanted" ]; then ok; else bad "$name: expected: $wanted" "$B/log"; fi
 }
 # NAME COMMAND...: must fail
-refused() { name=$1; shift; if "$@" >"$B/log" 2>&1; then bad "$name: it compiles"; else ok; fi; }
+refused() { name=$1; shift; if "$@" >"$B/log" 2>&1; then bad "$name: it succeeds"; else ok; fi; }
 have() { # is there such a compiler?
     command -v "$1" >/dev/null 2>&1 && return 0
     if [ "${LLAMA_TEST_STRICT:-0}" != 0 ]; then bad "$1 is not installed"; else skipped=$((skipped + 1)); echo "skipped: $1 is not installed"; fi
@@ -134,7 +134,9 @@ for cc in $ccs; do
     esac
 done
 LLAMA_ISA=scalar same "LLAMA_ISA=scalar" "$B/sums" "2 24"
-for i in sse2 avx2 avx512 no-such-set; do LLAMA_ISA=$i same "LLAMA_ISA=$i" "$B/sums" "2 24"; done
+for i in sse2 avx2 avx512 neon; do LLAMA_ISA=$i same "LLAMA_ISA=$i" "$B/sums" "2 24"; done
+LLAMA_ISA=no-such-set refused "LLAMA_ISA=no-such-set" "$B/sums" 2 24
+grep -q 'LLAMA_ISA is no-such-set, expected ' "$B/log" && ok || bad "LLAMA_ISA=no-such-set is not named" "$B/log"
 rm -rf "$B"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
