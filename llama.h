@@ -1277,22 +1277,28 @@ LMI_API lm_status lm_meta_item(const lm_meta *array, uint64_t i, lm_meta *out) {
  * Block layouts: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h. All fields little-endian, no padding.
  */
 #define LMI_SUB 1                     /* sc differs from 1 */
-#define LMI_OFF 2                     /* m is used */
-#define LMI_FLT 4                     /* the weights are floats: no d, no q */
-#define LMI_RAW 8                     /* size known, no kernel: such a tensor may be in a file, not in the model */
+#define LMI_TWO 2                     /* sc[0] differs from sc[1], mn[0] from mn[1] */
+#define LMI_OFF 4                     /* m is used */
+#define LMI_FLT 8                     /* the weights are floats: no d, no q */
+#define LMI_RAW 16                    /* size known, no kernel: such a tensor may be in a file, not in the model */
 /* X(name, number, weights and bytes per block, flags, lead, tail, top, off). The integers are kept as u = q + off, 0 <= u <= top; top 255 says
  * they are signed bytes instead. lead, tail: see lmi_unit. */
 #define LMI_FLOAT_TYPES(X) X(F32, 0, 1, 4, LMI_FLT, 0, 0, 0, 0) X(F16, 1, 1, 2, LMI_FLT, 2, 0, 0, 0) X(BF16, 30, 1, 2, LMI_FLT, 2, 0, 0, 0)
 #define LMI_INT_TYPES(X)                                                                                                           \
     X(Q8_0,  8,  32,  34, 0, 2, 0, 255, 0)                X(Q4_0,  2,  32,  18, 0, 2, 0, 15, 8)                                      \
     X(Q4_1,  3,  32,  20, LMI_OFF, 4, 0, 15, 0)           X(Q5_0,  6,  32,  22, 0, 2, 0, 31, 16)                                     \
-    X(Q5_1,  7,  32,  24, LMI_OFF, 4, 0, 31, 0)           X(Q2_K, 10, 256,  84, LMI_SUB | LMI_OFF, 0, 4, 3, 0)                       \
-    X(Q3_K, 11, 256, 110, LMI_SUB, 0, 2, 7, 4)            X(Q4_K, 12, 256, 144, LMI_SUB | LMI_OFF, 4, 0, 15, 0)                      \
-    X(Q5_K, 13, 256, 176, LMI_SUB | LMI_OFF, 4, 0, 31, 0) X(Q6_K, 14, 256, 210, LMI_SUB, 0, 2, 63, 32)                               \
+    X(Q5_1,  7,  32,  24, LMI_OFF, 4, 0, 31, 0)           X(Q2_K, 10, 256,  84, LMI_SUB | LMI_TWO | LMI_OFF, 0, 4, 3, 0)             \
+    X(Q3_K, 11, 256, 110, LMI_SUB | LMI_TWO, 0, 2, 7, 4)  X(Q4_K, 12, 256, 144, LMI_SUB | LMI_OFF, 4, 0, 15, 0)                      \
+    X(Q5_K, 13, 256, 176, LMI_SUB | LMI_OFF, 4, 0, 31, 0) X(Q6_K, 14, 256, 210, LMI_SUB | LMI_TWO, 0, 2, 63, 32)                               \
     X(IQ4_NL, 20, 32,  18, 0, 2, 0, 255, 0)               X(IQ4_XS, 23, 256, 136, LMI_SUB, 4, 0, 255, 0)                             \
     X(MXFP4, 39,  32,  17, 0, 1, 0, 24, 12)               X(TQ1_0, 34, 256,  54, 0, 0, 2, 2, 1)                                      \
     X(TQ2_0, 35, 256,  66, 0, 0, 2, 3, 1)
 #define LMI_TYPES(X) LMI_FLOAT_TYPES(X) LMI_INT_TYPES(X)
+/* What products over unpacked weights differ in: X(name, flags, top); a type takes the first with its flags and at least its top. */
+#define LMI_KINDS(X)                                                                                                               \
+    X(u15, 0, 15) X(u31, 0, 31) X(i8, 0, 255) X(u15_m, LMI_OFF, 15) X(u31_m, LMI_OFF, 31)                                            \
+    X(u15_sm, LMI_SUB | LMI_OFF, 15) X(u31_sm, LMI_SUB | LMI_OFF, 31) X(i8_s, LMI_SUB, 255)                                          \
+    X(u15_ssm, LMI_SUB | LMI_TWO | LMI_OFF, 15) X(u15_ss, LMI_SUB | LMI_TWO, 15) X(u63_ss, LMI_SUB | LMI_TWO, 63)
 #define LMI_RAW_TYPES(X) /* X(name, number, n, n_bytes) */                                                                         \
     X(Q8_1, 9, 32, 36) X(Q8_K, 15, 256, 292) X(IQ2_XXS, 16, 256, 66) X(IQ2_XS, 17, 256, 74) X(IQ3_XXS, 18, 256, 98)                 \
     X(IQ1_S, 19, 256, 50) X(IQ3_S, 21, 256, 110) X(IQ2_S, 22, 256, 82) X(IQ1_M, 29, 256, 56)                                        \
@@ -1357,9 +1363,10 @@ typedef struct lmi_panel {            /* one step of 16 rows, lane = row */
     float   d[16], m[16];
     int32_t sc[2][16], mn[2][16];
 } lmi_panel;
-typedef struct lmi_dst {              /* where 16 outputs of a token go: out[token * stride + lane], lanes < n_rows */
-    float *out; size_t stride; const float *bias; /* [16] or NULL */
-    int add, n_rows;                  /* add: out += result + bias, else out = */
+#define LMI_TILE 2                    /* the most groups of 16 rows that a product takes at once */
+typedef struct lmi_dst {              /* where outputs go: out[token * stride + lane], lanes < n_lanes */
+    float *out; size_t stride; const float *bias; /* [n_lanes] or NULL */
+    int add, n_lanes;                 /* add: out += result + bias, else out = */
 } lmi_dst;
 
 /* Up to 4 queries that share a key-value head over the cached keys first..last of their sequence. A page holds 64 positions of one
@@ -1373,14 +1380,15 @@ typedef struct lmi_attend {
 } lmi_attend;
 
 typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels. `group`: 16 interleaved rows */
-    const char *isa; int pass;
+    const char *isa; int pass, tile;  /* tile: groups of 16 rows that share a load of an activation */
     int   (*probe)(void);             /* 1: sums and products are not fused */
     int   (*quantize)(const float *x, int n, lmi_act *out);           /* n / 32 acts; 0 when x is not finite */
     void  (*rows)(int type, const uint8_t *group, int n, float *out, size_t row_step, size_t step, int n_rows); /* dequantize */
-    void  (*mul_f)(int type, const uint8_t *group, int n, const float *x, int n_tok, const lmi_dst *dst);
+    void  (*mul_f)(int type, const uint8_t *const *group, int n, const float *x, int n_tok, float *out);         /* `tile` groups; out [n_tok][16 tile] */
     void  (*panel)(int type, const uint8_t *group, int n, lmi_panel *out);
-    void  (*mul_q)(int type, const lmi_panel *w, int n, const lmi_act *a, int n_tok, const lmi_dst *dst);
-    void  (*mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, const lmi_dst *dst);  /* one token, no panel */
+    void  (*mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out);         /* `tile` panels; out [n_tok][16 tile] */
+    void  (*mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out);                        /* one token, one group, no panel; out [16] */
+    void  (*place)(const float *in, int in_stride, int n_tok, const lmi_dst *dst);
     float (*norm)(const float *x, const float *w, int n, float eps, float *y); /* returns the sum of squares */
     void  (*rope)(float *x, const float *c, const float *s, int n_rot);
     void  (*swiglu)(const float *gate, const float *up, int n, float *out);
@@ -1487,8 +1495,10 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 /* ============================================================================================== >>isa
  * The vocabulary of each instruction set. LMI(vf) is 16 floats, LMI(vi) 16 int32, LMI(b64) 64 bytes, 4 for each of 16 rows; a lane is an output
  * row, a key or a dimension. The scalar text is the definition: every other vocabulary gives the same bits. Nothing here fuses a
- * product with a sum but fma. LMI_NT: tokens per pass over a panel, LMI_NV(n): vectors per pass over keys for n queries; both fill the registers.
- * LMI_S8: what dot16 wants signed bytes raised by in its sum (it multiplies w + LMI_S8 where the CPU only has unsigned times signed).
+ * product with a sum but fma. LMI_NR groups of rows times LMI_NT(flags) tokens (LMI_NF: of float weights) share a pass over unpacked weights,
+ * LMI_NV(n) vectors a pass over keys for n queries; all fill the registers. Integer products: four() readies four activations, dot4() adds
+ * products with four weights of each row to partial sums, at most LMI_RUN(top) times before flush() makes int32 of them. LMI_S8: what signed
+ * bytes are raised by in such a sum (where the CPU only has unsigned times signed).
  */
 #if LMI_PASS == LMI_SCALAR
 #define LMI(f) lmi_##f##_scalar
@@ -1497,9 +1507,12 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #define LMI_ISA "scalar"
 #define LMI_UNROLL
 #define LMI_STEPS
-#define LMI_NT 4
+#define LMI_NR 1
+#define LMI_NT(flags) 4
+#define LMI_NF 4
 #define LMI_NV(n) 1
 #define LMI_S8 0
+#define LMI_RUN(top) 8
 #define LMI_LANES(expr) LMI(vf) r; int i; for (i = 0; i < 16; i++) r.v[i] = (expr); return r
 #define LMI_INTS(expr)  LMI(vi) r; int i; for (i = 0; i < 16; i++) r.v[i] = (expr); return r
 #define LMI_BYTES(expr) LMI(b64) r; int i; for (i = 0; i < 64; i++) r.v[i] = (uint8_t)(expr); return r
@@ -1550,14 +1563,16 @@ LMI_OP LMI(b64) LMI(or)(LMI(b64) a, LMI(b64) b) { LMI_BYTES(a.v[i] | b.v[i]); }
 LMI_OP LMI(b64) LMI(shl)(LMI(b64) a, int k) { LMI_BYTES(a.v[i] << k); }                                    /* no bit is lost */
 LMI_OP LMI(b64) LMI(pick)(LMI(b64) a, const int8_t table[16]) { LMI_BYTES(table[a.v[i]]); }
 LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { LMI_BYTES((p[i / 4 * 4 + g / 2] >> (4 * (g % 2) + i % 4) & 1) << 4); } /* bits 4g.. of 16 u32 */
-/* acc[row] += sum over 16 weights of (u or signed w) * a; a in -127..127 */
-LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
-    int g, r, j;
-    for (g = 0; g < 4; g++) for (r = 0; r < 16; r++) for (j = 0; j < 4; j++) {
-        acc.v[r] += (top == 255 ? (int8_t)u[g].v[4 * r + j] : u[g].v[4 * r + j]) * a[4 * g + j];
-    }
-    return acc;
+typedef LMI(vi) LMI(ps);
+typedef const int8_t *LMI(xb);
+LMI_OP LMI(xb) LMI(four)(const int8_t *a) { return a; }                                                    /* -127..127 */
+LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { /* p[row] += sum over 4 weights of u * x, of signed weights where top is 255 */
+    int r, j;
+    for (r = 0; r < 16; r++) for (j = 0; j < 4; j++) p.v[r] += (top == 255 ? (int8_t)u.v[4 * r + j] : u.v[4 * r + j]) * x[j];
+    return p;
 }
+LMI_OP LMI(ps) LMI(no_sum)(void) { LMI(ps) p; memset(&p, 0, sizeof p); return p; }
+LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; return p; }
 LMI_OP uint32_t LMI(amax_bits)(const float *x) { /* largest |x| of 32, as bits: NaN above infinity above every number */
     uint32_t m = 0, a; int i;
     for (i = 0; i < 32; i++) { a = lmi_f32_bits(x[i]) & 0x7fffffffu; if (a > m) m = a; }
@@ -1573,9 +1588,12 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) { /* q = x * k to n
 #define LMI_ISA "sse2"
 #define LMI_UNROLL LMI_FULLY
 #define LMI_STEPS                     /* a step is long enough here */
-#define LMI_NT 1
+#define LMI_NR 1
+#define LMI_NT(flags) 1
+#define LMI_NF 1
 #define LMI_NV(n) 1
 #define LMI_S8 0
+#define LMI_RUN(top) 8
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_FN static LMI_UNUSED __attribute__((target("sse2")))
 #define LMI_OP static inline LMI_UNUSED LMI_INLINE __attribute__((target("sse2")))
@@ -1683,18 +1701,17 @@ LMI_OP LMI(b64) LMI(pick)(LMI(b64) x, const int8_t table[16]) {
 /* Weights 0 and 2 of each row, then 1 and 3, in 16 bits: a pair of products and their sum is one instruction. */
 LMI_OP __m128i LMI(even)(__m128i x, int top) { return top == 255 ? _mm_srai_epi16(_mm_slli_epi16(x, 8), 8) : _mm_and_si128(x, _mm_set1_epi16(255)); }
 LMI_OP __m128i LMI(odd)(__m128i x, int top) { return top == 255 ? _mm_srai_epi16(x, 8) : _mm_srli_epi16(x, 8); }
-LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
-    int32_t four[4]; int g, i; __m128i x, x02, x13, w;
-    memcpy(four, a, 16);
-    LMI_UNROLL for (g = 0; g < 4; g++) {
-        x = _mm_set1_epi32(four[g]); x02 = LMI(even)(x, 255); x13 = LMI(odd)(x, 255);
-        LMI_UNROLL for (i = 0; i < 4; i++) {
-            w = _mm_add_epi32(_mm_madd_epi16(LMI(even)(u[g].v[i], top), x02), _mm_madd_epi16(LMI(odd)(u[g].v[i], top), x13));
-            acc.v[i] = _mm_add_epi32(acc.v[i], w);
-        }
-    }
-    return acc;
+typedef LMI(vi) LMI(ps);
+typedef struct LMI(xb) { __m128i even, odd; } LMI(xb);
+LMI_OP LMI(xb) LMI(four)(const int8_t *a) {
+    int32_t x; LMI(xb) r;
+    memcpy(&x, a, 4); r.even = LMI(even)(_mm_set1_epi32(x), 255); r.odd = LMI(odd)(_mm_set1_epi32(x), 255);
+    return r;
 }
+LMI_OP __m128i LMI(dot4x4)(__m128i u, LMI(xb) x, int top) { return _mm_add_epi32(_mm_madd_epi16(LMI(even)(u, top), x.even), _mm_madd_epi16(LMI(odd)(u, top), x.odd)); }
+LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { LMI_FOUR(ps, _mm_add_epi32(p.v[i], LMI(dot4x4)(u.v[i], x, top))); }
+LMI_OP LMI(ps) LMI(no_sum)(void) { LMI_FOUR(ps, _mm_setzero_si128()); }
+LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; return p; }
 LMI_OP __m128i LMI(max_i)(__m128i x, __m128i y) { __m128i k = _mm_cmpgt_epi32(x, y); return _mm_or_si128(_mm_and_si128(k, x), _mm_andnot_si128(k, y)); }
 LMI_OP uint32_t LMI(amax_bits)(const float *x) {
     __m128i mask = _mm_set1_epi32(0x7fffffff), m = _mm_setzero_si128(); int i;
@@ -1714,9 +1731,14 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_ISA "avx2"
 #define LMI_UNROLL LMI_FULLY
 #define LMI_STEPS LMI_FULLY
-#define LMI_NT 4
+#define LMI_NR 1
+#define LMI_NT(flags) ((flags) & LMI_TWO ? 2 : 3)
+#define LMI_NF 6
 #define LMI_NV(n) ((n) == 1 ? 4 : (n) < 4 ? 2 : 1)
 #define LMI_S8 0
+/* Pairs of products in 16 bits, which must not saturate: of u <= 15, 16 of them sum to at most 16 * 15 * 127 = 30480; u <= 31: 8, 31496; u <= 63:
+ * 4, 32004; signed bytes: 2, as |w| (unsigned, up to 128) times x with w's sign, 2 * 128 * 127 = 32512, so they become 32 bits at once. */
+#define LMI_RUN(top) ((top) <= 15 ? 8 : (top) <= 31 ? 4 : (top) <= 63 ? 2 : 8)
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_FN static LMI_UNUSED __attribute__((target("avx2,fma,f16c")))
 #define LMI_OP static inline LMI_UNUSED LMI_INLINE __attribute__((target("avx2,fma,f16c")))
@@ -1784,26 +1806,25 @@ LMI_OP __m256i LMI(spread)(__m256i u, int g) { /* bits 4g..4g+3 of each u32 to b
     return _mm256_slli_epi32(_mm256_and_si256(_mm256_mullo_epi32(n, _mm256_set1_epi32(0x00204081)), _mm256_set1_epi32(0x01010101)), 4);
 }
 LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { LMI_BOTH(b64, LMI(spread)(LMI(at)(p), g), LMI(spread)(LMI(at)(p + 32), g)); }
-LMI_OP __m256i LMI(four)(const int8_t *a) { int32_t x; memcpy(&x, a, 4); return _mm256_set1_epi32(x); } /* a load that broadcasts */
-/* Pairs of products in 16 bits, which must not saturate: u <= 31: four of them sum to at most 8 * 31 * 127 = 31496; u <= 63: two, 32004; signed
- * bytes: one, as |w| (unsigned, up to 128) times a with w's sign, 2 * 128 * 127 = 32512. */
-LMI_OP __m256i LMI(dot16x8)(__m256i acc, __m256i u0, __m256i u1, __m256i u2, __m256i u3, const int8_t *a, int top) {
-    __m256i one = _mm256_set1_epi16(1), x0 = LMI(four)(a), x1 = LMI(four)(a + 4), x2 = LMI(four)(a + 8), x3 = LMI(four)(a + 12);
-    if (top == 255) {
-        x0 = _mm256_sign_epi8(x0, u0); x1 = _mm256_sign_epi8(x1, u1); x2 = _mm256_sign_epi8(x2, u2); x3 = _mm256_sign_epi8(x3, u3);
-        u0 = _mm256_abs_epi8(u0); u1 = _mm256_abs_epi8(u1); u2 = _mm256_abs_epi8(u2); u3 = _mm256_abs_epi8(u3);
+typedef LMI(vi) LMI(ps);
+typedef __m256i LMI(xb);
+LMI_OP LMI(xb) LMI(four)(const int8_t *a) { int32_t x; memcpy(&x, a, 4); return _mm256_set1_epi32(x); } /* a load that broadcasts */
+LMI_OP __m256i LMI(dot4x8)(__m256i p, __m256i u, __m256i x, int top) {
+    if (top < 255) {
+        p = _mm256_add_epi16(p, _mm256_maddubs_epi16(u, x));
+#if defined(__GNUC__) || defined(__clang__)
+        __asm__("" : "+x"(p)); /* the sum is wanted now: compilers put additions off, and spill the products */
+#endif
+        return p;
     }
-    x0 = _mm256_maddubs_epi16(u0, x0); x1 = _mm256_maddubs_epi16(u1, x1); x2 = _mm256_maddubs_epi16(u2, x2); x3 = _mm256_maddubs_epi16(u3, x3);
-    if (top <= 31) return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_add_epi16(_mm256_add_epi16(x0, x1), _mm256_add_epi16(x2, x3)), one));
-    if (top <= 63) { x0 = _mm256_madd_epi16(_mm256_add_epi16(x0, x1), one); x2 = _mm256_madd_epi16(_mm256_add_epi16(x2, x3), one); }
-    else {
-        x0 = _mm256_add_epi32(_mm256_madd_epi16(x0, one), _mm256_madd_epi16(x1, one));
-        x2 = _mm256_add_epi32(_mm256_madd_epi16(x2, one), _mm256_madd_epi16(x3, one));
-    }
-    return _mm256_add_epi32(acc, _mm256_add_epi32(x0, x2));
+    return _mm256_add_epi32(p, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(x, u)), _mm256_set1_epi16(1)));
 }
-LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
-    LMI_BOTH(vi, LMI(dot16x8)(acc.a, u[0].a, u[1].a, u[2].a, u[3].a, a, top), LMI(dot16x8)(acc.b, u[0].b, u[1].b, u[2].b, u[3].b, a, top));
+LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { LMI_BOTH(ps, LMI(dot4x8)(p.a, u.a, x, top), LMI(dot4x8)(p.b, u.b, x, top)); }
+LMI_OP LMI(ps) LMI(no_sum)(void) { LMI_BOTH(ps, _mm256_setzero_si256(), _mm256_setzero_si256()); }
+LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) {
+    __m256i one = _mm256_set1_epi16(1);
+    if (top == 255) return p;
+    LMI_BOTH(vi, _mm256_madd_epi16(p.a, one), _mm256_madd_epi16(p.b, one));
 }
 LMI_OP uint32_t LMI(amax_bits)(const float *x) {
     __m256i mask = _mm256_set1_epi32(0x7fffffff), m = _mm256_setzero_si256(); __m128i h; int i;
@@ -1829,9 +1850,12 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_ISA "avx512"
 #define LMI_UNROLL LMI_FULLY
 #define LMI_STEPS LMI_FULLY
-#define LMI_NT 8
+#define LMI_NR 2
+#define LMI_NT(flags) ((flags) & LMI_TWO ? 4 : 6)
+#define LMI_NF 8
 #define LMI_NV(n) ((n) == 1 ? 4 : 2)
 #define LMI_S8 128
+#define LMI_RUN(top) 8
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_FN static LMI_UNUSED __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")))
 #define LMI_OP static inline LMI_UNUSED LMI_INLINE __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")))
@@ -1888,15 +1912,14 @@ LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { /* bits 4g..4g+3 of each u3
     __m512i n = LMI(field)(LMI(at)(p), 4 * g, 15);
     return _mm512_slli_epi32(_mm512_and_si512(_mm512_mullo_epi32(n, _mm512_set1_epi32(0x00204081)), _mm512_set1_epi32(0x01010101)), 4);
 }
-LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
-    int32_t x; int g; __m512i w;
-    LMI_UNROLL for (g = 0; g < 4; g++) {
-        w = top == 255 ? _mm512_xor_si512(u[g], _mm512_set1_epi8((char)0x80)) : u[g]; /* w + 128; its share of the sum is LMI_S8's */
-        memcpy(&x, a + 4 * g, 4);                                                     /* a load that broadcasts */
-        acc = _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(x));
-    }
-    return acc;
+typedef __m512i LMI(ps);
+typedef __m512i LMI(xb);
+LMI_OP LMI(xb) LMI(four)(const int8_t *a) { int32_t x; memcpy(&x, a, 4); return _mm512_set1_epi32(x); } /* a load that broadcasts */
+LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) {
+    return _mm512_dpbusd_epi32(p, top == 255 ? _mm512_xor_si512(u, _mm512_set1_epi8((char)0x80)) : u, x); /* w + 128: LMI_S8 */
 }
+LMI_OP LMI(ps) LMI(no_sum)(void) { return _mm512_setzero_si512(); }
+LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; return p; }
 LMI_OP uint32_t LMI(amax_bits)(const float *x) {
     __m512i mask = _mm512_set1_epi32(0x7fffffff);
     return (uint32_t)_mm512_reduce_max_epi32(_mm512_max_epi32(_mm512_and_si512(LMI(at)(x), mask), _mm512_and_si512(LMI(at)(x + 16), mask)));
@@ -1905,7 +1928,7 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(k)))));
 }
 
-#elif LMI_PASS == LMI_NEON || LMI_PASS == LMI_NEONDOT /* the same text but for dot16 */
+#elif LMI_PASS == LMI_NEON || LMI_PASS == LMI_NEONDOT /* the same text but for dot4 */
 #if LMI_PASS == LMI_NEON
 #define LMI(f) lmi_##f##_neon
 #define LMI_ISA "neon"
@@ -1921,7 +1944,9 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_TARGET
 #endif
 #define LMI_STEPS LMI_FULLY
-#define LMI_NT 4
+#define LMI_NR 1
+#define LMI_NT(flags) 2
+#define LMI_NF 6
 #define LMI_NV(n) ((n) == 1 ? 4 : (n) < 4 ? 2 : 1)
 #define LMI_S8 0
 #define LMI_UNROLL LMI_FULLY
@@ -1994,42 +2019,32 @@ LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { /* byte g / 2 of each u32 t
     uint8x16_t from = vaddq_u8(LMI(at)(first, 0), vdupq_n_u8((uint8_t)(g / 2))), bit = vreinterpretq_u8_u32(vdupq_n_u32(g % 2 ? 0x80402010u : 0x08040201u));
     LMI_FOUR(b64, vandq_u8(vtstq_u8(vqtbl1q_u8(LMI(at)(p, i), from), bit), vdupq_n_u8(16)));
 }
+typedef int8x16_t LMI(xb);
+LMI_OP LMI(xb) LMI(four)(const int8_t *a) { int32_t x; memcpy(&x, a, 4); return vreinterpretq_s8_s32(vdupq_n_s32(x)); }
 #if LMI_PASS == LMI_NEONDOT
-/* Signed by signed: u <= 63 is both. */
+#define LMI_RUN(top) 8
+typedef LMI(vi) LMI(ps);
+LMI_OP int32x4_t LMI(sdot)(int32x4_t p, int8x16_t u, int8x16_t x) { /* signed by signed: u <= 63 is both */
 #if defined(__clang__) && __clang_major__ < 16 && !defined(__ARM_FEATURE_DOTPROD) /* its arm_neon.h hides the intrinsic */
-#define LMI_SDOT(acc, u, a, g) __asm__("sdot %0.4s, %1.16b, %2.4b[" #g "]" : "+w"(acc) : "w"(u), "w"(a))
+    __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(p) : "w"(u), "w"(x));
+    return p;
 #else
-#define LMI_SDOT(acc, u, a, g) (acc) = vdotq_laneq_s32(acc, vreinterpretq_s8_u8(u), a, g)
+    return vdotq_s32(p, u, x);
 #endif
-#define LMI_SDOT4(g) \
-    LMI_SDOT(acc.v[0], u[g].v[0], x, g); LMI_SDOT(acc.v[1], u[g].v[1], x, g); LMI_SDOT(acc.v[2], u[g].v[2], x, g); LMI_SDOT(acc.v[3], u[g].v[3], x, g)
-LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
-    int8x16_t x = vld1q_s8(a);
-    (void)top;
-    LMI_SDOT4(0); LMI_SDOT4(1); LMI_SDOT4(2); LMI_SDOT4(3);
-    return acc;
 }
-#undef LMI_SDOT
-#undef LMI_SDOT4
+LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { (void)top; LMI_FOUR(ps, LMI(sdot)(p.v[i], vreinterpretq_s8_u8(u.v[i]), x)); }
+LMI_OP LMI(ps) LMI(no_sum)(void) { LMI_FOUR(ps, vdupq_n_s32(0)); }
+LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; return p; }
 #else
-/* Products and their sums in 16 bits, which must not overflow: u <= 63: four of them, 4 * 63 * 127 = 32004; u <= 31: eight, 31496; signed bytes: two,
- * 2 * 128 * 127 = 32512. lo: 4 products of row 0, 4 of row 1; hi: of rows 2, 3. */
-LMI_OP int32x4_t LMI(dot16x4)(int32x4_t acc, uint8x16_t u0, uint8x16_t u1, uint8x16_t u2, uint8x16_t u3, const int8_t *a, int top) {
-    int32x4_t x = vreinterpretq_s32_s8(vld1q_s8(a)); int16x8_t lo, hi, lo2, hi2;
-    int8x16_t w0 = vreinterpretq_s8_u8(u0), x0 = vreinterpretq_s8_s32(vdupq_laneq_s32(x, 0)), w1 = vreinterpretq_s8_u8(u1), x1 = vreinterpretq_s8_s32(vdupq_laneq_s32(x, 1));
-    int8x16_t w2 = vreinterpretq_s8_u8(u2), x2 = vreinterpretq_s8_s32(vdupq_laneq_s32(x, 2)), w3 = vreinterpretq_s8_u8(u3), x3 = vreinterpretq_s8_s32(vdupq_laneq_s32(x, 3));
-    lo = vmlal_s8(vmull_s8(vget_low_s8(w0), vget_low_s8(x0)), vget_low_s8(w1), vget_low_s8(x1)); hi = vmlal_high_s8(vmull_high_s8(w0, x0), w1, x1);
-    if (top <= 63) {
-        lo = vmlal_s8(vmlal_s8(lo, vget_low_s8(w2), vget_low_s8(x2)), vget_low_s8(w3), vget_low_s8(x3)); hi = vmlal_high_s8(vmlal_high_s8(hi, w2, x2), w3, x3);
-        if (top <= 31) return vpadalq_s16(acc, vpaddq_s16(lo, hi));
-        return vaddq_s32(acc, vpaddq_s32(vpaddlq_s16(lo), vpaddlq_s16(hi)));
-    }
-    lo2 = vmlal_s8(vmull_s8(vget_low_s8(w2), vget_low_s8(x2)), vget_low_s8(w3), vget_low_s8(x3)); hi2 = vmlal_high_s8(vmull_high_s8(w2, x2), w3, x3);
-    return vaddq_s32(acc, vpaddq_s32(vpadalq_s16(vpaddlq_s16(lo), lo2), vpadalq_s16(vpaddlq_s16(hi), hi2)));
-}
-LMI_OP LMI(vi) LMI(dot16)(LMI(vi) acc, const LMI(b64) u[4], const int8_t *a, int top) {
-    LMI_FOUR(vi, LMI(dot16x4)(acc.v[i], u[0].v[i], u[1].v[i], u[2].v[i], u[3].v[i], a, top));
-}
+/* Products and their sums in 16 bits, which must not overflow: of u <= 31, 8 of them sum to at most 8 * 31 * 127 = 31496; u <= 63: 4, 32004; signed
+ * bytes: 2, 2 * 128 * 127 = 32512. lo: four products of row 0, four of row 1; hi: of rows 2, 3. */
+#define LMI_RUN(top) ((top) <= 31 ? 8 : (top) <= 63 ? 4 : 2)
+typedef struct LMI(ps) { int16x8_t lo[4], hi[4]; } LMI(ps);
+#define LMI_DOT4(i) { int8x16_t w = vreinterpretq_s8_u8(u.v[i]); p.lo[i] = vmlal_s8(p.lo[i], vget_low_s8(w), vget_low_s8(x)); p.hi[i] = vmlal_high_s8(p.hi[i], w, x); }
+LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { (void)top; LMI_DOT4(0) LMI_DOT4(1) LMI_DOT4(2) LMI_DOT4(3) return p; }
+#undef LMI_DOT4
+LMI_OP LMI(ps) LMI(no_sum)(void) { LMI(ps) p; int16x8_t zero = vdupq_n_s16(0); p.lo[0] = p.lo[1] = p.lo[2] = p.lo[3] = p.hi[0] = p.hi[1] = p.hi[2] = p.hi[3] = zero; return p; }
+LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; LMI_FOUR(vi, vpaddq_s32(vpaddlq_s16(p.lo[i]), vpaddlq_s16(p.hi[i]))); }
 #endif
 LMI_OP uint32_t LMI(amax_bits)(const float *x) {
     uint32x4_t m = vdupq_n_u32(0); int i;
@@ -2132,51 +2147,64 @@ LMI_OP LMI(scale) LMI(scales)(int type, const uint8_t *p, int s) {
 #undef LMI_U
 #undef LMI_NIB
 
+/* Loads and stores of the last, partial 16 lanes; missing lanes read as 0. */
+LMI_OP LMI(vf) LMI(load_n)(const float *p, int n) {
+    float t[16];
+    if (n >= 16) return LMI(load)(p);
+    memset(t, 0, sizeof t); memcpy(t, p, (size_t)n * 4);
+    return LMI(load)(t);
+}
+LMI_OP void LMI(store_n)(float *p, LMI(vf) v, int n) {
+    float t[16];
+    LMI(store)(n >= 16 ? p : t, v);
+    if (n < 16) memcpy(p, t, (size_t)n * 4);
+}
+
 /* 16 weights of one column of a group of float rows (LMI_HOST: float32 as this machine has it, not as a file does). */
 LMI_OP LMI(vf) LMI(column)(int type, const uint8_t *group, size_t k) {
     return type == LMI_HOST ? LMI(load)((const float *)(const void *)(group + 64 * k)) : type == LMI_F32 ? LMI(load_f)(group + 64 * k) : type == LMI_F16 ? LMI(load_h)(group + 32 * k) : LMI(load_b)(group + 32 * k);
 }
 
-LMI_OP void LMI(put)(const lmi_dst *dst, int token, LMI(vf) v) {
-    float *out = dst->out + (size_t)token * dst->stride, tmp[16]; int i;
-    if (dst->bias) v = LMI(add)(v, LMI(load)(dst->bias));
-    if (dst->n_rows == 16) { LMI(store)(out, dst->add ? LMI(add)(LMI(load)(out), v) : v); return; }
-    LMI(store)(tmp, v);
-    for (i = 0; i < dst->n_rows; i++) out[i] = dst->add ? out[i] + tmp[i] : tmp[i];
-}
-
-/* One step of one token: acc + (float)I * (d_w * d_a) [+ (float)M * (m_w * d_a)]. Sums of u - off are sums of u less off times the sum of a. */
-LMI_OP LMI(vi) LMI(less)(LMI(vi) dot, const int32_t *sum, int off) {
-    int k = 0;
-    if (off == 0) return dot;
-    while (1 << k < off) k++;
-    return LMI(sub_i)(dot, off == 1 << k ? LMI(shl_i)(LMI(set1_i)(*sum), k) : LMI(mul_i)(LMI(set1_i)(*sum), LMI(set1_i)(off)));
-}
-LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(b64) u[8], const LMI(scale) *k, const lmi_act *x, int flags, int top, int off) {
-    LMI(vi) zero = LMI(set1_i)(0), lo = LMI(dot16)(zero, u, x->q, top), hi = LMI(dot16)(zero, u + 4, x->q + 16, top), m; LMI(vf) d = LMI(set1)(x->d);
-    if (top == 255) off = LMI_S8;
-    if (flags & LMI_SUB) lo = LMI(add_i)(LMI(mul_i)(LMI(less)(lo, &x->sum[0], off), k->sc[0]), LMI(mul_i)(LMI(less)(hi, &x->sum[1], off), k->sc[1]));
-    else lo = LMI(less)(LMI(add_i)(lo, hi), &x->total, off);
-    acc = LMI(add)(acc, LMI(mul)(LMI(float_i)(lo), LMI(mul)(k->d, d)));
+/* The rest of a step of one token, after the sums I and M: acc + (float)I * (d_w * d_a) [+ (float)M * (m_w * d_a)]. Sums of u - off are sums of u less
+ * off times the sum of a. `half` is the sum over 16 weights where a type has LMI_TWO, else over all 32 in half[0]. */
+LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(vi) half[2], const LMI(scale) *k, const lmi_act *x, int flags, int top, LMI(vi) off) {
+    int raised = top == 255 ? LMI_S8 != 0 : !(flags & LMI_OFF); LMI(vi) i = half[0], j, m; LMI(vf) d = LMI(set1)(x->d);
+    if (flags & LMI_TWO) {
+        j = half[1];
+        if (raised) { i = LMI(sub_i)(i, LMI(mul_i)(off, LMI(set1_i)(x->sum[0]))); j = LMI(sub_i)(j, LMI(mul_i)(off, LMI(set1_i)(x->sum[1]))); }
+        i = LMI(add_i)(LMI(mul_i)(i, k->sc[0]), LMI(mul_i)(j, k->sc[1]));
+    } else {
+        if (raised) i = LMI(sub_i)(i, LMI(mul_i)(off, LMI(set1_i)(x->total)));
+        if (flags & LMI_SUB) i = LMI(mul_i)(i, k->sc[0]);
+    }
+    acc = LMI(add)(acc, LMI(mul)(LMI(float_i)(i), LMI(mul)(k->d, d)));
     if (flags & LMI_OFF) {
         m = LMI(set1_i)(x->total);
-        if (flags & LMI_SUB) m = LMI(add_i)(LMI(mul_i)(k->mn[0], LMI(set1_i)(x->sum[0])), LMI(mul_i)(k->mn[1], LMI(set1_i)(x->sum[1])));
+        if (flags & LMI_TWO) m = LMI(add_i)(LMI(mul_i)(k->mn[0], LMI(set1_i)(x->sum[0])), LMI(mul_i)(k->mn[1], LMI(set1_i)(x->sum[1])));
+        else if (flags & LMI_SUB) m = LMI(mul_i)(k->mn[0], m);
         acc = LMI(add)(acc, LMI(mul)(LMI(float_i)(m), LMI(mul)(k->m, d)));
     }
     return acc;
 }
+LMI_OP LMI(vi) LMI(raise)(int top, int off) { return LMI(set1_i)(top == 255 ? LMI_S8 : off); }
 
 /* One token: every weight is unpacked in registers and used once. */
-LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int off, const uint8_t *p, int n, const lmi_act *a, const lmi_dst *dst) {
-    LMI(vf) acc = LMI(set1)(0.0f); int b, s, g;
+LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int off, const uint8_t *p, int n, const lmi_act *a, float *out) {
+    LMI(vf) acc = LMI(set1)(0.0f); LMI(vi) raise = LMI(raise)(top, off); int b, s, g;
     for (b = 0; b < n / per; b++, p += 16 * bytes) {
         LMI_STEPS for (s = 0; s < per / 32; s++, a++) {
-            LMI(b64) u[8]; LMI(scale) k = LMI(scales)(type, p, s);
-            LMI_UNROLL for (g = 0; g < 8; g++) u[g] = LMI(get)(type, p, s, g);
-            acc = LMI(step)(acc, u, &k, a, flags, top, off);
+            LMI(scale) k = LMI(scales)(type, p, s); LMI(vi) half[2]; LMI(ps) sum = LMI(no_sum)();
+            LMI_UNROLL for (g = 0; g < 8; g++) {
+                sum = LMI(dot4)(sum, LMI(get)(type, p, s, g), LMI(four)(a->q + 4 * g), top);
+                if ((g + 1) % LMI_MIN(LMI_RUN(top), flags & LMI_TWO ? 4 : 8) == 0) {
+                    LMI(vi) part = LMI(flush)(sum, top); int h = flags & LMI_TWO ? g / 4 : 0;
+                    half[h] = (flags & LMI_TWO ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(half[h], part); sum = LMI(no_sum)();
+                }
+            }
+            acc = LMI(step)(acc, half, &k, a, flags, top, raise);
         }
     }
-    LMI(put)(dst, 0, acc);
+    LMI(store)(out, acc);
 }
 /* 16 rows of n weights -> n / 32 steps. */
 LMI_OP void LMI(panel_as)(int type, int per, int bytes, const uint8_t *p, int n, lmi_panel *out) {
@@ -2190,62 +2218,97 @@ LMI_OP void LMI(panel_as)(int type, int per, int bytes, const uint8_t *p, int n,
         }
     }
 }
-/* LMI_NT tokens, or the nt < LMI_NT that are left, against a panel; a [nt][n / 32]. */
-LMI_OP void LMI(mul_q_tile)(const lmi_panel *w, int n_step, int flags, int top, int off, const lmi_act *a, int nt, int token, const lmi_dst *dst) {
-    LMI(vf) acc[LMI_NT]; int s, t, g;
-    LMI_UNROLL for (t = 0; t < nt; t++) acc[t] = LMI(set1)(0.0f);
-    for (s = 0; s < n_step; s++, w++, a++) {
-        LMI(b64) u[8]; LMI(scale) k;
-        LMI_UNROLL for (g = 0; g < 8; g++) u[g] = LMI(bytes)(w->u[g]);
-        k.d = LMI(load)(w->d); k.m = LMI(load)(w->m);
-        k.sc[0] = LMI(load_i)(w->sc[0]); k.sc[1] = LMI(load_i)(w->sc[1]); k.mn[0] = LMI(load_i)(w->mn[0]); k.mn[1] = LMI(load_i)(w->mn[1]);
-        LMI_UNROLL for (t = 0; t < nt; t++) acc[t] = LMI(step)(acc[t], u, &k, a + (size_t)t * (size_t)n_step, flags, top, off);
+/* nt tokens against LMI_NR panels; a [nt][n_step], out [nt][16 LMI_NR]. */
+LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int flags, int top, LMI(vi) raise, const lmi_act *a, int nt, float *out) {
+    LMI(vf) acc[LMI_NT(0) * LMI_NR]; LMI(vi) half[LMI_NT(0) * LMI_NR][2]; LMI(ps) sum[LMI_NT(0) * LMI_NR]; LMI(xb) x; LMI(b64) u[LMI_NR]; LMI(scale) k;
+    int s, t, r, g;
+    LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) { acc[t] = LMI(set1)(0.0f); sum[t] = LMI(no_sum)(); }
+    for (s = 0; s < n_step; s++, a++) {
+        LMI_UNROLL for (g = 0; g < 8; g++) {
+            LMI_UNROLL for (r = 0; r < LMI_NR; r++) u[r] = LMI(bytes)(panel[r][s].u[g]);
+            LMI_UNROLL for (t = 0; t < nt; t++) {
+                x = LMI(four)(a[(size_t)t * (size_t)n_step].q + 4 * g);
+                LMI_UNROLL for (r = 0; r < LMI_NR; r++) sum[t * LMI_NR + r] = LMI(dot4)(sum[t * LMI_NR + r], u[r], x, top);
+            }
+            if ((g + 1) % LMI_MIN(LMI_RUN(top), flags & LMI_TWO ? 4 : 8) == 0) LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) {
+                LMI(vi) part = LMI(flush)(sum[t], top), *h = &half[t][flags & LMI_TWO ? g / 4 : 0];
+                *h = (flags & LMI_TWO ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(*h, part); sum[t] = LMI(no_sum)();
+            }
+        }
+        LMI_UNROLL for (r = 0; r < LMI_NR; r++) {
+            const lmi_panel *w = &panel[r][s];
+            k.d = LMI(load)(w->d); k.m = LMI(load)(w->m);
+            k.sc[0] = LMI(load_i)(w->sc[0]); k.sc[1] = LMI(load_i)(w->sc[1]); k.mn[0] = LMI(load_i)(w->mn[0]); k.mn[1] = LMI(load_i)(w->mn[1]);
+            LMI_UNROLL for (t = 0; t < nt; t++)
+                acc[t * LMI_NR + r] = LMI(step)(acc[t * LMI_NR + r], half[t * LMI_NR + r], &k, a + (size_t)t * (size_t)n_step, flags, top, raise);
+        }
     }
-    LMI_UNROLL for (t = 0; t < nt; t++) LMI(put)(dst, token + t, acc[t]);
+    LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) LMI(store)(out + 16 * t, acc[t]);
 }
-LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *w, int n, const lmi_act *a, int n_tok, const lmi_dst *dst) {
-    size_t n_step = (size_t)n / 32; int t = 0;
-    for (; t + LMI_NT <= n_tok; t += LMI_NT) LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, LMI_NT, t, dst);
-    for (; t < n_tok; t++) LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, 1, t, dst);
+LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out) {
+    size_t n_step = (size_t)n / 32; LMI(vi) raise = LMI(raise)(top, off); int t = 0;
+    for (; t + LMI_NT(flags) <= n_tok; t += LMI_NT(flags)) LMI(mul_q_tile)(w, n / 32, flags, top, raise, a + (size_t)t * n_step, LMI_NT(flags), out + 16 * LMI_NR * t);
+    for (; t < n_tok; t++) LMI(mul_q_tile)(w, n / 32, flags, top, raise, a + (size_t)t * n_step, 1, out + 16 * LMI_NR * t);
 }
-/* nt tokens against a group of float rows; x [nt][n]. */
-LMI_OP void LMI(mul_f_tile)(int type, const uint8_t *group, size_t n, const float *x, int nt, int token, const lmi_dst *dst) {
-    LMI(vf) acc[LMI_NT], w; int t; size_t k;
-    LMI_UNROLL for (t = 0; t < nt; t++) acc[t] = LMI(set1)(0.0f);
+/* nt tokens against LMI_NR groups of float rows; x [nt][n]. */
+LMI_OP void LMI(mul_f_tile)(int type, const uint8_t *const *group, size_t n, const float *x, int nt, float *out) {
+    LMI(vf) acc[LMI_NF * LMI_NR], w[LMI_NR], v; int t, r; size_t k;
+    LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) acc[t] = LMI(set1)(0.0f);
     for (k = 0; k < n; k++) {
-        w = LMI(column)(type, group, k);
-        LMI_UNROLL for (t = 0; t < nt; t++) acc[t] = LMI(fma)(w, LMI(set1)(x[(size_t)t * n + k]), acc[t]);
+        LMI_UNROLL for (r = 0; r < LMI_NR; r++) w[r] = LMI(column)(type, group[r], k);
+        LMI_UNROLL for (t = 0; t < nt; t++) {
+            v = LMI(set1)(x[(size_t)t * n + k]);
+            LMI_UNROLL for (r = 0; r < LMI_NR; r++) acc[t * LMI_NR + r] = LMI(fma)(w[r], v, acc[t * LMI_NR + r]);
+        }
     }
-    LMI_UNROLL for (t = 0; t < nt; t++) LMI(put)(dst, token + t, acc[t]);
+    LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) LMI(store)(out + 16 * t, acc[t]);
 }
-LMI_OP void LMI(mul_f_as)(int type, const uint8_t *group, int n, const float *x, int n_tok, const lmi_dst *dst) {
+LMI_OP void LMI(mul_f_as)(int type, const uint8_t *const *group, int n, const float *x, int n_tok, float *out) {
     size_t nn = (size_t)n; int t = 0;
-    for (; t + LMI_NT <= n_tok; t += LMI_NT) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, LMI_NT, t, dst);
-    for (; t < n_tok; t++) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, 1, t, dst);
+    for (; t + LMI_NF <= n_tok; t += LMI_NF) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, LMI_NF, out + 16 * LMI_NR * t);
+    for (; t < n_tok; t++) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, 1, out + 16 * LMI_NR * t);
+}
+/* Results to their place: out = in + bias [+ out], in [n_tok][in_stride]. */
+LMI_FN void LMI(place)(const float *in, int in_stride, int n_tok, const lmi_dst *dst) {
+    int t, i;
+    for (t = 0; t < n_tok; t++, in += in_stride) {
+        float *out = dst->out + (size_t)t * dst->stride;
+        for (i = 0; i < dst->n_lanes; i += 16) {
+            int n = dst->n_lanes - i; LMI(vf) v = LMI(load)(in + i);
+            if (dst->bias) v = LMI(add)(v, LMI(load_n)(dst->bias + i, n));
+            LMI(store_n)(out + i, dst->add ? LMI(add)(LMI(load_n)(out + i, n), v) : v, n);
+        }
+    }
 }
 
-/* The stamped copies. Products over a panel depend on flags, top and off only. */
+/* The stamped copies: products over panels for each kind, the rest for each type. */
 #define LMI_STAMP_Q(name, number, per, bytes, flags, lead, tail, top, off)                                                         \
-    LMI_FN void LMI(mul_q1_##name)(const uint8_t *p, int n, const lmi_act *a, const lmi_dst *dst) { LMI(mul_q1_as)(number, per, bytes, flags, top, off, p, n, a, dst); } \
-    LMI_FN void LMI(panel_##name)(const uint8_t *p, int n, lmi_panel *out) { LMI(panel_as)(number, per, bytes, p, n, out); }        \
-    LMI_FN void LMI(mul_q_##name)(const lmi_panel *w, int n, const lmi_act *a, int n_tok, const lmi_dst *dst) { LMI(mul_q_as)(flags, top, off, w, n, a, n_tok, dst); }
-#define LMI_CASE_Q1(name, number, per, bytes, flags, lead, tail, top, off)    case number: LMI(mul_q1_##name)(group, n, a, dst); break;
+    LMI_FN void LMI(mul_q1_##name)(const uint8_t *p, int n, const lmi_act *a, float *out) { LMI(mul_q1_as)(number, per, bytes, flags, top, off, p, n, a, out); } \
+    LMI_FN void LMI(panel_##name)(const uint8_t *p, int n, lmi_panel *out) { LMI(panel_as)(number, per, bytes, p, n, out); }
+#define LMI_CASE_Q1(name, number, per, bytes, flags, lead, tail, top, off)    case number: LMI(mul_q1_##name)(group, n, a, out); break;
 #define LMI_CASE_PANEL(name, number, per, bytes, flags, lead, tail, top, off) case number: LMI(panel_##name)(group, n, out); break;
-#define LMI_CASE_Q(name, number, per, bytes, flags, lead, tail, top, off)     case number: LMI(mul_q_##name)(w, n, a, n_tok, dst); break;
 LMI_INT_TYPES(LMI_STAMP_Q)
-LMI_FN void LMI(mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, const lmi_dst *dst) { switch (type) { LMI_INT_TYPES(LMI_CASE_Q1) default: break; } }
+LMI_FN void LMI(mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_Q1) default: break; } }
 LMI_FN void LMI(panel)(int type, const uint8_t *group, int n, lmi_panel *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_PANEL) default: break; } }
-LMI_FN void LMI(mul_q)(int type, const lmi_panel *w, int n, const lmi_act *a, int n_tok, const lmi_dst *dst) { switch (type) { LMI_INT_TYPES(LMI_CASE_Q) default: break; } }
-LMI_FN void LMI(mul_f)(int type, const uint8_t *group, int n, const float *x, int n_tok, const lmi_dst *dst) {
-    if (type == LMI_HOST) LMI(mul_f_as)(LMI_HOST, group, n, x, n_tok, dst);
-    else if (type == LMI_F32) LMI(mul_f_as)(LMI_F32, group, n, x, n_tok, dst);
-    else if (type == LMI_F16) LMI(mul_f_as)(LMI_F16, group, n, x, n_tok, dst);
-    else LMI(mul_f_as)(LMI_BF16, group, n, x, n_tok, dst);
+#define LMI_STAMP_KIND(name, flags, top) \
+    LMI_FN void LMI(mul_q_##name)(int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out) { LMI(mul_q_as)(flags, top, off, w, n, a, n_tok, out); }
+#define LMI_CASE_KIND(name, kind, most) if (t->flags == (kind) && t->top <= (most)) { LMI(mul_q_##name)(t->off, w, n, a, n_tok, out); return; }
+LMI_KINDS(LMI_STAMP_KIND)
+LMI_FN void LMI(mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out) {
+    const lmi_type *t = lmi_type_of(type);
+    LMI_KINDS(LMI_CASE_KIND)
 }
+LMI_FN void LMI(mul_f)(int type, const uint8_t *const *group, int n, const float *x, int n_tok, float *out) {
+    if (type == LMI_HOST) LMI(mul_f_as)(LMI_HOST, group, n, x, n_tok, out);
+    else if (type == LMI_F32) LMI(mul_f_as)(LMI_F32, group, n, x, n_tok, out);
+    else if (type == LMI_F16) LMI(mul_f_as)(LMI_F16, group, n, x, n_tok, out);
+    else LMI(mul_f_as)(LMI_BF16, group, n, x, n_tok, out);
+}
+#undef LMI_STAMP_KIND
+#undef LMI_CASE_KIND
 #undef LMI_STAMP_Q
 #undef LMI_CASE_Q1
 #undef LMI_CASE_PANEL
-#undef LMI_CASE_Q
 
 /* The values of a type: weight i of row r -> out[r * row_step + i * step]. */
 LMI_FN void LMI(rows)(int type, const uint8_t *group, int n, float *out, size_t row_step, size_t step, int n_rows) {
@@ -2285,18 +2348,6 @@ LMI_FN int LMI(quantize)(const float *x, int n, lmi_act *out) {
     return finite;
 }
 
-/* Loads and stores of the last, partial 16 lanes; missing lanes read as 0. */
-LMI_OP LMI(vf) LMI(load_n)(const float *p, int n) {
-    float t[16];
-    if (n >= 16) return LMI(load)(p);
-    memset(t, 0, sizeof t); memcpy(t, p, (size_t)n * 4);
-    return LMI(load)(t);
-}
-LMI_OP void LMI(store_n)(float *p, LMI(vf) v, int n) {
-    float t[16];
-    LMI(store)(n >= 16 ? p : t, v);
-    if (n < 16) memcpy(p, t, (size_t)n * 4);
-}
 LMI_OP float LMI(sum16)(LMI(vf) v) { /* the fixed tree: halves, quarters, ... */
     float t[16]; int k, i;
     LMI(store)(t, v);
@@ -2447,7 +2498,7 @@ LMI_FN int LMI(probe)(void) {
 }
 
 static const lmi_kernels LMI(kernels) = {
-    LMI_ISA, LMI_PASS, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
+    LMI_ISA, LMI_PASS, LMI_NR, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(place), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
 };
 
 #if LMI_PASS == LMI_AVX512 && defined(__GNUC__) && !defined(__clang__)
@@ -2458,7 +2509,10 @@ static const lmi_kernels LMI(kernels) = {
 #undef LMI_ISA
 #undef LMI_UNROLL
 #undef LMI_STEPS
+#undef LMI_NR
 #undef LMI_NT
+#undef LMI_NF
+#undef LMI_RUN
 #undef LMI_NV
 #undef LMI_S8
 #undef LMI_LANES
@@ -2677,14 +2731,17 @@ static void lmi_thread_join(lmi_thread t) { pthread_join(t, NULL); }
 static uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST); }
 static LMI_UNUSED uint64_t lmi_atomic_get(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
 static void lmi_atomic_set(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
+static int lmi_swap_if(uint64_t *p, uint64_t is, uint64_t to) { return __atomic_compare_exchange_n(p, &is, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); }
 #elif LMI_ATOMICS
 static uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { return (uint64_t)InterlockedExchangeAdd64((volatile LONG64 *)p, (LONG64)v); }
 static LMI_UNUSED uint64_t lmi_atomic_get(const uint64_t *p) { return (uint64_t)InterlockedOr64((volatile LONG64 *)(uintptr_t)p, 0); }
 static void lmi_atomic_set(uint64_t *p, uint64_t v) { InterlockedExchange64((volatile LONG64 *)p, (LONG64)v); }
+static int lmi_swap_if(uint64_t *p, uint64_t is, uint64_t to) { return InterlockedCompareExchange64((volatile LONG64 *)p, (LONG64)to, (LONG64)is) == (LONG64)is; }
 #else /* one thread at a time */
 static uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { uint64_t was = *p; *p += v; return was; }
 static LMI_UNUSED uint64_t lmi_atomic_get(const uint64_t *p) { return *p; }
 static void lmi_atomic_set(uint64_t *p, uint64_t v) { *p = v; }
+static int lmi_swap_if(uint64_t *p, uint64_t is, uint64_t to) { if (*p != is) return 0; *p = to; return 1; }
 #endif
 static LMI_UNUSED void lmi_relax(void) {
 #if defined(LMI_X86)
@@ -2710,105 +2767,168 @@ static int lmi_physical_cores(void) {
     return LMI_MAX(n, 1);
 }
 
-/* ---- a team of threads and the job it works on. Slot 0 is the thread that calls; a slot owns scratch.
- * The ticket is the job's number of items (high half) and the next one to be done (low half) in one word, so a thread that takes an item knows
- * at once whether there was one, whichever job it woke up for. Nobody waits for a thread that has taken nothing: one that the system keeps
- * from running delays the others by no more than the item it holds. */
+/* ---- a team of threads and the work it shares. Slot 0 is the thread that calls; a slot owns scratch.
+ * Items are cut into one range a slot, so that each thread reads on through its own part of the weights; a thread whose range is empty takes single
+ * items from the ends of others'. Nobody waits for a thread that the system keeps from running: its range is taken by the others, and the one
+ * item that it holds is computed again by the caller, once that has waited as long as two items take. For this, work that matters has two parts:
+ * compute() leaves results in the slot's scratch, and commit() puts them in place, after the item's holder has made sure that it still is. A thread that
+ * wakes up later reads what others write by then, from memory that stays valid, and throws its result away. */
 #define LMI_MAX_THREADS 256
 #ifndef LLAMA_SPIN
 #define LLAMA_SPIN 2000               /* looks for work before a thread parks: some 50 microseconds, the gap between two products */
 #endif
+typedef struct lmi_work lmi_work;
+typedef void (*lmi_job)(void *owner, const lmi_work *w, int slot, int item);
+struct lmi_work {
+    lmi_job compute, commit;          /* commit NULL: compute does all */
+    int n_tok, layer, n_mat, add, first[3]; const float *in, *norm; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
+};
+typedef struct lmi_share {            /* one slot's part; a line of its own */
+    uint64_t range;                   /* items not begun: first (high half), end */
+    uint64_t held;                    /* 1 + the item that is being computed, 0: none, or somebody else took it over */
+    char rest[48];
+} lmi_share;
 typedef struct lmi_team lmi_team;
-typedef void (*lmi_job)(void *owner, int slot, int item);
 typedef struct lmi_member { lmi_team *team; int slot; } lmi_member;
 struct lmi_team {
     int n;                            /* slots */
     const lm_hooks *hooks;
-    lmi_job job; void *owner;
-    uint64_t ticket; char line1[56];  /* words that threads fight for stand on lines of their own */
-    uint64_t left;   char line2[56];  /* items not finished */
+    void *owner; lmi_work work; lmi_share *share; /* [n] */
+    uint64_t item_us;                 /* what the caller's last item took */
+    uint64_t round; char line1[56];   /* counts calls of lmi_team_run; words that threads fight for stand on lines of their own */
+    uint64_t left;  char line2[56];   /* items not finished */
     uint64_t parked, waiting, quit;   /* threads asleep for work; 1: the caller sleeps until left is 0 */
 #if LMI_THREADS
     int started;
-    lmi_mutex lock; lmi_cond work, done;
+    lmi_mutex lock; lmi_cond wake, done;
     lmi_thread thread[LMI_MAX_THREADS]; lmi_member member[LMI_MAX_THREADS];
 #endif
 };
 
-static int lmi_team_has_work(const lmi_team *t) { uint64_t v = lmi_atomic_get(&t->ticket); return (uint32_t)v < (uint32_t)(v >> 32); }
-static void lmi_team_finish(lmi_team *t) { /* one item more is done */
-    if (lmi_fetch_add(&t->left, (uint64_t)0 - 1) != 1) return;
+static int lmi_team_take(lmi_team *t, int slot) { /* an item, or -1 */
+    int k; uint64_t v, *p;
+    for (k = 0; k < t->n; k++) {
+        p = &t->share[(slot + k) % t->n].range;
+        while (v = lmi_atomic_get(p), v >> 32 < (v & UINT32_MAX)) {
+            if (lmi_swap_if(p, v, k ? v - 1 : v + ((uint64_t)1 << 32))) return k ? (int)((v & UINT32_MAX) - 1) : (int)(v >> 32);
+        }
+    }
+    return -1;
+}
+static int lmi_team_do(lmi_team *t, int slot, int item) { /* 1: this thread has finished it */
+    uint64_t *held = &t->share[slot].held; lmi_work w;
+    if (slot == 0 || t->work.commit == NULL) {
+        t->work.compute(t->owner, &t->work, slot, item);
+        if (t->work.commit) t->work.commit(t->owner, &t->work, slot, item);
+        return 1;
+    }
+    lmi_atomic_set(held, (uint64_t)item + 1);
+    w = t->work;
+    if (lmi_fetch_add(held, 0) == 0) return 0;               /* taken over meanwhile, so the copy may be of other work */
+    w.compute(t->owner, &w, slot, item);
+    if (!lmi_swap_if(held, (uint64_t)item + 1, 0)) return 0;
+    w.commit(t->owner, &w, slot, item);
+    return 1;
+}
+static void lmi_team_finish(lmi_team *t, int n) { /* n items more are done */
+    if (n == 0 || lmi_fetch_add(&t->left, (uint64_t)0 - (uint64_t)n) != (uint64_t)n) return;
 #if LMI_THREADS
     if (lmi_atomic_get(&t->waiting)) { lmi_lock(&t->lock); lmi_wake_all(&t->done); lmi_unlock(&t->lock); }
 #endif
 }
 static void lmi_team_work(lmi_team *t, int slot) {
-    uint64_t v; lmi_fpenv fp;
-    if (!lmi_team_has_work(t)) return;
-    fp = lmi_fp_enter();
-    while (v = lmi_fetch_add(&t->ticket, 1), (uint32_t)v < (uint32_t)(v >> 32)) { t->job(t->owner, slot, (int)(uint32_t)v); lmi_team_finish(t); }
+    int item, n = 0; uint64_t t0 = 0; lmi_fpenv fp = lmi_fp_enter();
+    while ((item = lmi_team_take(t, slot)) >= 0) {
+        if (slot == 0) t0 = lmi_now_us();
+        n += lmi_team_do(t, slot, item);
+        if (slot == 0) t->item_us = lmi_since(t0);
+    }
     lmi_fp_leave(fp);
+    lmi_team_finish(t, n);
 }
 static void lmi_team_slot(void *arg, int i) { lmi_team_work((lmi_team *)arg, i); }
 
 #if LMI_THREADS
 LMI_THREAD_MAIN(lmi_team_main) {
-    lmi_member *me = (lmi_member *)arg; lmi_team *t = me->team; int k;
+    lmi_member *me = (lmi_member *)arg; lmi_team *t = me->team; int k; uint64_t seen = 0, now;
     while (!lmi_atomic_get(&t->quit)) {
-        lmi_team_work(t, me->slot);
-        for (k = 0; k < LLAMA_SPIN && !lmi_team_has_work(t) && !lmi_atomic_get(&t->quit); k++) lmi_relax();
-        if (k < LLAMA_SPIN) continue;
+        for (k = 0; k < LLAMA_SPIN && lmi_atomic_get(&t->round) == seen && !lmi_atomic_get(&t->quit); k++) lmi_relax();
+        if ((now = lmi_atomic_get(&t->round)) != seen) { seen = now; lmi_team_work(t, me->slot); continue; }
         lmi_lock(&t->lock);
         lmi_fetch_add(&t->parked, 1);
-        while (!lmi_team_has_work(t) && !lmi_atomic_get(&t->quit)) lmi_wait(&t->work, &t->lock);
+        while (lmi_atomic_get(&t->round) == seen && !lmi_atomic_get(&t->quit)) lmi_wait(&t->wake, &t->lock);
         lmi_fetch_add(&t->parked, (uint64_t)0 - 1);
         lmi_unlock(&t->lock);
     }
     LMI_THREAD_END;
 }
-static void lmi_team_call(lmi_team *t) { /* the ticket or quit was set: wake whoever sleeps */
+static void lmi_team_call(lmi_team *t) { /* round or quit was set: wake whoever sleeps */
     if (!lmi_atomic_get(&t->parked)) return;
-    lmi_lock(&t->lock); lmi_wake_all(&t->work); lmi_unlock(&t->lock);
+    lmi_lock(&t->lock); lmi_wake_all(&t->wake); lmi_unlock(&t->lock);
+}
+static int lmi_team_take_over(lmi_team *t) { /* of an item that another thread holds: 1 if there was one. Not under tools that watch for races. */
+    int s; uint64_t v;
+#if !defined(LMI_CHECKED) && !defined(__SANITIZE_THREAD__)
+    for (s = 1; s < t->n; s++) {
+        if ((v = lmi_atomic_get(&t->share[s].held)) == 0 || !lmi_swap_if(&t->share[s].held, v, 0)) continue;
+        lmi_team_finish(t, lmi_team_do(t, 0, (int)(v - 1)));
+        return 1;
+    }
+#endif
+    (void)t; (void)s; (void)v;
+    return 0;
+}
+static void lmi_team_wait(lmi_team *t) { /* until all is done */
+    uint64_t t0 = lmi_now_us(); int k; lmi_fpenv fp;
+    do {
+        for (k = 0; k < LLAMA_SPIN; k++) { if (lmi_atomic_get(&t->left) == 0) return; lmi_relax(); }
+    } while (lmi_since(t0) < 2 * t->item_us);
+    fp = lmi_fp_enter();
+    while (lmi_team_take_over(t)) {}
+    lmi_fp_leave(fp);
+    lmi_lock(&t->lock);
+    lmi_fetch_add(&t->waiting, 1);                          /* not a store: qemu 7.2 lets the load below pass a store (its stlr, ldar on x86), which was seen to hang */
+    while (lmi_atomic_get(&t->left) != 0) lmi_wait(&t->done, &t->lock);
+    lmi_fetch_add(&t->waiting, (uint64_t)0 - 1);
+    lmi_unlock(&t->lock);
 }
 #endif
 
-/* job(owner, slot, item) for every item, on whatever threads there are; returns when all are done. */
-static void lmi_team_run(lmi_team *t, lmi_job job, void *owner, int n_items) {
-    int i;
+/* Items 0..n_items-1 of the work, on whatever threads there are; returns when all are done. */
+static void lmi_team_run(lmi_team *t, const lmi_work *w, int n_items) {
+    int i; lmi_fpenv fp;
+    t->work = *w;
     if (t->n == 1 || n_items == 1) {
-        lmi_fpenv fp = lmi_fp_enter();
-        for (i = 0; i < n_items; i++) job(owner, 0, i);
+        fp = lmi_fp_enter();
+        for (i = 0; i < n_items; i++) lmi_team_do(t, 0, i);
         lmi_fp_leave(fp);
         return;
     }
-    t->job = job; t->owner = owner;
     lmi_atomic_set(&t->left, (uint64_t)n_items);
-    lmi_atomic_set(&t->ticket, (uint64_t)n_items << 32);
+    for (i = 0; i < t->n; i++) {
+        uint64_t n = (uint64_t)n_items, from = n * (uint64_t)i / (uint64_t)t->n, to = n * ((uint64_t)i + 1) / (uint64_t)t->n;
+        lmi_atomic_set(&t->share[i].range, from << 32 | to);
+    }
     if (t->hooks->parallel_for) { t->hooks->parallel_for(t->hooks->user, t->n, lmi_team_slot, t); return; }
 #if defined(LLAMA_OPENMP) && defined(_OPENMP)
     #pragma omp parallel for num_threads(t->n) schedule(static, 1)
     for (i = 0; i < t->n; i++) lmi_team_work(t, i);
 #elif LMI_THREADS
+    lmi_fetch_add(&t->round, 1);
     lmi_team_call(t);
     lmi_team_work(t, 0);
-    for (i = 0; i < LLAMA_SPIN && lmi_atomic_get(&t->left) != 0; i++) lmi_relax();
-    if (lmi_atomic_get(&t->left) == 0) return;
-    lmi_lock(&t->lock);
-    lmi_atomic_set(&t->waiting, 1);
-    while (lmi_atomic_get(&t->left) != 0) lmi_wait(&t->done, &t->lock);
-    lmi_atomic_set(&t->waiting, 0);
-    lmi_unlock(&t->lock);
+    lmi_team_wait(t);
 #else
     lmi_team_work(t, 0);
 #endif
 }
 /* n slots; starts n - 1 threads unless someone else brings them. Fewer threads than wanted is no error: items find their way. */
-static lm_status lmi_team_open(lmi_team *t, int n, const lm_hooks *hooks, lm_error *err) {
-    t->n = n; t->hooks = hooks;
+static lm_status lmi_team_open(lmi_team *t, int n, const lm_hooks *hooks, void *owner, lm_error *err) {
+    t->n = n; t->hooks = hooks; t->owner = owner;
     (void)err;
 #if LMI_THREADS
     if (lmi_mutex_init(&t->lock) != 0) return lmi_fail(err, LM_E_MEMORY, "no lock for the threads");
-    if (lmi_cond_init(&t->work) != 0) goto no_work;
+    if (lmi_cond_init(&t->wake) != 0) goto no_work;
     if (lmi_cond_init(&t->done) != 0) goto no_done;
 #if !(defined(LLAMA_OPENMP) && defined(_OPENMP))
     for (; t->started < n - 1 && hooks->parallel_for == NULL; t->started++) {
@@ -2818,7 +2938,7 @@ static lm_status lmi_team_open(lmi_team *t, int n, const lm_hooks *hooks, lm_err
 #endif
     return LM_OK;
 no_done:
-    lmi_cond_done(&t->work);
+    lmi_cond_done(&t->wake);
 no_work:
     lmi_mutex_done(&t->lock);
     return lmi_fail(err, LM_E_MEMORY, "no condition for the threads");
@@ -2831,10 +2951,10 @@ static void lmi_team_close(lmi_team *t) {
     int i;
     if (t->n == 0) return;
     lmi_lock(&t->lock);
-    lmi_atomic_set(&t->quit, 1); lmi_wake_all(&t->work);
+    lmi_atomic_set(&t->quit, 1); lmi_wake_all(&t->wake);
     lmi_unlock(&t->lock);
     for (i = 0; i < t->started; i++) lmi_thread_join(t->thread[i]);
-    lmi_cond_done(&t->done); lmi_cond_done(&t->work); lmi_mutex_done(&t->lock);
+    lmi_cond_done(&t->done); lmi_cond_done(&t->wake); lmi_mutex_done(&t->lock);
 #endif
     t->n = 0;
 }
@@ -4533,7 +4653,7 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
  * The cache: for each layer and sequence, pages of 64 positions; a page holds, for each key-value head, K [dk][64] and V [64][dv16] (dv
  * rounded up to 16), so that scores have lanes = keys and values have lanes = dimensions (lmi_attend).
  */
-typedef struct lmi_slot { void *panel; uint8_t *group; float *head; uint64_t n_macs; int bad; char own_line[32]; } lmi_slot; /* one thread's scratch */
+typedef struct lmi_slot { void *panel; uint8_t *group; float *head, *out; uint64_t n_macs; int bad; char own_line[24]; } lmi_slot; /* one thread's scratch */
 typedef struct lmi_run {              /* a decode under way */
     lm_batch batch; int active, at, n_tok, layer, n_rows; /* at: first token of those computed now */
     uint64_t t0, used_us;
@@ -4555,76 +4675,91 @@ struct lm_ctx {
     lmi_run run;
     lm_counters counters;
     lm_error error;
-    const struct lmi_product *product; int layer; const float *norm_w; const float *norm_x; float *norm_y; /* of the job at hand */
 };
 
 /* ---- spreading work: each word below is a job over tokens, heads or groups of 16 rows */
-static void lmi_norm_job(void *owner, int slot, int t) {
+static void lmi_norm_job(void *owner, const lmi_work *w, int slot, int t) {
     lm_ctx *c = (lm_ctx *)owner; size_t n = (size_t)c->m->n_embd, at = (size_t)t * n;
-    float ss = c->m->k->norm(c->norm_x + at, c->norm_w, c->m->n_embd, c->m->eps, c->norm_y + at);
+    float ss = c->m->k->norm(w->in + at, w->norm, c->m->n_embd, c->m->eps, w->out[0] + at);
     if (!lmi_finite(ss)) c->slot[slot].bad = 1;
 }
-static void lmi_norm(lm_ctx *c, const float *x, const float *w, float *y) {
-    c->norm_x = x; c->norm_w = w; c->norm_y = y;
-    lmi_team_run(&c->team, lmi_norm_job, c, c->run.n_tok);
+static void lmi_norm(lm_ctx *c, const float *x, const float *norm, float *y) {
+    lmi_work w; memset(&w, 0, sizeof w);
+    w.compute = lmi_norm_job; w.in = x; w.norm = norm; w.out[0] = y;
+    lmi_team_run(&c->team, &w, c->run.n_tok);
 }
 
-/* Up to three products of one input: out[t] = W in[t] + bias, or added to out[t]. Rows are done in groups of 16; one thread computes a group for
- * all tokens, from a panel of its weights (unpacked once), or for one token straight from the weights. */
-typedef struct lmi_product { const float *in; int n_tok, n_mat, add, first[3]; const lmi_mat *mat[3]; float *out[3]; } lmi_product;
+/* Up to three products of one input: out[t] = W in[t] + bias, or added to out[t]. An item is k->tile groups of 16 rows; one thread computes it for all
+ * tokens, from panels of its weights (unpacked once), or for one token straight from the weights. */
 static int lmi_is_int(const lm_ctx *c, const lmi_mat *w) { return !(w->flags & LMI_FLT) && c->info.compute == LM_COMPUTE_AUTO; }
-static void lmi_quantize_job(void *owner, int slot, int t) {
-    lm_ctx *c = (lm_ctx *)owner; const lmi_product *p = c->product; int n = p->mat[0]->n_in;
-    if (!c->m->k->quantize(p->in + (size_t)t * (size_t)n, n, c->act + (size_t)t * (size_t)(n / 32))) c->slot[slot].bad = 1;
+static void lmi_quantize_job(void *owner, const lmi_work *w, int slot, int t) {
+    lm_ctx *c = (lm_ctx *)owner; int n = w->mat[0]->n_in;
+    if (!c->m->k->quantize(w->in + (size_t)t * (size_t)n, n, c->act + (size_t)t * (size_t)(n / 32))) c->slot[slot].bad = 1;
 }
-/* 16 rows of w, interleaved: as they lie, or brought into the slot's scratch. */
-static const uint8_t *lmi_group(const lm_ctx *c, int slot, const lmi_mat *w, int group, int n_rows) {
-    const uint8_t *p = w->data + (size_t)group * 16 * w->row_bytes, *row[16]; int r; const lmi_type *t = lmi_type_of(w->type);
+/* 16 rows of w, interleaved: as they lie, or brought into `to`. */
+static const uint8_t *lmi_group(const lmi_mat *w, int group, uint8_t *to) {
+    const uint8_t *p = w->data + (size_t)group * 16 * w->row_bytes, *row[16]; int r, n_rows = LMI_MIN(16, w->n_out - 16 * group);
+    const lmi_type *t = lmi_type_of(w->type);
     if (w->woven) return p;
     for (r = 0; r < 16; r++) row[r] = p + (size_t)LMI_MIN(r, n_rows - 1) * w->row_bytes;
-    lmi_interleave(t, row, n_rows, (size_t)w->n_in / t->n, c->slot[slot].group);
-    return c->slot[slot].group;
+    lmi_interleave(t, row, n_rows, (size_t)w->n_in / t->n, to);
+    return to;
 }
-static void lmi_product_job(void *owner, int slot, int item) {
-    lm_ctx *c = (lm_ctx *)owner; const lmi_product *p = c->product; const lmi_kernels *k = c->m->k; lmi_dst dst; const lmi_mat *w; int i = 0, row;
-    void *panel = c->slot[slot].panel; const uint8_t *group;
-    while (i + 1 < p->n_mat && item >= p->first[i + 1]) i++;
-    w = p->mat[i]; row = (item - p->first[i]) * 16;
-    dst.out = p->out[i] + row; dst.stride = (size_t)w->n_out; dst.add = p->add; dst.n_rows = LMI_MIN(16, w->n_out - row);
-    dst.bias = w->bias ? w->bias + row : NULL;
-    if (dst.bias && dst.n_rows < 16) { /* the kernel reads 16 */
-        memset(c->slot[slot].head, 0, 64); memcpy(c->slot[slot].head, dst.bias, (size_t)dst.n_rows * 4); dst.bias = c->slot[slot].head;
-    }
-    group = lmi_group(c, slot, w, row / 16, dst.n_rows);
-    if (lmi_is_int(c, w) && p->n_tok == 1) k->mul_q1(w->type, group, w->n_in, c->act, &dst);
-    else if (lmi_is_int(c, w)) {
-        k->panel(w->type, group, w->n_in, (lmi_panel *)panel);
-        k->mul_q(w->type, (const lmi_panel *)panel, w->n_in, c->act, p->n_tok, &dst);
-    } else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, p->in, p->n_tok, &dst);
+static const lmi_mat *lmi_product_item(const lm_ctx *c, const lmi_work *w, int item, int *mat, int *row) { /* which matrix of w, from which row */
+    for (*mat = 0; *mat + 1 < w->n_mat && item >= w->first[*mat + 1]; ++*mat) {}
+    *row = (item - w->first[*mat]) * 16 * c->m->k->tile;
+    return w->mat[*mat];
+}
+static void lmi_product_compute(void *owner, const lmi_work *work, int slot, int item) {
+    const lm_ctx *c = (const lm_ctx *)owner; const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; int i, row, g, n_groups;
+    const lmi_mat *w = lmi_product_item(c, work, item, &i, &row); const uint8_t *group[LMI_TILE]; const lmi_panel *panel[LMI_TILE];
+    size_t n = (size_t)w->n_in;
+    n_groups = LMI_MIN(k->tile, (w->n_out - row + 15) / 16);
+    for (g = 0; g < k->tile; g++) group[g] = g < n_groups ? lmi_group(w, row / 16 + g, s->group + (size_t)g * 16 * w->row_bytes) : group[0];
+    if (lmi_is_int(c, w) && work->n_tok == 1) {
+        for (g = 0; g < n_groups; g++) k->mul_q1(w->type, group[g], w->n_in, c->act, s->out + 16 * g);
+    } else if (lmi_is_int(c, w)) {
+        for (g = 0; g < k->tile; g++) {
+            panel[g] = (lmi_panel *)s->panel + (g < n_groups ? (size_t)g * (n / 32) : 0);
+            if (g < n_groups) k->panel(w->type, group[g], w->n_in, (lmi_panel *)s->panel + (size_t)g * (n / 32));
+        }
+        k->mul_q(w->type, panel, w->n_in, c->act, work->n_tok, s->out);
+    } else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, s->out);
     else {
-        k->rows(w->type, group, w->n_in, (float *)panel, 1, 16, 16);
-        k->mul_f(LMI_HOST, (const uint8_t *)panel, w->n_in, p->in, p->n_tok, &dst);
+        for (g = 0; g < k->tile; g++) {
+            float *f = (float *)s->panel + (g < n_groups ? (size_t)g * 16 * n : 0);
+            if (g < n_groups) k->rows(w->type, group[g], w->n_in, f, 1, 16, 16);
+            group[g] = (const uint8_t *)f;
+        }
+        k->mul_f(LMI_HOST, group, w->n_in, work->in, work->n_tok, s->out);
     }
-    c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_rows * (uint64_t)p->n_tok;
 }
-static void lmi_products(lm_ctx *c, lmi_product *p) {
-    int i, groups = 0, any_int = 0;
-    for (i = 0; i < p->n_mat; i++) { p->first[i] = groups; groups += (p->mat[i]->n_out + 15) / 16; any_int |= lmi_is_int(c, p->mat[i]); }
-    c->product = p;
-    if (any_int) lmi_team_run(&c->team, lmi_quantize_job, c, p->n_tok);
-    lmi_team_run(&c->team, lmi_product_job, c, groups);
+static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int item) {
+    lm_ctx *c = (lm_ctx *)owner; lmi_slot *s = &c->slot[slot]; lmi_dst dst; int i, row; const lmi_mat *w = lmi_product_item(c, work, item, &i, &row);
+    dst.out = work->out[i] + row; dst.stride = (size_t)w->n_out; dst.add = work->add; dst.n_lanes = LMI_MIN(16 * c->m->k->tile, w->n_out - row);
+    dst.bias = w->bias ? w->bias + row : NULL;
+    c->m->k->place(s->out, 16 * c->m->k->tile, work->n_tok, &dst);
+    s->n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
+}
+static void lmi_products(lm_ctx *c, lmi_work *w) {
+    int i, items = 0, any_int = 0, rows = 16 * c->m->k->tile;
+    for (i = 0; i < w->n_mat; i++) { w->first[i] = items; items += (w->mat[i]->n_out + rows - 1) / rows; any_int |= lmi_is_int(c, w->mat[i]); }
+    w->compute = lmi_quantize_job; w->commit = NULL;
+    if (any_int) lmi_team_run(&c->team, w, w->n_tok);
+    w->compute = lmi_product_compute; w->commit = lmi_product_commit;
+    lmi_team_run(&c->team, w, items);
 }
 static void lmi_linear3(lm_ctx *c, const float *in, const lmi_mat *a, float *out_a, const lmi_mat *b, float *out_b, const lmi_mat *d,
     float *out_d) {
-    lmi_product p; memset(&p, 0, sizeof p);
-    p.in = in; p.n_tok = c->run.n_tok; p.n_mat = d ? 3 : 2;
-    p.mat[0] = a; p.out[0] = out_a; p.mat[1] = b; p.out[1] = out_b; p.mat[2] = d; p.out[2] = out_d;
-    lmi_products(c, &p);
+    lmi_work w; memset(&w, 0, sizeof w);
+    w.in = in; w.n_tok = c->run.n_tok; w.n_mat = d ? 3 : 2;
+    w.mat[0] = a; w.out[0] = out_a; w.mat[1] = b; w.out[1] = out_b; w.mat[2] = d; w.out[2] = out_d;
+    lmi_products(c, &w);
 }
 static void lmi_linear(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, float *out, int add) {
-    lmi_product p; memset(&p, 0, sizeof p);
-    p.in = in; p.n_tok = n_tok; p.n_mat = 1; p.add = add; p.mat[0] = a; p.out[0] = out;
-    lmi_products(c, &p);
+    lmi_work w; memset(&w, 0, sizeof w);
+    w.in = in; w.n_tok = n_tok; w.n_mat = 1; w.add = add; w.mat[0] = a; w.out[0] = out;
+    lmi_products(c, &w);
 }
 
 static uint8_t *lmi_cache_at(const lm_ctx *c, int layer, int seq, int pos) { /* the page that holds a position */
@@ -4636,12 +4771,12 @@ static int lmi_cache_put(uint8_t *p, size_t i, float x, int f32) { /* 0: out of 
     return x > -65520.0f && x < 65520.0f;
 }
 /* Rotates q and k of token t by its position and puts k and v into the cache. */
-static void lmi_rotate_job(void *owner, int slot, int t) {
+static void lmi_rotate_job(void *owner, const lmi_work *w, int slot, int t) {
     lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const float *cs = c->angle + (size_t)t * 2 * (size_t)m->n_rot, *sn = cs + m->n_rot;
     float *q = c->q + (size_t)t * (size_t)(m->n_head * m->dk), *k = c->k + (size_t)t * (size_t)(m->n_head_kv * m->dk),
         *v = c->v + (size_t)t * (size_t)(m->n_head_kv * m->dv);
     int h, d, f32 = c->info.cache_type == LM_CACHE_F32, j = c->tok_pos[t] % LMI_PAGE, dv16 = (m->dv + 15) & ~15;
-    uint8_t *page = lmi_cache_at(c, c->layer, c->tok_seq[t], c->tok_pos[t]); int fits = 1;
+    uint8_t *page = lmi_cache_at(c, w->layer, c->tok_seq[t], c->tok_pos[t]); int fits = 1;
     for (h = 0; h < m->n_head; h++) m->k->rope(q + h * m->dk, cs, sn, m->n_rot);
     for (h = 0; h < m->n_head_kv; h++, k += m->dk, v += m->dv, page += c->head_bytes) {
         uint8_t *vs = page + (size_t)m->dk * LMI_PAGE * (f32 ? 4 : 2);
@@ -4653,8 +4788,8 @@ static void lmi_rotate_job(void *owner, int slot, int t) {
 }
 /* Queries of one key-value head, 4 at a time (token by token, the heads that share it), over their sequence's cache: positions pos - n_swa + 1
  * .. pos, or all up to pos. Queries of different sequences do not share a pass. */
-static void lmi_attend_job(void *owner, int slot, int item) {
-    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; int per = m->n_head / m->n_head_kv, kv = item % m->n_head_kv, i = item / m->n_head_kv * 4, end = LMI_MIN(i + 4, c->run.n_tok * per);
+static void lmi_attend_job(void *owner, const lmi_work *w, int slot, int item) {
+    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; int per = m->n_head / m->n_head_kv, kv = item % m->n_head_kv, i = item / m->n_head_kv * 4, end = LMI_MIN(i + 4, w->n_tok * per);
     size_t dv16 = ((size_t)m->dv + 15) & ~(size_t)15; lmi_attend a; int q;
     a.page_bytes = c->page_bytes; a.dk = m->dk; a.dv = m->dv; a.f32 = c->info.cache_type == LM_CACHE_F32; a.scale = 1.0f / sqrtf((float)m->dk);
     for (; i < end; i += a.n) {
@@ -4665,7 +4800,7 @@ static void lmi_attend_job(void *owner, int slot, int item) {
             a.last[a.n] = c->tok_pos[t]; a.first[a.n] = m->n_swa > 0 ? LMI_MAX(0, c->tok_pos[t] - m->n_swa + 1) : 0;
             c->slot[slot].n_macs += (uint64_t)(a.last[a.n] - a.first[a.n] + 1) * (uint64_t)(m->dk + m->dv);
         }
-        a.page = lmi_cache_at(c, c->layer, seq, 0) + (size_t)kv * c->head_bytes;
+        a.page = lmi_cache_at(c, w->layer, seq, 0) + (size_t)kv * c->head_bytes;
         m->k->attend(&a);
         for (q = 0; q < a.n; q++) {
             int t = (i + q) / per, h = kv * per + (i + q) % per;
@@ -4674,22 +4809,30 @@ static void lmi_attend_job(void *owner, int slot, int item) {
     }
 }
 static void lmi_attention(lm_ctx *c, int layer) {
-    c->layer = layer;
-    lmi_team_run(&c->team, lmi_rotate_job, c, c->run.n_tok);
-    lmi_team_run(&c->team, lmi_attend_job, c, (c->run.n_tok * (c->m->n_head / c->m->n_head_kv) + 3) / 4 * c->m->n_head_kv);
+    lmi_work w; memset(&w, 0, sizeof w);
+    w.n_tok = c->run.n_tok; w.layer = layer;
+    w.compute = lmi_rotate_job;
+    lmi_team_run(&c->team, &w, w.n_tok);
+    w.compute = lmi_attend_job;
+    lmi_team_run(&c->team, &w, (w.n_tok * (c->m->n_head / c->m->n_head_kv) + 3) / 4 * c->m->n_head_kv);
 }
-static void lmi_swiglu_job(void *owner, int slot, int t) {
+static void lmi_swiglu_job(void *owner, const lmi_work *w, int slot, int t) {
     lm_ctx *c = (lm_ctx *)owner; size_t at = (size_t)t * (size_t)c->m->n_ff;
-    (void)slot;
+    (void)w; (void)slot;
     c->m->k->swiglu(c->gate + at, c->up + at, c->m->n_ff, c->gate + at);
 }
-static void lmi_swiglu(lm_ctx *c) { lmi_team_run(&c->team, lmi_swiglu_job, c, c->run.n_tok); }
+static void lmi_swiglu(lm_ctx *c) {
+    lmi_work w; memset(&w, 0, sizeof w);
+    w.compute = lmi_swiglu_job;
+    lmi_team_run(&c->team, &w, c->run.n_tok);
+}
 
 /* Takes the next n_batch tokens: their embeddings into x, 16 at a time as rows of a group; their sequences, positions and angles. */
-static void lmi_embed_job(void *owner, int slot, int item) {
+static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item) {
     lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const lmi_mat *w = &m->embd; const lmi_type *type = lmi_type_of(w->type);
     int t = item * 16, n = LMI_MIN(16, c->run.n_tok - t), r, i; const uint8_t *row[16]; size_t blocks = (size_t)w->n_in / type->n; double s, cs;
     uint8_t *plain = (uint8_t *)c->slot[slot].panel;
+    (void)work;
     for (r = 0; r < 16; r++) {
         size_t id = (size_t)c->run.batch.ids[c->run.at + t + LMI_MIN(r, n - 1)];
         row[r] = w->data + id * w->row_bytes;
@@ -4708,7 +4851,7 @@ static void lmi_embed_job(void *owner, int slot, int item) {
     }
 }
 static void lmi_embed(lm_ctx *c) {
-    lmi_run *r = &c->run; int t, l;
+    lmi_run *r = &c->run; int t, l; lmi_work w; memset(&w, 0, sizeof w);
     r->n_tok = LMI_MIN(c->info.n_batch, r->batch.n - r->at);
     for (t = 0; t < r->n_tok; t++) {
         c->tok_seq[t] = r->batch.seq ? r->batch.seq[r->at + t] : 0;
@@ -4717,7 +4860,8 @@ static void lmi_embed(lm_ctx *c) {
             memset(lmi_cache_at(c, l, c->tok_seq[t], c->tok_pos[t]), 0, c->page_bytes);
         }
     }
-    lmi_team_run(&c->team, lmi_embed_job, c, (r->n_tok + 15) / 16);
+    w.compute = lmi_embed_job;
+    lmi_team_run(&c->team, &w, (r->n_tok + 15) / 16);
 }
 static int lmi_want(const lm_batch *b, int i) { return b->want ? b->want[i] : i == b->n - 1 ? LM_WANT_LOGITS : 0; }
 /* Logits and embeddings of the tokens that asked. The rows are gathered in h first, so that one product serves all of them. */
@@ -4896,7 +5040,7 @@ static uint64_t lmi_widest_row(const lm_model *m) { /* bytes, of those that a co
 static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     const lm_model *m = c->m; lm_ctx_info *i = &c->info;
         uint64_t nb = (uint64_t)i->n_batch, rows = (uint64_t)i->n_logits, widest = (uint64_t)lmi_widest_in(m), at,
-        tokens = LMI_MAX(nb, rows), n = 0, f = sizeof(float); int t;
+        tokens = LMI_MAX(nb, rows), tile = (uint64_t)m->k->tile, n = 0, f = sizeof(float); int t;
     at = a->used;
     lmi_mul((uint64_t)m->n_head_kv * c->head_bytes * (uint64_t)c->n_pages, (uint64_t)m->n_layer, &n);
     c->cache = (uint8_t *)lmi_push(a, (uint64_t)i->n_seq, n);
@@ -4917,11 +5061,14 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     c->angle = (float *)lmi_push(a, nb, 2 * (uint64_t)m->n_rot * f);
     c->act = (lmi_act *)lmi_push(a, tokens, (widest + 31) / 32 * sizeof(lmi_act));
     c->slot = (lmi_slot *)lmi_push(a, (uint64_t)i->n_threads, sizeof(lmi_slot));
+    c->team.share = (lmi_share *)lmi_push(a, (uint64_t)i->n_threads, sizeof(lmi_share));
+    if (c->slot) memset(c->team.share, 0, (size_t)i->n_threads * sizeof(lmi_share));
     for (t = 0; t < i->n_threads; t++) {
-        void *panel = lmi_push(a, LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * 16 * f), 1); /* also 16 rows of token_embd */
-        uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), 1);
-        float *head = (float *)lmi_push(a, 4 * (((uint64_t)m->dv + 15) & ~(uint64_t)15), f); /* at least 16: holds a bias's last rows, too */
-        if (c->slot) { memset(&c->slot[t], 0, sizeof c->slot[t]); c->slot[t].panel = panel; c->slot[t].group = group; c->slot[t].head = head; }
+        void *panel = lmi_push(a, LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * 16 * f), tile); /* also 16 rows of token_embd */
+        uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), tile);
+        float *out = (float *)lmi_push(a, tokens, 16 * tile * f);
+        float *head = (float *)lmi_push(a, 4 * (((uint64_t)m->dv + 15) & ~(uint64_t)15), f);
+        if (c->slot) { memset(&c->slot[t], 0, sizeof c->slot[t]); c->slot[t].panel = panel; c->slot[t].group = group; c->slot[t].head = head; c->slot[t].out = out; }
     }
     i->n_scratch_bytes = a->used - at;
 }
@@ -4962,7 +5109,7 @@ LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc
     c->own = own; c->hooks = d->hooks;
     lmi_ctx_layout(c, &a);
     memset(c->n_past, 0, (size_t)c->info.n_seq * sizeof(int)); memset(c->n_next, 0, (size_t)c->info.n_seq * sizeof(int));
-    s = lmi_team_open(&c->team, c->info.n_threads, &c->hooks, err);
+    s = lmi_team_open(&c->team, c->info.n_threads, &c->hooks, c, err);
     if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)tmp.info.n_block_bytes); return s; }
     if (c->info.n_ctx > m->n_ctx_train) lmi_tell(&c->hooks, 1,
         "the context of %d positions is longer than the %d the model was trained on", c->info.n_ctx, m->n_ctx_train);
