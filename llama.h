@@ -2775,7 +2775,7 @@ static int lmi_physical_cores(void) {
  * wakes up later reads what others write by then, from memory that stays valid, and throws its result away. */
 #define LMI_MAX_THREADS 256
 #ifndef LLAMA_SPIN
-#define LLAMA_SPIN 2000               /* looks for work before a thread parks: some 50 microseconds, the gap between two products */
+#define LLAMA_SPIN 500                /* looks for work before a thread parks, some 10 microseconds: the gap between two products of one token */
 #endif
 typedef struct lmi_work lmi_work;
 typedef void (*lmi_job)(void *owner, const lmi_work *w, int slot, int item);
@@ -2841,7 +2841,7 @@ static void lmi_team_work(lmi_team *t, int slot) {
     while ((item = lmi_team_take(t, slot)) >= 0) {
         if (slot == 0) t0 = lmi_now_us();
         n += lmi_team_do(t, slot, item);
-        if (slot == 0) t->item_us = lmi_since(t0);
+        if (slot == 0) lmi_atomic_set(&t->item_us, lmi_since(t0));
     }
     lmi_fp_leave(fp);
     lmi_team_finish(t, n);
@@ -2850,9 +2850,12 @@ static void lmi_team_slot(void *arg, int i) { lmi_team_work((lmi_team *)arg, i);
 
 #if LMI_THREADS
 LMI_THREAD_MAIN(lmi_team_main) {
-    lmi_member *me = (lmi_member *)arg; lmi_team *t = me->team; int k; uint64_t seen = 0, now;
+    lmi_member *me = (lmi_member *)arg; lmi_team *t = me->team; int k; uint64_t seen = 0, now, t0;
     while (!lmi_atomic_get(&t->quit)) {
-        for (k = 0; k < LLAMA_SPIN && lmi_atomic_get(&t->round) == seen && !lmi_atomic_get(&t->quit); k++) lmi_relax();
+        t0 = lmi_now_us();
+        do { /* briefly, so that beside a busy process the caller finds a free core; but as long as others may still be at their last item */
+            for (k = 0; k < LLAMA_SPIN && lmi_atomic_get(&t->round) == seen && !lmi_atomic_get(&t->quit); k++) lmi_relax();
+        } while (k == LLAMA_SPIN && lmi_since(t0) < 2 * lmi_atomic_get(&t->item_us));
         if ((now = lmi_atomic_get(&t->round)) != seen) { seen = now; lmi_team_work(t, me->slot); continue; }
         lmi_lock(&t->lock);
         lmi_fetch_add(&t->parked, 1);
@@ -2882,7 +2885,7 @@ static void lmi_team_wait(lmi_team *t) { /* until all is done */
     uint64_t t0 = lmi_now_us(); int k; lmi_fpenv fp;
     do {
         for (k = 0; k < LLAMA_SPIN; k++) { if (lmi_atomic_get(&t->left) == 0) return; lmi_relax(); }
-    } while (lmi_since(t0) < 2 * t->item_us);
+    } while (lmi_since(t0) < 2 * lmi_atomic_get(&t->item_us));
     fp = lmi_fp_enter();
     while (lmi_team_take_over(t)) {}
     lmi_fp_leave(fp);
