@@ -2928,9 +2928,9 @@ static void lmi_team_run(lmi_team *t, lmi_job job, void *owner, int n_items) {
     for (i = 0; i < LLAMA_SPIN && lmi_atomic_get(&t->left) != 0; i++) lmi_relax();
     if (lmi_atomic_get(&t->left) == 0) return;
     lmi_lock(&t->lock);
-    lmi_atomic_set(&t->waiting, 1);
+    lmi_fetch_add(&t->waiting, 1);                          /* not a store: qemu 7.2 lets the load below pass a store (its stlr, ldar on x86), which was seen to hang */
     while (lmi_atomic_get(&t->left) != 0) lmi_wait(&t->done, &t->lock);
-    lmi_atomic_set(&t->waiting, 0);
+    lmi_fetch_add(&t->waiting, (uint64_t)0 - 1);
     lmi_unlock(&t->lock);
 #else
     lmi_team_work(t, 0);
