@@ -221,7 +221,7 @@ LMI_API void      lm_model_close(lm_model *m); /* after its contexts and sampler
 typedef enum lm_rope_scaling { LM_ROPE_NONE = 0, LM_ROPE_LINEAR = 1, LM_ROPE_YARN = 2 } lm_rope_scaling;
 typedef struct lm_model_info {
     const char *arch;                 /* "llama"; NUL-terminated, lives as long as the model */
-    const char *isa;                  /* kernels in use: "scalar", "sse2", "avx2", "avx512", "neon", "neondot" */
+    const char *isa;                  /* kernels in use: "scalar", "sse2", "avx2", "avxvnni", "avx512", "neon", "neondot", "wasm" */
     const char *pre;                  /* pre-tokenizer, "" where there is none */
     int      n_vocab, n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_embd_head_k, n_embd_head_v, n_ff, n_rot;
     int      n_swa;                   /* sliding window in tokens, the token itself included; 0: none */
@@ -1421,9 +1421,15 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #define LMI_SCALAR 1
 #define LMI_SSE2 2
 #define LMI_AVX2 3
-#define LMI_AVX512 4
-#define LMI_NEON 5
-#define LMI_NEONDOT 6                 /* NEON with the dot product of bytes, ARMv8.2 */
+#define LMI_AVXVNNI 4                 /* AVX2 with the dot product of bytes */
+#define LMI_AVX512 5                  /* F, BW, VL, VNNI */
+#define LMI_NEON 6
+#define LMI_NEONDOT 7                 /* NEON with the dot product of bytes, ARMv8.2 */
+#define LMI_WASM 8                    /* SIMD128, without its relaxed instructions */
+/* AVX-VNNI needs a compiler that knows it. LLAMA_TEST_VNNI256 compiles the same text for AVX-512 VL and VNNI, so that tests run it on such CPUs too. */
+#if defined(LLAMA_TEST_VNNI256) || (defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && ((defined(__GNUC__) && __GNUC__ >= 11) || (defined(_MSC_VER) && _MSC_VER >= 1930)))
+#define LMI_HAS_AVXVNNI 1
+#endif
 #if (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) && !defined(LLAMA_NO_SIMD) && !defined(__TINYC__) && \
     (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
 #define LMI_X86 1
@@ -1432,6 +1438,9 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
     (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
 #define LMI_ARM64 1
 #include <arm_neon.h>
+#elif defined(__wasm_simd128__) && !defined(LLAMA_NO_SIMD)
+#define LMI_WASM_SIMD 1
+#include <wasm_simd128.h>
 #endif
 /* Words are inlined and loops of known length unrolled, so that vectors stay in registers; without optimizing, or under sanitizers, that would only
  * cost time to compile. */
@@ -1453,6 +1462,8 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #if defined(LLAMA_NO_DISPATCH)
 #if defined(LMI_X86) && defined(__AVX512VNNI__) && defined(__AVX512VL__) && defined(__AVX512BW__)
 #define LMI_PASS LMI_AVX512
+#elif defined(LMI_X86) && defined(__AVXVNNI__) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define LMI_PASS LMI_AVXVNNI
 #elif defined(LMI_X86) && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define LMI_PASS LMI_AVX2
 #elif defined(LMI_X86)                /* x86 without SSE2 is refused above: FLT_EVAL_METHOD */
@@ -1461,6 +1472,8 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #define LMI_PASS LMI_NEONDOT
 #elif defined(LMI_ARM64)
 #define LMI_PASS LMI_NEON
+#elif defined(LMI_WASM_SIMD)
+#define LMI_PASS LMI_WASM
 #else
 #define LMI_PASS LMI_SCALAR
 #endif
@@ -1475,6 +1488,11 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #define LMI_PASS LMI_AVX2
 #include LLAMA_FILE
 #undef LMI_PASS
+#if defined(LMI_HAS_AVXVNNI)
+#define LMI_PASS LMI_AVXVNNI
+#include LLAMA_FILE
+#undef LMI_PASS
+#endif
 #define LMI_PASS LMI_AVX512
 #include LLAMA_FILE
 #undef LMI_PASS
@@ -1483,6 +1501,10 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #include LLAMA_FILE
 #undef LMI_PASS
 #define LMI_PASS LMI_NEONDOT
+#include LLAMA_FILE
+#undef LMI_PASS
+#elif defined(LMI_WASM_SIMD)
+#define LMI_PASS LMI_WASM
 #include LLAMA_FILE
 #undef LMI_PASS
 #endif
@@ -1726,22 +1748,33 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(lo, hi));
 }
 
-#elif LMI_PASS == LMI_AVX2
+#elif LMI_PASS == LMI_AVX2 || LMI_PASS == LMI_AVXVNNI /* the same text but for dot4 */
+#if LMI_PASS == LMI_AVX2
 #define LMI(f) lmi_##f##_avx2
 #define LMI_ISA "avx2"
+#define LMI_TARGET "avx2,fma,f16c"
+#define LMI_S8 0
+#else
+#define LMI(f) lmi_##f##_avxvnni
+#define LMI_ISA "avxvnni"
+#if defined(LLAMA_TEST_VNNI256)
+#define LMI_TARGET "avx512f,avx512vl,avx512vnni,avx2,fma,f16c"
+#define LMI_DPBUSD _mm256_dpbusd_epi32
+#else
+#define LMI_TARGET "avxvnni,avx2,fma,f16c"
+#define LMI_DPBUSD _mm256_dpbusd_avx_epi32
+#endif
+#define LMI_S8 128
+#endif
 #define LMI_UNROLL LMI_FULLY
 #define LMI_STEPS LMI_FULLY
 #define LMI_NR 1
 #define LMI_NT(flags) ((flags) & LMI_TWO ? 2 : 3)
 #define LMI_NF 6
 #define LMI_NV(n) ((n) == 1 ? 4 : (n) < 4 ? 2 : 1)
-#define LMI_S8 0
-/* Pairs of products in 16 bits, which must not saturate: of u <= 15, 16 of them sum to at most 16 * 15 * 127 = 30480; u <= 31: 8, 31496; u <= 63:
- * 4, 32004; signed bytes: 2, as |w| (unsigned, up to 128) times x with w's sign, 2 * 128 * 127 = 32512, so they become 32 bits at once. */
-#define LMI_RUN(top) ((top) <= 15 ? 8 : (top) <= 31 ? 4 : (top) <= 63 ? 2 : 8)
 #if defined(__GNUC__) || defined(__clang__)
-#define LMI_FN static LMI_UNUSED __attribute__((target("avx2,fma,f16c")))
-#define LMI_OP static inline LMI_UNUSED LMI_INLINE __attribute__((target("avx2,fma,f16c")))
+#define LMI_FN static LMI_UNUSED __attribute__((target(LMI_TARGET)))
+#define LMI_OP static inline LMI_UNUSED LMI_INLINE __attribute__((target(LMI_TARGET)))
 #else
 #define LMI_FN static
 #define LMI_OP static __forceinline
@@ -1809,23 +1842,29 @@ LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { LMI_BOTH(b64, LMI(spread)(L
 typedef LMI(vi) LMI(ps);
 typedef __m256i LMI(xb);
 LMI_OP LMI(xb) LMI(four)(const int8_t *a) { int32_t x; memcpy(&x, a, 4); return _mm256_set1_epi32(x); } /* a load that broadcasts */
+#if LMI_PASS == LMI_AVX2
+/* Pairs of products in 16 bits, which must not saturate: of u <= 15, 16 of them sum to at most 16 * 15 * 127 = 30480; u <= 31: 8, 31496; u <= 63:
+ * 4, 32004; signed bytes: 2, as |w| (unsigned, up to 128) times x with w's sign, 2 * 128 * 127 = 32512, so they become 32 bits at once. */
+#define LMI_RUN(top) ((top) <= 15 ? 8 : (top) <= 31 ? 4 : (top) <= 63 ? 2 : 8)
 LMI_OP __m256i LMI(dot4x8)(__m256i p, __m256i u, __m256i x, int top) {
-    if (top < 255) {
-        p = _mm256_add_epi16(p, _mm256_maddubs_epi16(u, x));
+    if (top == 255) return _mm256_add_epi32(p, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(x, u)), _mm256_set1_epi16(1)));
+    p = _mm256_add_epi16(p, _mm256_maddubs_epi16(u, x));
 #if defined(__GNUC__) || defined(__clang__)
-        __asm__("" : "+x"(p)); /* the sum is wanted now: compilers put additions off, and spill the products */
+    __asm__("" : "+x"(p)); /* the sum is wanted now: compilers put additions off, and spill the products */
 #endif
-        return p;
-    }
-    return _mm256_add_epi32(p, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(x, u)), _mm256_set1_epi16(1)));
+    return p;
 }
+LMI_OP __m256i LMI(flush8)(__m256i p, int top) { return top == 255 ? p : _mm256_madd_epi16(p, _mm256_set1_epi16(1)); }
+#else
+#define LMI_RUN(top) 8
+LMI_OP __m256i LMI(dot4x8)(__m256i p, __m256i u, __m256i x, int top) {
+    return LMI_DPBUSD(p, top == 255 ? _mm256_xor_si256(u, _mm256_set1_epi8((char)0x80)) : u, x); /* w + 128: LMI_S8 */
+}
+LMI_OP __m256i LMI(flush8)(__m256i p, int top) { (void)top; return p; }
+#endif
 LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { LMI_BOTH(ps, LMI(dot4x8)(p.a, u.a, x, top), LMI(dot4x8)(p.b, u.b, x, top)); }
 LMI_OP LMI(ps) LMI(no_sum)(void) { LMI_BOTH(ps, _mm256_setzero_si256(), _mm256_setzero_si256()); }
-LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) {
-    __m256i one = _mm256_set1_epi16(1);
-    if (top == 255) return p;
-    LMI_BOTH(vi, _mm256_madd_epi16(p.a, one), _mm256_madd_epi16(p.b, one));
-}
+LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { LMI_BOTH(vi, LMI(flush8)(p.a, top), LMI(flush8)(p.b, top)); }
 LMI_OP uint32_t LMI(amax_bits)(const float *x) {
     __m256i mask = _mm256_set1_epi32(0x7fffffff), m = _mm256_setzero_si256(); __m128i h; int i;
     for (i = 0; i < 32; i += 8) m = _mm256_max_epi32(m, _mm256_and_si256(LMI(at)(x + i), mask));
@@ -2055,6 +2094,120 @@ LMI_OP int16x4_t LMI(round4)(const float *x, float k) { return vmovn_s32(vcvtnq_
 LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
     vst1_s8(q, vmovn_s16(vcombine_s16(LMI(round4)(x, k), LMI(round4)(x + 4, k))));
     vst1_s8(q + 8, vmovn_s16(vcombine_s16(LMI(round4)(x + 8, k), LMI(round4)(x + 12, k))));
+}
+
+#elif LMI_PASS == LMI_WASM /* SIMD128 without its relaxed instructions */
+#define LMI(f) lmi_##f##_wasm
+#define LMI_ISA "wasm"
+#define LMI_UNROLL LMI_FULLY
+#define LMI_STEPS                     /* a step is long enough here */
+#define LMI_NR 1
+#define LMI_NT(flags) 1
+#define LMI_NF 1
+#define LMI_NV(n) 1
+#define LMI_S8 0
+#define LMI_RUN(top) 8
+#define LMI_FN static LMI_UNUSED
+#define LMI_OP static inline LMI_UNUSED LMI_INLINE
+#define LMI_ONE(n, expr) { enum { i = n }; r.v[i] = (expr); }
+#define LMI_FOUR(t, expr) LMI(t) r; LMI_ONE(0, expr) LMI_ONE(1, expr) LMI_ONE(2, expr) LMI_ONE(3, expr) return r
+
+typedef struct LMI(vf) { v128_t v[4]; } LMI(vf);
+typedef struct LMI(vi) { v128_t v[4]; } LMI(vi);
+typedef struct LMI(b64) { v128_t v[4]; } LMI(b64);
+LMI_OP v128_t  LMI(at)(const void *p, int i) { return wasm_v128_load((const char *)p + 16 * i); }
+LMI_OP v128_t  LMI(wide)(const void *p, int i) { return wasm_u32x4_load16x4((const char *)p + 8 * i); } /* i-th four of 16 uint16 */
+LMI_OP void    LMI(put4)(void *p, const v128_t v[4]) { int i; LMI_UNROLL for (i = 0; i < 4; i++) wasm_v128_store((char *)p + 16 * i, v[i]); }
+LMI_OP LMI(vf) LMI(set1)(float x) { LMI_FOUR(vf, wasm_f32x4_splat(x)); }
+LMI_OP LMI(vf) LMI(load)(const float *p) { LMI_FOUR(vf, LMI(at)(p, i)); }
+LMI_OP v128_t  LMI(half4)(v128_t h) { /* lmi_f16 of low halves */
+    v128_t f = wasm_f32x4_mul(wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_splat(0x7fff)), 13), wasm_i32x4_splat(0x77800000));
+    v128_t odd = wasm_v128_and(wasm_f32x4_ge(f, wasm_f32x4_splat(65536.0f)), wasm_i32x4_splat(0x7f800000)); /* was infinity or NaN */
+    return wasm_v128_or(wasm_v128_or(f, odd), wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_splat(0x8000)), 16));
+}
+LMI_OP LMI(vf) LMI(load_h)(const void *p) { LMI_FOUR(vf, LMI(half4)(LMI(wide)(p, i))); }
+LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_FOUR(vf, wasm_i32x4_shl(LMI(wide)(p, i), 16)); }
+LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_FOUR(vf, LMI(at)(p, i)); }
+LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP void    LMI(store)(float *p, LMI(vf) x) { LMI(put4)(p, x.v); }
+LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_add(x.v[i], y.v[i])); }
+LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_sub(x.v[i], y.v[i])); }
+LMI_OP LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_mul(x.v[i], y.v[i])); }
+LMI_OP LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_div(x.v[i], y.v[i])); }
+/* As in the SSE2 text: x * y + z rounded to odd; the plain sum in double where one more rounding is right, else that. */
+LMI_OP v128_t LMI(fma2)(v128_t x, v128_t y, v128_t z) {
+    v128_t p = wasm_f64x2_mul(x, y), s = wasm_f64x2_add(p, z), back = wasm_f64x2_sub(s, p), e = wasm_f64x2_add(wasm_f64x2_sub(p, wasm_f64x2_sub(s, back)), wasm_f64x2_sub(z, back));
+    v128_t inexact = wasm_f64x2_gt(wasm_f64x2_abs(e), wasm_f64x2_splat(0.0)), over = wasm_i64x2_shr(wasm_v128_xor(s, e), 63); /* not for NaN; -1: |s| was rounded up */
+    return wasm_v128_or(wasm_i64x2_add(s, wasm_v128_and(inexact, over)), wasm_u64x2_shr(inexact, 63));
+}
+LMI_OP v128_t LMI(pd)(v128_t x, int high) { return wasm_f64x2_promote_low_f32x4(high ? wasm_i64x2_shuffle(x, x, 1, 1) : x); }
+LMI_FN void LMI(fma_to)(const LMI(vf) *x, const LMI(vf) *y, LMI(vf) *z) {
+    v128_t doubt = wasm_i32x4_splat(0), low, high, a[8], b[8], c[8], s[8]; int i;
+    LMI_UNROLL for (i = 0; i < 8; i++) {
+        a[i] = LMI(pd)(x->v[i / 2], i % 2); b[i] = LMI(pd)(y->v[i / 2], i % 2); c[i] = LMI(pd)(z->v[i / 2], i % 2);
+        s[i] = wasm_f64x2_add(wasm_f64x2_mul(a[i], b[i]), c[i]);
+    }
+    LMI_UNROLL for (i = 0; i < 8; i += 2) {
+        low = wasm_i32x4_shuffle(s[i], s[i + 1], 0, 2, 4, 6); high = wasm_i32x4_shuffle(s[i], s[i + 1], 1, 3, 5, 7);
+        doubt = wasm_v128_or(doubt, wasm_i32x4_eq(wasm_i32x4_shl(low, 3), wasm_i32x4_splat((int32_t)0x80000000u)));       /* halfway */
+        high = wasm_i32x4_sub(wasm_i32x4_shl(high, 1), wasm_i32x4_splat(1));                                              /* so that 0 is not small */
+        doubt = wasm_v128_or(doubt, wasm_u32x4_lt(high, wasm_i32x4_splat(0x701fffff)));                                   /* below 2^-126 */
+    }
+    if (wasm_v128_any_true(doubt)) { LMI_UNROLL for (i = 0; i < 8; i++) s[i] = LMI(fma2)(a[i], b[i], c[i]); }
+    LMI_UNROLL for (i = 0; i < 4; i++) z->v[i] = wasm_i64x2_shuffle(wasm_f32x4_demote_f64x2_zero(s[2 * i]), wasm_f32x4_demote_f64x2_zero(s[2 * i + 1]), 0, 2);
+}
+LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI(fma_to)(&x, &y, &z); return z; }
+LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_pmax(y.v[i], x.v[i])); } /* y < x ? x : y */
+LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_pmin(y.v[i], x.v[i])); }
+LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { LMI_FOUR(vf, wasm_i32x4_shuffle(x.v[i], x.v[i], 1, 0, 3, 2)); }
+LMI_OP v128_t  LMI(exp2_half4)(v128_t t, int up) {
+    v128_t n = wasm_i32x4_sub(t, wasm_i32x4_splat(0x4b400000)), low = wasm_i32x4_shr(n, 1);
+    return wasm_i32x4_shl(wasm_i32x4_add(up ? wasm_i32x4_sub(n, low) : low, wasm_i32x4_splat(127)), 23);
+}
+LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_FOUR(vf, LMI(exp2_half4)(t.v[i], up)); }
+LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_FOUR(vi, wasm_i32x4_splat(x)); }
+LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
+LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { LMI(put4)(p, x.v); }
+LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, wasm_i32x4_add(x.v[i], y.v[i])); }
+LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, wasm_i32x4_sub(x.v[i], y.v[i])); }
+LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, wasm_i32x4_mul(x.v[i], y.v[i])); }
+LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, wasm_v128_or(x.v[i], y.v[i])); }
+LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) { LMI_FOUR(vi, wasm_v128_and(wasm_u32x4_shr(x.v[i], (uint32_t)shift), wasm_i32x4_splat(mask))); }
+LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) x, int k) { LMI_FOUR(vi, wasm_i32x4_shl(x.v[i], (uint32_t)k)); }
+LMI_OP LMI(vi) LMI(unit_i)(const uint8_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
+LMI_OP LMI(vi) LMI(unit2_i)(const uint8_t *p) { LMI_FOUR(vi, LMI(wide)(p, i)); }
+LMI_OP LMI(vf) LMI(float_i)(LMI(vi) x) { LMI_FOUR(vf, wasm_f32x4_convert_i32x4(x.v[i])); }
+LMI_OP LMI(b64) LMI(bytes)(const void *p) { LMI_FOUR(b64, LMI(at)(p, i)); }
+LMI_OP void     LMI(store_b)(void *p, LMI(b64) x) { LMI(put4)(p, x.v); }
+LMI_OP LMI(b64) LMI(bits)(LMI(b64) x, int shift, int mask) { LMI_FOUR(b64, wasm_v128_and(wasm_u16x8_shr(x.v[i], (uint32_t)shift), wasm_i8x16_splat((int8_t)mask))); }
+LMI_OP LMI(b64) LMI(or)(LMI(b64) x, LMI(b64) y) { LMI_FOUR(b64, wasm_v128_or(x.v[i], y.v[i])); }
+LMI_OP LMI(b64) LMI(shl)(LMI(b64) x, int k) { LMI_FOUR(b64, wasm_i16x8_shl(x.v[i], (uint32_t)k)); }
+LMI_OP LMI(b64) LMI(pick)(LMI(b64) x, const int8_t table[16]) { v128_t t = LMI(at)(table, 0); LMI_FOUR(b64, wasm_i8x16_swizzle(t, x.v[i])); }
+LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { /* byte g / 2 of each u32 to all of its bytes, where a mask tests one bit each */
+    v128_t from = wasm_i8x16_add(wasm_i32x4_const(0, 0x04040404, 0x08080808, 0x0c0c0c0c), wasm_i8x16_splat((int8_t)(g / 2)));
+    v128_t bit = wasm_i32x4_splat(g % 2 ? (int32_t)0x80402010u : 0x08040201), out = wasm_i8x16_splat(16);
+    LMI_FOUR(b64, wasm_v128_and(wasm_i8x16_eq(wasm_v128_and(wasm_i8x16_swizzle(LMI(at)(p, i), from), bit), bit), out));
+}
+/* Weights 0 and 2 of each row, then 1 and 3, in 16 bits: a pair of products and their sum is one instruction. */
+LMI_OP v128_t  LMI(even)(v128_t x, int top) { return top == 255 ? wasm_i16x8_shr(wasm_i16x8_shl(x, 8), 8) : wasm_v128_and(x, wasm_i16x8_splat(255)); }
+LMI_OP v128_t  LMI(odd)(v128_t x, int top) { return top == 255 ? wasm_i16x8_shr(x, 8) : wasm_u16x8_shr(x, 8); }
+typedef LMI(vi) LMI(ps);
+typedef struct LMI(xb) { v128_t even, odd; } LMI(xb);
+LMI_OP LMI(xb) LMI(four)(const int8_t *a) { v128_t x = wasm_v128_load32_splat(a); LMI(xb) r; r.even = LMI(even)(x, 255); r.odd = LMI(odd)(x, 255); return r; }
+LMI_OP v128_t  LMI(dot4x4)(v128_t u, LMI(xb) x, int top) { return wasm_i32x4_add(wasm_i32x4_dot_i16x8(LMI(even)(u, top), x.even), wasm_i32x4_dot_i16x8(LMI(odd)(u, top), x.odd)); }
+LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { LMI_FOUR(ps, wasm_i32x4_add(p.v[i], LMI(dot4x4)(u.v[i], x, top))); }
+LMI_OP LMI(ps) LMI(no_sum)(void) { LMI_FOUR(ps, wasm_i32x4_splat(0)); }
+LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; return p; }
+LMI_OP uint32_t LMI(amax_bits)(const float *x) {
+    v128_t mask = wasm_i32x4_splat(0x7fffffff), m = wasm_i32x4_splat(0); int i;
+    for (i = 0; i < 8; i++) m = wasm_u32x4_max(m, wasm_v128_and(LMI(at)(x, i), mask));
+    m = wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1)); m = wasm_u32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2));
+    return (uint32_t)wasm_i32x4_extract_lane(m, 0);
+}
+LMI_OP v128_t LMI(round4)(const float *x, v128_t k) { return wasm_i32x4_sub(wasm_f32x4_add(wasm_f32x4_mul(LMI(at)(x, 0), k), wasm_f32x4_splat(12582912.0f)), wasm_i32x4_splat(0x4b400000)); }
+LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
+    v128_t kk = wasm_f32x4_splat(k), lo = wasm_i16x8_narrow_i32x4(LMI(round4)(x, kk), LMI(round4)(x + 4, kk)), hi = wasm_i16x8_narrow_i32x4(LMI(round4)(x + 8, kk), LMI(round4)(x + 12, kk));
+    wasm_v128_store(q, wasm_i8x16_narrow_i16x8(lo, hi));
 }
 #endif
 
@@ -2522,6 +2675,7 @@ static const lmi_kernels LMI(kernels) = {
 #undef LMI_ONE
 #undef LMI_FOUR
 #undef LMI_TARGET
+#undef LMI_DPBUSD
 #if LMI_PASS == LMI_SCALAR || defined(LLAMA_NO_DISPATCH)
 static const lmi_kernels *const lmi_base = &LMI(kernels); /* what runs everywhere */
 #endif
@@ -2580,19 +2734,37 @@ static int lmi_cpu_dotprod(void) {
 }
 #endif
 
+#if defined(LMI_X86)
+static int lmi_cpu_avxvnni(void) {
+#if defined(LLAMA_TEST_VNNI256)
+    return 1;
+#else
+    uint32_t r[4];
+    lmi_cpuid(7, 0, r);
+    if (r[0] == 0) return 0;
+    lmi_cpuid(7, 1, r);
+    return r[0] >> 4 & 1;
+#endif
+}
+#else
+static int lmi_cpu_avxvnni(void) { return 0; }
+#endif
 static int lmi_cpu_pass(void) { /* the best that CPU and operating system support */
     int best = LMI_SCALAR;
 #if defined(LMI_X86)
     uint32_t a[4], b[4]; const uint32_t need = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; /* fma, osxsave, avx, f16c */
-    uint64_t saved;
+    uint64_t saved; int avx512;
     lmi_cpuid(1, 0, a); lmi_cpuid(7, 0, b);
     best = LMI_SSE2;                                         /* without it this is not compiled */
     if ((a[2] & need) != need) return best;
     saved = lmi_xgetbv();                                    /* registers that the operating system keeps */
-    if ((saved & 6) == 6 && (b[1] >> 5 & 1)) best = LMI_AVX2;
-    if (best == LMI_AVX2 && (saved & 0xe6) == 0xe6 && (b[1] >> 16 & 1) && (b[1] >> 30 & 1) && (b[1] >> 31 & 1) && (b[2] >> 11 & 1)) best = LMI_AVX512; /* F, BW, VL, VNNI */
+    if ((saved & 6) != 6 || !(b[1] >> 5 & 1)) return best;
+    avx512 = (saved & 0xe6) == 0xe6 && (b[1] >> 16 & 1) && (b[1] >> 30 & 1) && (b[1] >> 31 & 1) && (b[2] >> 11 & 1); /* F, BW, VL, VNNI */
+    best = avx512 ? LMI_AVX512 : lmi_cpu_avxvnni() ? LMI_AVXVNNI : LMI_AVX2;
 #elif defined(LMI_ARM64)
     best = lmi_cpu_dotprod() ? LMI_NEONDOT : LMI_NEON;
+#elif defined(LMI_WASM_SIMD)
+    best = LMI_WASM;                                         /* a module with SIMD loads only where that runs */
 #endif
     return best;
 }
@@ -2620,19 +2792,33 @@ static const char *lmi_env_isa(void) { return NULL; }
 #else
 #define LMI_ON_ARM(kernels) NULL
 #endif
+#if defined(LMI_WASM_SIMD)
+#define LMI_ON_WASM(kernels) LMI_ON_ANY(kernels)
+#else
+#define LMI_ON_WASM(kernels) NULL
+#endif
+#if defined(LMI_HAS_AVXVNNI)
+#define LMI_ON_VNNI(kernels) LMI_ON_X86(kernels)
+#else
+#define LMI_ON_VNNI(kernels) NULL
+#endif
 static const struct lmi_isa { const char *name; const lmi_kernels *k; } lmi_isas[] = {
-    { "", NULL }, { "scalar", LMI_ON_ANY(lmi_kernels_scalar) }, { "sse2", LMI_ON_X86(lmi_kernels_sse2) }, { "avx2", LMI_ON_X86(lmi_kernels_avx2) },
-    { "avx512", LMI_ON_X86(lmi_kernels_avx512) }, { "neon", LMI_ON_ARM(lmi_kernels_neon) }, { "neondot", LMI_ON_ARM(lmi_kernels_neondot) }
+    { "", NULL }, { "scalar", LMI_ON_ANY(lmi_kernels_scalar) }, { "sse2", LMI_ON_X86(lmi_kernels_sse2) }, { "avx2", LMI_ON_X86(lmi_kernels_avx2) }, { "avxvnni", LMI_ON_VNNI(lmi_kernels_avxvnni) },
+    { "avx512", LMI_ON_X86(lmi_kernels_avx512) }, { "neon", LMI_ON_ARM(lmi_kernels_neon) }, { "neondot", LMI_ON_ARM(lmi_kernels_neondot) },
+    { "wasm", LMI_ON_WASM(lmi_kernels_wasm) }
 };
 #undef LMI_ON_ANY
 #undef LMI_ON_X86
+#undef LMI_ON_VNNI
 #undef LMI_ON_ARM
+#undef LMI_ON_WASM
 static lm_status lmi_kernels_pick(const lmi_kernels **out, lm_error *err) {
     const char *want = lmi_env_isa(); const lmi_kernels *k; int best = lmi_cpu_pass(), i;
     if (want && *want) {
         for (i = 1; i < LMI_COUNT(lmi_isas) && strcmp(want, lmi_isas[i].name) != 0; i++) {}
-        if (i == LMI_COUNT(lmi_isas)) return lmi_fail(err, LM_E_ARG, "LLAMA_ISA is %s, expected scalar, sse2, avx2, avx512, neon or neondot", want);
+        if (i == LMI_COUNT(lmi_isas)) return lmi_fail(err, LM_E_ARG, "LLAMA_ISA is %s, expected scalar, sse2, avx2, avxvnni, avx512, neon, neondot or wasm", want);
         best = LMI_MIN(best, lmi_isas[i].k ? i : LMI_SCALAR);
+        if (best == LMI_AVXVNNI && !lmi_cpu_avxvnni()) best = LMI_AVX2; /* a CPU may have AVX-512 alone */
     }
 #if defined(LLAMA_NO_DISPATCH)
     k = lmi_base;

@@ -4,7 +4,7 @@
 
 static const char *const isas[] = { /* of this kind of processor */
 #if defined(__x86_64__) || defined(__i386__) || defined(_M_X64)
-    "sse2", "avx2", "avx512",
+    "sse2", "avx2", "avxvnni", "avx512",
 #elif defined(__aarch64__)
     "neon", "neondot",
 #endif
@@ -40,7 +40,7 @@ static void tiny_models(void) {
         n_isa++;
         for (i = 0; i < tiny_count(); i++) {
             static const int threads[] = { 1, 2, 3 }, batch[] = { TINY_TOKENS, 7, 1 };
-            const tiny_spec *s = tiny_at(i); const uint64_t *want = tiny_known(s->name); uint64_t sum[2]; float range[2]; int j;
+            const tiny_spec *s = tiny_at(i); const uint64_t *want = tiny_known(s->name, TINY_TOKENS); uint64_t sum[2]; float range[2]; int j;
             if (!CHECK(want != NULL)) { note("%s: no committed checksum", s->name); continue; }
             for (j = 0; j < (k == N_ISA - 1 ? 2 : 3); j++) { /* scalar is slow */
                 int bad; set_isa(isas[k]);

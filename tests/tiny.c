@@ -189,67 +189,95 @@ bytes tiny_gguf(const char *name) {
 }
 
 /* ---- checksums */
-void tiny_tokens(lm_token *ids, int n) { int i; for (i = 0; i < n; i++) ids[i] = (lm_token)((i * 37 + 11) % N_VOCAB); }
-int tiny_sums(const tiny_spec *s, uint64_t sum[2], int plain, int n_threads, int n_batch, float range[2]) {
-    bytes file = tiny_gguf(s->name); lm_model_desc d; lm_model *m = NULL; lm_error e; int run, i, bad = 1; size_t v;
-    lm_token ids[TINY_TOKENS]; uint8_t want[TINY_TOKENS];
-    memset(&d, 0, sizeof d); e.text[0] = 0; range[0] = 1e30f; range[1] = -1e30f;
-    tiny_tokens(ids, TINY_TOKENS);
+static const int sums_at[SUMS_N] = SUMS_AT;
+int logit_sums(const lm_model *m, int mode, int n_threads, int n_batch, int n, uint64_t sum[SUMS_N], float range[2], uint64_t *us) {
+    lm_model_info info; lm_ctx_desc d; lm_ctx *c = NULL; lm_error e; lm_token ids[TINY_LONG]; uint8_t want[TINY_LONG]; lm_counters spent;
+    uint64_t h = FNV1A; int at, row, i, v;
+    lm_model_get_info(m, &info);
+    for (i = 0; i < TINY_LONG; i++) ids[i] = (lm_token)((i * 37 + 11) % info.n_vocab);
     memset(want, LM_WANT_LOGITS, sizeof want);
-    d.source.data = file.p; d.source.size = file.n; d.plain_layout = plain;
-    if (lm_model_open(&m, &d, &e) != LM_OK) { fprintf(stderr, "%s: %s\n", s->name, e.text); free(file.p); return 1; }
-    for (run = 0; run < 2; run++) {
-        lm_ctx_desc cd; lm_ctx *c = NULL; int at, row;
-        memset(&cd, 0, sizeof cd);
-        cd.n_ctx = 64; cd.n_batch = TINY_TOKENS; cd.n_logits = TINY_TOKENS; cd.n_threads = n_threads;
-        cd.cache_type = run ? LM_CACHE_F32 : LM_CACHE_F16; cd.compute = run ? LM_COMPUTE_F32 : LM_COMPUTE_AUTO;
-        sum[run] = FNV1A;
-        if (lm_ctx_open(&c, m, &cd, &e) != LM_OK) { fprintf(stderr, "%s: %s\n", s->name, e.text); goto end; }
-        for (at = 0; at < TINY_TOKENS; ) {
-            lm_batch b;
-            memset(&b, 0, sizeof b);
-            b.ids = ids + at; b.want = want; b.n = TINY_TOKENS - at < n_batch ? TINY_TOKENS - at : n_batch;
-            if (lm_decode(c, &b) != LM_OK) { fprintf(stderr, "%s: %s\n", s->name, lm_ctx_error(c)); lm_ctx_close(c); goto end; }
-            for (row = 0; row < b.n; row++) {
-                const float *l = lm_logits(c, row);
-                for (v = 0; v < N_VOCAB; v++) { if (l[v] < range[0]) range[0] = l[v]; if (l[v] > range[1]) range[1] = l[v]; }
-                sum[run] = fnv1a_floats(sum[run], l, N_VOCAB);
-            }
-            at += b.n;
+    memset(sum, 0, SUMS_N * sizeof *sum); range[0] = 1e30f; range[1] = -1e30f;
+    memset(&d, 0, sizeof d);
+    d.n_ctx = n; d.n_batch = d.n_logits = n_batch < n ? n_batch : n; d.n_threads = n_threads;
+    d.cache_type = mode ? LM_CACHE_F32 : LM_CACHE_F16; d.compute = mode ? LM_COMPUTE_F32 : LM_COMPUTE_AUTO;
+    if (lm_ctx_open(&c, m, &d, &e) != LM_OK) { fprintf(stderr, "context: %s\n", e.text); return 1; }
+    for (at = 0; at < n; ) {
+        lm_batch b;
+        memset(&b, 0, sizeof b);
+        b.ids = ids + at; b.want = want; b.n = n - at < n_batch ? n - at : n_batch;
+        if (lm_decode(c, &b) != LM_OK) { fprintf(stderr, "decode: %s\n", lm_ctx_error(c)); lm_ctx_close(c); return 1; }
+        for (row = 0; row < b.n; row++) {
+            const float *l = lm_logits(c, row);
+            for (v = 0; v < info.n_vocab; v++) { if (l[v] < range[0]) range[0] = l[v]; if (l[v] > range[1]) range[1] = l[v]; }
+            h = fnv1a_floats(h, l, (size_t)info.n_vocab);
+            for (i = 0; i < SUMS_N; i++) if (sums_at[i] == at + row + 1) sum[i] = h;
         }
-        lm_ctx_close(c);
+        at += b.n;
     }
-    bad = 0;
-end:
-    for (i = 0; bad && i < 2; i++) sum[i] = 0;
+    lm_get_counters(c, &spent);
+    *us = spent.decode_us;
+    lm_ctx_close(c);
+    return 0;
+}
+lm_model *tiny_open(const tiny_spec *s, int plain, bytes *file) {
+    lm_model_desc d; lm_model *m = NULL; lm_error e;
+    *file = tiny_gguf(s->name);
+    memset(&d, 0, sizeof d);
+    d.source.data = file->p; d.source.size = file->n; d.plain_layout = plain;
+    if (lm_model_open(&m, &d, &e) != LM_OK) { fprintf(stderr, "%s: %s\n", s->name, e.text); free(file->p); return NULL; }
+    return m;
+}
+static int tiny_chain(const tiny_spec *s, int n, uint64_t sum[SUMS_N][2], int plain, int n_threads, int n_batch, float range[2]) { /* both modes */
+    bytes file; lm_model *m = tiny_open(s, plain, &file); int mode, i, bad = 0;
+    if (m == NULL) return 1;
+    for (mode = 0; mode < 2; mode++) {
+        uint64_t h[SUMS_N], us; float r[2];
+        if (logit_sums(m, mode, n_threads, n_batch, n, h, r, &us) != 0) { fprintf(stderr, "%s\n", s->name); bad = 1; break; }
+        for (i = 0; i < SUMS_N; i++) sum[i][mode] = h[i];
+        range[0] = mode == 0 || r[0] < range[0] ? r[0] : range[0];
+        range[1] = mode == 0 || r[1] > range[1] ? r[1] : range[1];
+    }
     lm_model_close(m);
     free(file.p);
     return bad;
 }
-static const struct { const char *name; uint64_t sum[2]; } known[] = {
+int tiny_sums(const tiny_spec *s, uint64_t sum[2], int plain, int n_threads, int n_batch, float range[2]) {
+    uint64_t h[SUMS_N][2];
+    if (tiny_chain(s, TINY_TOKENS, h, plain, n_threads, n_batch, range) != 0) { sum[0] = sum[1] = 0; return 1; }
+    sum[0] = h[1][0]; sum[1] = h[1][1];
+    return 0;
+}
+static const struct { const char *name; uint64_t sum[SUMS_N][2]; } known[] = {
 #include "tiny_sums.h"
-    { NULL, { 0, 0 } }
+#include "smollm2_sums.h"
+    { NULL, { { 0, 0 }, { 0, 0 }, { 0, 0 } } }
 };
-const uint64_t *tiny_known(const char *name) {
-    int i;
-    for (i = 0; known[i].name; i++) if (strcmp(known[i].name, name) == 0) return known[i].sum;
+const uint64_t *tiny_known(const char *name, int n_tokens) {
+    int i, k;
+    for (i = 0; known[i].name; i++) if (strcmp(known[i].name, name) == 0) for (k = 0; k < SUMS_N; k++) if (sums_at[k] == n_tokens) return known[i].sum[k];
     return NULL;
 }
-static int print_sums(const char *format, int ranges) {
+int tiny_print_sums(void) {
     int i, bad = 0;
     for (i = 0; i < tiny_count(); i++) {
         uint64_t s[2]; float range[2];
         bad |= tiny_sums(&specs[i], s, 0, 1, TINY_TOKENS, range);
-        printf(format, specs[i].name, (unsigned long)(s[0] >> 32), (unsigned long)(s[0] & 0xffffffffu), (unsigned long)(s[1] >> 32),
-            (unsigned long)(s[1] & 0xffffffffu));
-        if (ranges) printf("  logits %g to %g", (double)range[0], (double)range[1]);
-        printf("\n");
+        printf("%-8s %08lx%08lx %08lx%08lx  logits %g to %g\n", specs[i].name, (unsigned long)(s[0] >> 32), (unsigned long)(s[0] & 0xffffffffu),
+            (unsigned long)(s[1] >> 32), (unsigned long)(s[1] & 0xffffffffu), (double)range[0], (double)range[1]);
     }
     return bad;
 }
-int tiny_print_sums(void) { return print_sums("%-8s %08lx%08lx %08lx%08lx", 1); }
 int tiny_print_sums_h(void) {
-    printf("/* FNV-1a of the logits of the tiny models (tiny.c): the defaults; float32 arithmetic and cache.\n"
-        " * Made by `build/test --print-sums-h`. */\n");
-    return print_sums("    { \"%s\", { 0x%08lx%08lx, 0x%08lx%08lx } },", 0);
+    int i, k, bad = 0;
+    printf("/* FNV-1a of the logits of the tiny models (tiny.c): after 4, 24 and 520 tokens; each with the defaults, and with float32 arithmetic and\n"
+        " * cache. Made by `build/test --print-sums-h`. */\n");
+    for (i = 0; i < tiny_count(); i++) {
+        uint64_t s[SUMS_N][2]; float range[2];
+        bad |= tiny_chain(&specs[i], TINY_LONG, s, 0, 1, TINY_LONG, range);
+        printf("    { \"%s\", {", specs[i].name);
+        for (k = 0; k < SUMS_N; k++) printf("%s { 0x%08lx%08lx, 0x%08lx%08lx }", k ? "," : "", (unsigned long)(s[k][0] >> 32),
+            (unsigned long)(s[k][0] & 0xffffffffu), (unsigned long)(s[k][1] >> 32), (unsigned long)(s[k][1] & 0xffffffffu));
+        printf(" } },\n");
+    }
+    return bad;
 }

@@ -23,10 +23,16 @@ int  tiny_scales(const char *type, int at[2]);           /* where a block's scal
 size_t tiny_block_bytes(const char *type);
 void tiny_split(const tiny_spec *s, bytes part[3]);      /* the model in three parts (test_gguf.c) */
 #define TINY_TOKENS 24
-void tiny_tokens(lm_token *ids, int n);                  /* the fixed list */
-/* Checksums of all logits of the fixed tokens: [0] the defaults, [1] float32 arithmetic and cache. 0: done. */
+#define TINY_LONG 520                                    /* past a batch of 512 */
+/* Checksums of all logits of the first n of a fixed list of tokens, i * 37 + 11 modulo n_vocab. They are one chain, noted after each of these counts. */
+#define SUMS_AT { 4, TINY_TOKENS, TINY_LONG }
+#define SUMS_N 3
+/* mode 0: the defaults; 1: float32 arithmetic and cache. Sums after counts above n are 0. 0: done; else it was said on stderr. us: time of decoding */
+int  logit_sums(const lm_model *m, int mode, int n_threads, int n_batch, int n, uint64_t sum[SUMS_N], float range[2], uint64_t *us);
+lm_model *tiny_open(const tiny_spec *s, int plain, bytes *file);   /* free file->p after closing; NULL: said on stderr */
+/* After TINY_TOKENS tokens, in both modes. 0: done. */
 int  tiny_sums(const tiny_spec *s, uint64_t sum[2], int plain, int n_threads, int n_batch, float range[2]);
 int  tiny_print_sums(void);
 int  tiny_print_sums_h(void);
-const uint64_t *tiny_known(const char *name);            /* the two committed sums; NULL: none */
+const uint64_t *tiny_known(const char *name, int n_tokens); /* the two committed sums, of smollm2_sums.h also; NULL: none */
 #endif
