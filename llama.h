@@ -2427,6 +2427,9 @@ LMI_FN void LMI(place)(const float *in, int in_stride, int n_tok, const lmi_dst 
     for (t = 0; t < n_tok; t++, in += in_stride) {
         float *out = dst->out + (size_t)t * dst->stride;
         for (i = 0; i < dst->n_lanes; i += 16) {
+#if defined(__GNUC__) || defined(__clang__) /* the next tokens' lines are far apart, and stores wait for theirs one by one */
+            if (t + 8 < n_tok) __builtin_prefetch(out + 8 * dst->stride + i, 1);
+#endif
             int n = dst->n_lanes - i; LMI(vf) v = LMI(load)(in + i);
             if (dst->bias) v = LMI(add)(v, LMI(load_n)(dst->bias + i, n));
             LMI(store_n)(out + i, dst->add ? LMI(add)(LMI(load_n)(out + i, n), v) : v, n);

@@ -48,6 +48,9 @@ native() {
         done
     done
     [ -n "$first" ] || return
+    case $here in *avx512*) for cc in gcc clang; do # AVX-VNNI's text, compiled for AVX-512's instructions on 256 bits
+        build vnni256 $cc -O2 -DLLAMA_TEST_VNNI256 && alike "$cc, avxvnni through AVX-512 VL" avxvnni env LLAMA_ISA=avxvnni "$B/vnni256" --check all 24 1,3 1,7,64 0,1
+    done ;; esac
     for i in avx2 avx512; do case "$(uname -m) $here" in *$i* | [!x]*) ;; *) skipped=$((skipped + 1)); echo "skipped: $i, this CPU lacks it" ;; esac; done
     for i in $here; do
         alike "threads, batches" $i env LLAMA_ISA=$i "$B/$first" --check nano,odd 520 $all 1,7,64,512 0,1 0
