@@ -81,13 +81,14 @@ smollm2() {
     [ -n "$first" ] || { have gcc && build gcc-O2 gcc -O2 && first=gcc-O2 here=$(isas gcc-O2) || return; }
     for f in $files; do
         m="--model ${f#*=} ${f%%=*}"
+        case $f in *q4_1=*) t=1,2,3,5,8 b=1,7,24 long=1,7,64,512 ;; *) t=1,8 b=1,24 long=7,512 ;; esac
         for i in $here; do
             r="env LLAMA_ISA=$i $B/$first $m"
             if quick $i; then
-                alike "${f%%=*}, threads, batches" $i $r 24 1,2,3,5,8 1,7,24 0,1 0
-                alike "${f%%=*}, long" $i $r 520 2 1,7,64,512 0 0
-                alike "${f%%=*}, long, plain" $i $r 520 1,8 64,512 1 0
-                alike "${f%%=*}, float32" $i $r 24 2 7,24 0,1 1
+                alike "${f%%=*}, threads, batches" $i $r 24 $t $b 0,1 0
+                alike "${f%%=*}, long" $i $r 520 2 $long 0 0
+                alike "${f%%=*}, long, plain" $i $r 520 8 64,512 1 0
+                alike "${f%%=*}, float32" $i $r 24 2 7 0,1 1
             else
                 alike "${f%%=*}, threads" $i $r 24 1,2,8 24 0 0
                 alike "${f%%=*}, batches, layouts" $i $r 4 3 1,3 0,1

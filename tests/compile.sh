@@ -1,5 +1,6 @@
 #!/bin/sh
-# The header as users compile it: languages, compilers, warnings, switches, symbols, and the same bits from every build.
+# The header as users compile it: languages, compilers, warnings, switches, symbols, and the same bits from builds that tests/answer.sh does not try.
+# An optimized object takes a compiler a third of a minute: it is made once, with all warnings, then linked and looked into.
 # BUILD as in the Makefile. Absent compilers are skipped (with LLAMA_TEST_STRICT=1: a failure). Ends with `N passed, M failed, K skipped`.
 cd "$(dirname "$0")/.." || exit 1
 B=${BUILD:-build}/compile
@@ -27,23 +28,25 @@ have() { # is there such a compiler?
     return 1
 }
 ccs=; for c in gcc clang; do have $c && ccs="$ccs $c"; done
-for c in clang-19 clang-22; do command -v $c >/dev/null 2>&1 && ccs="$ccs $c"; done   # newer ones where they are
+for c in ${LLAMA_TEST_CLANGS-clang-19 clang-22}; do command -v $c >/dev/null 2>&1 && ccs="$ccs $c"; done   # newer ones where they are
 if [ -z "$ccs" ]; then for c in clang-14 cc; do command -v $c >/dev/null 2>&1 && ccs=$c; done; fi
 plus() { case $1 in gcc) echo g++ ;; clang*) echo "clang++${1#clang}" ;; *) echo c++ ;; esac; }
 helpers='tests/tiny.c tests/test_util.c'
 set -- $ccs; first=$1
 
 echo "--- languages and warnings:$ccs"
-how() { case $1 in c99 | c++11) echo "-O2 -c -o $B/how.o" ;; *) echo -fsyntax-only ;; esac; } # the optimizer's warnings once for each language
+how() { # CC STD FILE: the optimizer's warnings once for each language, and objects for what follows
+    case $2$3 in c99one | c99private_a | c++11one) echo "-O2 -c -o $B/$1.$3.o" ;; *) echo -fsyntax-only ;; esac
+}
 for cc in $ccs; do
     for std in c99 c11; do
-        for f in one two three private_a stdio_first hooks; do quiet "$f" $cc -std=$std $W $(how $std) $T/$f.c; done
+        for f in one two three private_a stdio_first hooks; do quiet "$f" $cc -std=$std $W $(how $cc $std $f) $T/$f.c; done
     done
     cxx=$(plus $cc)
     have "$cxx" || continue
     for std in c++11 c++17; do
-        for f in one two three; do quiet "$f" $cxx -std=$std $W $(how $std) $T/$f.cpp; done
-        quiet private $cxx -x c++ -std=$std $W $(how $std) $T/private_a.c
+        for f in one two three; do quiet "$f" $cxx -std=$std $W $(how $cxx $std $f) $T/$f.cpp; done
+        quiet private $cxx -x c++ -std=$std $W $(how $cxx $std private) $T/private_a.c
     done
 done
 
@@ -52,51 +55,52 @@ $first -O2 -c -x c -DLLAMA_IMPLEMENTATION llama.h -o "$B/llama.o" &&
     $first -O2 tests/programs/sums.c $helpers "$B/llama.o" -o "$B/sums" -lm -lpthread && "$B/sums" --gguf nano "$B/nano.gguf" || bad sums
 for cc in $ccs; do
     cxx=$(plus $cc)
-    $cc -O2 $T/one.c $T/two.c $T/three.c -o "$B/c_program" -lm -lpthread 2>"$B/log" || bad "$cc program" "$B/log"
+    $cc -O2 "$B/$cc.one.o" $T/two.c $T/three.c -o "$B/c_program" -lm -lpthread 2>"$B/log" || bad "$cc program" "$B/log"
     [ -n "$line" ] || line=$("$B/c_program" "$B/nano.gguf")
     case $line in '5 tokens, '*) ;; *) bad "the C program prints: $line" ;; esac
     prints "$cc program" "$line" "$B/c_program" "$B/nano.gguf"
-    command -v "$cxx" >/dev/null 2>&1 && { $cxx -O2 $T/one.cpp $T/two.cpp $T/three.cpp -o "$B/cpp_program" -lm -lpthread 2>"$B/log" ||
+    command -v "$cxx" >/dev/null 2>&1 && { $cxx -O2 "$B/$cxx.one.o" $T/two.cpp $T/three.cpp -o "$B/cpp_program" -lm -lpthread 2>"$B/log" ||
         bad "$cxx program" "$B/log"; prints "$cxx program" "$line" "$B/cpp_program" "$B/nano.gguf"; }
-    $cc -O2 $T/private.c $T/private_a.c $T/private_b.c -o "$B/private" -lm -lpthread 2>"$B/log" || bad "$cc private copies" "$B/log"
+    $cc $T/private.c "$B/$cc.private_a.o" $T/private_b.c -o "$B/private" -lm -lpthread 2>"$B/log" || bad "$cc private copies" "$B/log"
     prints "$cc private copies" "5 tokens, both copies alike, ${line##* }" "$B/private" "$B/nano.gguf"
 done
-$first -std=c99 -O2 $T/stdio_first.c -o "$B/stdio_first" -lm -lpthread && prints stdio_first "$line" "$B/stdio_first" "$B/nano.gguf"
-$first -O2 $T/hooks.c -o "$B/hooks" -lm -lpthread && prints "own allocator and clock" "$line" "$B/hooks" "$B/nano.gguf"
+$first -std=c99 $T/stdio_first.c -o "$B/stdio_first" -lm -lpthread && prints stdio_first "$line" "$B/stdio_first" "$B/nano.gguf"
+$first $T/hooks.c -o "$B/hooks" -lm -lpthread && prints "own allocator and clock" "$line" "$B/hooks" "$B/nano.gguf"
 
 echo "--- switches: $(grep -o 'LLAMA_NO_[A-Z]*' llama.h | sort -u | tr '\n' ' ')LLAMA_OPENMP LLAMA_STATIC LLAMA_FILE"
 all=
 for s in $(grep -o 'LLAMA_NO_[A-Z]*' llama.h | sort -u); do
     all="$all -D$s"
     for cc in $ccs; do quiet "$s" $cc -std=c99 $W -D$s -fsyntax-only $T/one.c; done
-    if [ $s != LLAMA_NO_STDIO ]; then $first -O2 -D$s $T/one.c $T/two.c $T/three.c -o "$B/switch" -lm -lpthread &&
+    if [ $s != LLAMA_NO_STDIO ]; then $first -D$s $T/one.c $T/two.c $T/three.c -o "$B/switch" -lm -lpthread &&
         prints "$s" "$line" "$B/switch" "$B/nano.gguf"; fi
 done
 quiet "all switches" $first -std=c99 $W -O2 $all -c $T/one.c -o "$B/one.o"
-if $first -fopenmp -O2 -DLLAMA_OPENMP $T/one.c $T/two.c $T/three.c -o "$B/switch" -lm -lpthread 2>"$B/log";
+if $first -fopenmp -DLLAMA_OPENMP $T/one.c $T/two.c $T/three.c -o "$B/switch" -lm -lpthread 2>"$B/log";
     then prints LLAMA_OPENMP "$line" "$B/switch" "$B/nano.gguf"; else bad LLAMA_OPENMP "$B/log"; fi
-quiet "LLAMA_OPENMP without -fopenmp" $first -std=c99 $W -Wno-unknown-pragmas -O2 -DLLAMA_OPENMP -c $T/one.c -o "$B/one.o"
+quiet "LLAMA_OPENMP without -fopenmp" $first -std=c99 $W -Wno-unknown-pragmas -DLLAMA_OPENMP -fsyntax-only $T/one.c
 mkdir "$B/renamed"; cp llama.h "$B/renamed/model.h"
 printf '#define LLAMA_FILE "model.h"\n#define LLAMA_IMPLEMENTATION\n#include "model.h"\n' >"$B/renamed/a.c"
-quiet LLAMA_FILE $first -std=c99 $W -O2 -c "$B/renamed/a.c" -o "$B/one.o"
+quiet LLAMA_FILE $first -std=c99 $W -c "$B/renamed/a.c" -o "$B/one.o"
 printf '#define LLAMA_DEF\n#define LLAMA_IMPLEMENTATION\n#include "../../../llama.h"\n' >"$B/renamed/b.c"
 cp llama.h "$B/renamed/llama.h"; sed -i 's|../../../llama.h|llama.h|' "$B/renamed/b.c"
-quiet LLAMA_DEF $first -std=c99 $W -O2 -c "$B/renamed/b.c" -o "$B/one.o"
+quiet LLAMA_DEF $first -std=c99 $W -c "$B/renamed/b.c" -o "$B/one.o"
 
 echo "--- symbols"
 for cc in $ccs; do
-    $cc -O2 -c $T/one.c -o "$B/one.o" && $cc -O2 -c $T/private_a.c -o "$B/private.o" && $cc -O2 -DLLAMA_NO_ENV -c $T/one.c -o "$B/noenv.o"
+    one=$B/$cc.one.o
+    $cc -DLLAMA_NO_ENV -c $T/one.c -o "$B/noenv.o"
     nm -u "$B/llama.o" | awk '{ print $NF }' | sed 's/@.*//' >"$B/undefined"
-    nm -u "$B/one.o" | awk '{ print $NF }' | sed 's/@.*//' >>"$B/undefined"
+    nm -u "$one" | awk '{ print $NF }' | sed 's/@.*//' >>"$B/undefined"
     never='exit|_exit|_Exit|quick_exit|abort|assert|__assert_fail|.*printf(_chk)?|f?puts|f?putc|putchar|perror|fwrite|raise|system|signal|sigaction'
     never="$never|s?rand|random|rand_r|drand48|strto[a-z]*|ato[filq]*|setlocale|localeconv|time|localtime|gmtime|setenv|putenv"
     never="$never|fmaf?|expf?|logf?|powf?|sinf?|cosf?|sincosf?|tanhf?"   # libm differs between systems in the last bit
     if grep -nxE "_?_?($never)" "$B/undefined"; then bad "$cc: the object calls what it must not"; else ok; fi
-    nm -g --defined-only "$B/one.o" | awk 'NF == 3 && $3 != "main" && $3 !~ /^lm_/ { print; bad = 1 } END { exit bad }' && ok ||
+    nm -g --defined-only "$one" | awk 'NF == 3 && $3 != "main" && $3 !~ /^lm_/ { print; bad = 1 } END { exit bad }' && ok ||
         bad "$cc: an external symbol without lm_"
-    nm -g --defined-only "$B/private.o" | awk 'NF == 3 && $3 != "private_a" { print; bad = 1 } END { exit bad }' && ok ||
+    nm -g --defined-only "$B/$cc.private_a.o" | awk 'NF == 3 && $3 != "private_a" { print; bad = 1 } END { exit bad }' && ok ||
         bad "$cc: LLAMA_STATIC leaves an external symbol"
-    nm "$B/one.o" | awk '$2 ~ /^[bBC]$/ { print; bad = 1 } END { exit bad }' && ok || bad "$cc: static memory that is written"
+    nm "$one" | awk '$2 ~ /^[bBC]$/ { print; bad = 1 } END { exit bad }' && ok || bad "$cc: static memory that is written"
     nm -u "$B/noenv.o" | grep -q getenv && bad "$cc: LLAMA_NO_ENV calls getenv" || ok
 done
 [ "$(grep -c 'getenv(' llama.h)" = "$(grep -c 'getenv("LLAMA_ISA")' llama.h)" ] && ok || bad "getenv for more than LLAMA_ISA"
@@ -114,12 +118,13 @@ build() { # NAME CC FLAGS: the implementation with FLAGS
         bad "$name does not compile"
 }
 for cc in $ccs; do
-    for o in -O0 -O2 '-O3 -march=native' '-O3 -march=native -std=gnu11 -funroll-loops'; do build "$cc $o" $cc $o; same "$cc $o" "$B/s" "3 7"; done
+    # -O2 and -O3 -march=native: tests/answer.sh
+    for o in -O0 '-O3 -march=native -std=gnu11 -funroll-loops'; do build "$cc $o" $cc $o; same "$cc $o" "$B/s" "3 7"; done
     build "$cc -O3 -march=native in one piece" $cc -O3 -march=native -DLLAMA_NO_DISPATCH; same "$cc -O3 -march=native LLAMA_NO_DISPATCH" "$B/s" "1 5"
     build "$cc scalar" $cc -O1 -DLLAMA_NO_SIMD; same "$cc LLAMA_NO_SIMD" "$B/s" "2 24"
     # the host, not the library, with -ffast-math, which also sets flush-to-zero at start
-    $cc -O2 -c -x c -DLLAMA_IMPLEMENTATION llama.h -o "$B/l.o" &&
-        $cc -O3 -ffast-math tests/programs/sums.c $helpers "$B/l.o" -o "$B/s" -lm -lpthread && same "$cc host with -ffast-math" "$B/s" "2 7"
+    $cc -O3 -ffast-math tests/programs/sums.c $helpers "$B/llama.o" -o "$B/s" -lm -lpthread &&
+        same "$cc host with -ffast-math" "$B/s" "2 7"
     for f in -ffast-math -ffinite-math-only '-fassociative-math -fno-signed-zeros -fno-trapping-math' -freciprocal-math -funsafe-math-optimizations
         do
         case $cc$f in clang*-ffast-math|clang*-ffinite*|gcc*) refused "$cc $f" $cc -O2 $f -c $T/one.c -o "$B/one.o" ;; esac
