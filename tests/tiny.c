@@ -1,37 +1,39 @@
 /* Makes the tiny models (see tiny.h). */
 #include "tiny.h"
 
-static const tiny_spec specs[] = { /* name, type, embd, layers, heads, kv, k, v, ff, rot, tied, bias, swa, rope, mixed */
-    { "F32",     "F32",    256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "F16",     "F16",    256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "BF16",    "BF16",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0 },
-    { "Q8_0",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q4_0",    "Q4_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q4_1",    "Q4_1",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0 },
-    { "Q5_0",    "Q5_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q5_1",    "Q5_1",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q2_K",    "Q2_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q3_K",    "Q3_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q4_K",    "Q4_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q5_K",    "Q5_K",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0 },
-    { "Q6_K",    "Q6_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "IQ4_NL",  "IQ4_NL", 256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "IQ4_XS",  "IQ4_XS", 256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "MXFP4",   "MXFP4",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "TQ1_0",   "TQ1_0",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "TQ2_0",   "TQ2_0",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "tied",    "Q4_0",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0 },
-    { "mixed",   "Q4_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 1 },
-    { "mha",     "Q8_0",   256, 2, 4, 4, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "bias",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 1, 0, 0, 0 },
-    { "factors", "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 3, 0 },
-    { "linear",  "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 1, 0 },
-    { "yarn",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 2, 0 },
-    { "window",  "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 7, 0, 0 },
-    { "heads",   "F16",    256, 2, 6, 3, 48, 24, 480, 0, 0, 0, 0, 0, 0 },
-    { "partial", "Q5_0",   256, 2, 8, 2, 0, 0, 512, 20, 0, 0, 0, 0, 0 },
-    { "odd",     "F32",    36, 3, 3, 1, 10, 14, 70, 6, 0, 1, 5, 0, 0 },
-    { "nano",    "Q8_0",   32, 2, 4, 2, 0, 0, 64, 0, 0, 0, 0, 0, 0 }     /* small enough to change every byte of */
+static const tiny_spec specs[] = { /* name, type, embd, layers, heads, kv, k, v, ff, rot, tied, bias, swa, rope, mixed, tokens */
+    { "F32",     "F32",    256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "F16",     "F16",    256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "BF16",    "BF16",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0, 0 },
+    { "Q8_0",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q4_0",    "Q4_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q4_1",    "Q4_1",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0, 0 },
+    { "Q5_0",    "Q5_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q5_1",    "Q5_1",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q2_K",    "Q2_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q3_K",    "Q3_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q4_K",    "Q4_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q5_K",    "Q5_K",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0, 0 },
+    { "Q6_K",    "Q6_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "IQ4_NL",  "IQ4_NL", 256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "IQ4_XS",  "IQ4_XS", 256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "MXFP4",   "MXFP4",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "TQ1_0",   "TQ1_0",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "TQ2_0",   "TQ2_0",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "tied",    "Q4_0",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0, 0 },
+    { "mixed",   "Q4_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 1, 0 },
+    { "mha",     "Q8_0",   256, 2, 4, 4, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "bias",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 1, 0, 0, 0, 0 },
+    { "factors", "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 3, 0, 0 },
+    { "linear",  "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 1, 0, 0 },
+    { "yarn",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 2, 0, 0 },
+    { "window",  "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 7, 0, 0, 0 },
+    { "heads",   "F16",    256, 2, 6, 3, 48, 24, 480, 0, 0, 0, 0, 0, 0, 0 },
+    { "partial", "Q5_0",   256, 2, 8, 2, 0, 0, 512, 20, 0, 0, 0, 0, 0, 0 },
+    { "odd",     "F32",    36, 3, 3, 1, 10, 14, 70, 6, 0, 1, 5, 0, 0, 0 },
+    { "pages",   "F16",    64, 2, 6, 2, 40, 24, 96, 0, 0, 0, 0, 0, 0, 150 },   /* three queries a key, blocks of 32 cut short */
+    { "slide",   "Q8_0",   64, 2, 8, 2, 16, 16, 96, 0, 0, 0, 70, 0, 0, 150 },  /* a window that starts within a page */
+    { "nano",    "Q8_0",   32, 2, 4, 2, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0 }     /* small enough to change every byte of */
 };
 int tiny_count(void) { return (int)(sizeof specs / sizeof specs[0]); }
 const tiny_spec *tiny_at(int i) { return &specs[i]; }
@@ -190,25 +192,25 @@ bytes tiny_gguf(const char *name) {
 
 /* ---- checksums */
 void tiny_tokens(lm_token *ids, int n) { int i; for (i = 0; i < n; i++) ids[i] = (lm_token)((i * 37 + 11) % N_VOCAB); }
-int tiny_sums(const tiny_spec *s, uint64_t sum[2], int plain, int n_threads, int n_batch, float range[2]) {
-    bytes file = tiny_gguf(s->name); lm_model_desc d; lm_model *m = NULL; lm_error e; int run, i, bad = 1; size_t v;
-    lm_token ids[TINY_TOKENS]; uint8_t want[TINY_TOKENS];
+int tiny_sums(const tiny_spec *s, uint64_t sum[TINY_SUMS], int plain, int n_threads, int n_batch, float range[2]) {
+    bytes file = tiny_gguf(s->name); lm_model_desc d; lm_model *m = NULL; lm_error e; int run, i, bad = 1, n = s->n_tokens ? s->n_tokens : TINY_TOKENS; size_t v;
+    lm_token ids[TINY_MOST]; uint8_t want[TINY_MOST];
     memset(&d, 0, sizeof d); e.text[0] = 0; range[0] = 1e30f; range[1] = -1e30f;
-    tiny_tokens(ids, TINY_TOKENS);
+    tiny_tokens(ids, n);
     memset(want, LM_WANT_LOGITS, sizeof want);
     d.source.data = file.p; d.source.size = file.n; d.plain_layout = plain;
     if (lm_model_open(&m, &d, &e) != LM_OK) { fprintf(stderr, "%s: %s\n", s->name, e.text); free(file.p); return 1; }
-    for (run = 0; run < 2; run++) {
+    for (run = 0; run < TINY_SUMS; run++) {
         lm_ctx_desc cd; lm_ctx *c = NULL; int at, row;
         memset(&cd, 0, sizeof cd);
-        cd.n_ctx = 64; cd.n_batch = TINY_TOKENS; cd.n_logits = TINY_TOKENS; cd.n_threads = n_threads;
-        cd.cache_type = run ? LM_CACHE_F32 : LM_CACHE_F16; cd.compute = run ? LM_COMPUTE_F32 : LM_COMPUTE_AUTO;
+        cd.n_ctx = n > 64 ? n : 64; cd.n_batch = n; cd.n_logits = n; cd.n_threads = n_threads;
+        cd.cache_type = run == 2 ? LM_CACHE_Q8_0 : run ? LM_CACHE_F32 : LM_CACHE_F16; cd.compute = run == 1 ? LM_COMPUTE_F32 : LM_COMPUTE_AUTO;
         sum[run] = FNV1A;
         if (lm_ctx_open(&c, m, &cd, &e) != LM_OK) { fprintf(stderr, "%s: %s\n", s->name, e.text); goto end; }
-        for (at = 0; at < TINY_TOKENS; ) {
+        for (at = 0; at < n; ) {
             lm_batch b;
             memset(&b, 0, sizeof b);
-            b.ids = ids + at; b.want = want; b.n = TINY_TOKENS - at < n_batch ? TINY_TOKENS - at : n_batch;
+            b.ids = ids + at; b.want = want; b.n = n - at < n_batch ? n - at : n_batch;
             if (lm_decode(c, &b) != LM_OK) { fprintf(stderr, "%s: %s\n", s->name, lm_ctx_error(c)); lm_ctx_close(c); goto end; }
             for (row = 0; row < b.n; row++) {
                 const float *l = lm_logits(c, row);
@@ -221,35 +223,36 @@ int tiny_sums(const tiny_spec *s, uint64_t sum[2], int plain, int n_threads, int
     }
     bad = 0;
 end:
-    for (i = 0; bad && i < 2; i++) sum[i] = 0;
+    for (i = 0; bad && i < TINY_SUMS; i++) sum[i] = 0;
     lm_model_close(m);
     free(file.p);
     return bad;
 }
-static const struct { const char *name; uint64_t sum[2]; } known[] = {
+static const struct { const char *name; uint64_t sum[TINY_SUMS]; } known[] = {
 #include "tiny_sums.h"
-    { NULL, { 0, 0 } }
+    { NULL, { 0, 0, 0 } }
 };
 const uint64_t *tiny_known(const char *name) {
     int i;
     for (i = 0; known[i].name; i++) if (strcmp(known[i].name, name) == 0) return known[i].sum;
     return NULL;
 }
-static int print_sums(const char *format, int ranges) {
-    int i, bad = 0;
+static int print_sums(const char *head, const char *sum, const char *between, const char *tail, int ranges) {
+    int i, k, bad = 0;
     for (i = 0; i < tiny_count(); i++) {
-        uint64_t s[2]; float range[2];
-        bad |= tiny_sums(&specs[i], s, 0, 1, TINY_TOKENS, range);
-        printf(format, specs[i].name, (unsigned long)(s[0] >> 32), (unsigned long)(s[0] & 0xffffffffu), (unsigned long)(s[1] >> 32),
-            (unsigned long)(s[1] & 0xffffffffu));
+        uint64_t s[TINY_SUMS]; float range[2];
+        bad |= tiny_sums(&specs[i], s, 0, 1, TINY_MOST, range);
+        printf(head, specs[i].name);
+        for (k = 0; k < TINY_SUMS; k++) { printf("%s", k ? between : ""); printf(sum, (unsigned long)(s[k] >> 32), (unsigned long)(s[k] & 0xffffffffu)); }
+        printf("%s", tail);
         if (ranges) printf("  logits %g to %g", (double)range[0], (double)range[1]);
         printf("\n");
     }
     return bad;
 }
-int tiny_print_sums(void) { return print_sums("%-8s %08lx%08lx %08lx%08lx", 1); }
+int tiny_print_sums(void) { return print_sums("%-8s ", "%08lx%08lx", " ", "", 1); }
 int tiny_print_sums_h(void) {
-    printf("/* FNV-1a of the logits of the tiny models (tiny.c): the defaults; float32 arithmetic and cache.\n"
+    printf("/* FNV-1a of the logits of the tiny models (tiny.c): the defaults; float32 arithmetic and cache; q8_0 cache.\n"
         " * Made by `build/test --print-sums-h`. */\n");
-    return print_sums("    { \"%s\", { 0x%08lx%08lx, 0x%08lx%08lx } },", 0);
+    return print_sums("    { \"%s\", { ", "0x%08lx%08lx", ", ", " } },", 0);
 }

@@ -11,6 +11,7 @@ typedef struct tiny_spec {
     int tied, bias, swa;
     int rope;                        /* 0 none, 1 linear, 2 yarn, 3 rope_freqs.weight */
     int mixed;                       /* 1: matrices of several types */
+    int n_tokens;                    /* of the text whose logits are summed, at most TINY_MOST; 0: TINY_TOKENS */
 } tiny_spec;
 
 int  tiny_count(void);
@@ -23,10 +24,12 @@ int  tiny_scales(const char *type, int at[2]);           /* where a block's scal
 size_t tiny_block_bytes(const char *type);
 void tiny_split(const tiny_spec *s, bytes part[3]);      /* the model in three parts (test_gguf.c) */
 #define TINY_TOKENS 24
+#define TINY_MOST 150                /* three pages of the cache */
+#define TINY_SUMS 3
 void tiny_tokens(lm_token *ids, int n);                  /* the fixed list */
-/* Checksums of all logits of the fixed tokens: [0] the defaults, [1] float32 arithmetic and cache. 0: done. */
-int  tiny_sums(const tiny_spec *s, uint64_t sum[2], int plain, int n_threads, int n_batch, float range[2]);
+/* Checksums of all logits of the fixed tokens: [0] the defaults, [1] float32 arithmetic and cache, [2] q8_0 cache. 0: done. */
+int  tiny_sums(const tiny_spec *s, uint64_t sum[TINY_SUMS], int plain, int n_threads, int n_batch, float range[2]);
 int  tiny_print_sums(void);
 int  tiny_print_sums_h(void);
-const uint64_t *tiny_known(const char *name);            /* the two committed sums; NULL: none */
+const uint64_t *tiny_known(const char *name);            /* the committed sums; NULL: none */
 #endif
