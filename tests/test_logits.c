@@ -65,6 +65,27 @@ static double max_diff(const float *a, const float *b, size_t n) {
 }
 static int argmax(const float *l, int n) { int i, k = 0; for (i = 1; i < n; i++) if (l[i] > l[k]) k = i; return k; }
 
+/* A cache of 8 bits is near one of float16, though not the same: the root of the mean square of the logits' differences. */
+static void q8_cache(void) {
+    static const lm_cache_type types[2] = { LM_CACHE_F16, LM_CACHE_Q8_0 };
+    bytes file = tiny_gguf("pages"); lm_model *m = open_bytes(file); lm_model_info info; lm_token ids[TINY_MOST]; float *l[2] = { NULL, NULL }; int i;
+    size_t n = 0, k; double sum = 0, all = 0;
+    tiny_tokens(ids, TINY_MOST);
+    if (m) { lm_model_get_info(m, &info); n = (size_t)TINY_MOST * (size_t)info.n_vocab; }
+    for (i = 0; m && i < 2; i++) {
+        lm_ctx *c = open_ctx(m, TINY_MOST, 64, 64, types[i], LM_COMPUTE_F32, 2);
+        l[i] = c ? all_logits(c, ids, TINY_MOST, 64) : NULL;
+        lm_ctx_close(c);
+    }
+    if (CHECK(l[0] && l[1])) {
+        for (k = 0; k < n; k++) { sum += ((double)l[0][k] - (double)l[1][k]) * ((double)l[0][k] - (double)l[1][k]); all += (double)l[0][k] * (double)l[0][k]; }
+        CHECK(sum > 0);
+        if (!CHECK(sqrt(sum / all) < 0.02)) note("q8_0 cache: logits differ by %g of their size", sqrt(sum / all));
+        else note("q8_0 cache: logits differ by %.2g of their size from those with an f16 cache", sqrt(sum / all));
+    }
+    free(l[0]); free(l[1]); lm_model_close(m); free(file.p);
+}
+
 static void reference_model(const char *name, const char *gguf) {
     int n_isa = 0;
     char path[200]; json *tokens = NULL, *expected = NULL; lm_token *ids = NULL, *greedy = NULL, next; float *want = NULL, *got = NULL, *f16 = NULL;
@@ -177,6 +198,7 @@ void test_logits(void) {
     int i; char path[200]; const char *was = getenv("LLAMA_ISA");
     if (was) { isa_was = (char *)malloc(strlen(was) + 1); if (isa_was) strcpy(isa_was, was); }
     tiny_models();
+    q8_cache();
     if (data_path("reference/gguf/README.md") == NULL) SKIP_PART(NO_DATA);
     else for (i = 0; i < 12; i++) {
         const char *gguf;
