@@ -1376,6 +1376,18 @@ typedef struct lmi_attend {
 static size_t lmi_cached_bytes(lm_cache_type type, int n) { /* of 64 positions of n dimensions */
     return type == LM_CACHE_Q8_0 ? LMI_PAGE * ((size_t)n + 2 * (((size_t)n + 31) / 32)) : LMI_PAGE * (size_t)n * (type == LM_CACHE_F32 ? 4 : 2);
 }
+/* While one half of a page is at work the next half is fetched, some lines each step, to the second-level cache: a stride of pages and a core's own
+ * prefetcher, which stops at every 4 KiB, leave it waiting otherwise. */
+typedef struct lmi_ahead { const uint8_t *p; int lines; } lmi_ahead;
+static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
+    lmi_ahead a; a.p = p; a.lines = (int)((n_bytes / 64 + (size_t)steps - 1) / (size_t)steps);
+    return a;
+}
+#if defined(__GNUC__) || defined(__clang__)
+#define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).p += 64) __builtin_prefetch((a).p, 0, 2); } while (0)
+#else
+#define LMI_FETCH(a) ((void)(a))
+#endif
 
 typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels. `group`: 16 interleaved rows */
     const char *isa; int pass;
@@ -2387,12 +2399,13 @@ LMI_FN const float *LMI(floats)(const lmi_attend *a, const uint8_t *p, int value
     return to;
 }
 /* s[q][64] = scale * q . K for n queries, nv vectors of 16 keys at a time; keys from `to` on may be left out */
-LMI_OP void LMI(scores)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], int n, int nv) {
+LMI_OP void LMI(scores)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next, int n, int nv) {
     int at, d, q, i;
     for (at = 0; at < to; at += 16 * nv) {
         LMI(vf) sum[4 * 4], key[4];
         LMI_UNROLL for (i = 0; i < n * nv; i++) sum[i] = LMI(set1)(0.0f);
         for (d = 0; d < a->dk; d++) {
+            LMI_FETCH(next);
             LMI_UNROLL for (i = 0; i < nv; i++) key[i] = LMI(load)(k + d * LMI_PAGE + at + 16 * i);
             LMI_UNROLL for (q = 0; q < n; q++) {
                 LMI(vf) x = LMI(set1)(query[q][d]);
@@ -2427,7 +2440,8 @@ LMI_FN void LMI(weights)(int n, float (*s)[LMI_PAGE], const int *from, const int
     }
 }
 /* out[q][d..] = out * fade + s . V over keys from[q]..to[q]-1, nv vectors of 16 dimensions; all n queries together where all have the key */
-LMI_OP void LMI(values_at)(float *const *out, const float *v, int d, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, int n, int nv) {
+LMI_OP void LMI(values_at)(float *const *out, const float *v, int d, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next, int n,
+    int nv) {
     LMI(vf) o[4 * 4], value[4]; int q, i, j, all_from = 0, all_to = LMI_PAGE, end;
     for (q = 0; q < n; q++) { all_from = LMI_MAX(all_from, from[q]); all_to = LMI_MIN(all_to, to[q]); }
     if (all_to < all_from) all_from = all_to = LMI_PAGE;         /* nothing in common: each does its own in the first loop */
@@ -2438,6 +2452,7 @@ LMI_OP void LMI(values_at)(float *const *out, const float *v, int d, int dv16, f
         }
     }
     for (j = all_from; j < all_to; j++) {
+        LMI_FETCH(next);
         LMI_UNROLL for (i = 0; i < nv; i++) value[i] = LMI(load)(v + j * dv16 + d + 16 * i);
         LMI_UNROLL for (q = 0; q < n; q++) {
             LMI(vf) x = LMI(set1)(s[q][j]);
@@ -2451,46 +2466,48 @@ LMI_OP void LMI(values_at)(float *const *out, const float *v, int d, int dv16, f
         LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(out[q] + d + 16 * i, o[q * nv + i]);
     }
 }
-LMI_OP void LMI(values)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, int n, int nv) {
+LMI_OP void LMI(values)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next, int n, int nv) {
     int d = 0;
-    for (; nv > 1 && d + 16 * nv <= dv16; d += 16 * nv) LMI(values_at)(out, v, d, dv16, s, fade, from, to, n, nv);
-    for (; d < dv16; d += 16) LMI(values_at)(out, v, d, dv16, s, fade, from, to, n, 1);
+    for (; nv > 1 && d + 16 * nv <= dv16; d += 16 * nv, next.lines = 0) LMI(values_at)(out, v, d, dv16, s, fade, from, to, next, n, nv);
+    for (; d < dv16; d += 16, next.lines = 0) LMI(values_at)(out, v, d, dv16, s, fade, from, to, next, n, 1);
 }
 #define LMI_STAMP_N(n) \
-    LMI_FN void LMI(scores_##n)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE]) \
-    { LMI(scores)(a, query, k, to, s, n, LMI_NV(n)); } \
-    LMI_FN void LMI(values_##n)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to) \
-    { LMI(values)(out, v, dv16, s, fade, from, to, n, LMI_NV(n)); }
+    LMI_FN void LMI(scores_##n)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next) \
+    { LMI(scores)(a, query, k, to, s, next, n, LMI_NV(n)); } \
+    LMI_FN void LMI(values_##n)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next) \
+    { LMI(values)(out, v, dv16, s, fade, from, to, next, n, LMI_NV(n)); }
 LMI_STAMP_N(1) LMI_STAMP_N(2) LMI_STAMP_N(3) LMI_STAMP_N(4)
 #undef LMI_STAMP_N
 LMI_FN void LMI(attend)(const lmi_attend *a) {
     int dv16 = (a->dv + 15) & ~15, page = INT32_MAX, end = 0, d, q, n, most, from[LMI_QUERIES], to[LMI_QUERIES];
-    float top[LMI_QUERIES], fade[LMI_QUERIES], total[LMI_QUERIES][16], s[LMI_QUERIES][LMI_PAGE];
+    float top[LMI_QUERIES], fade[LMI_QUERIES], total[LMI_QUERIES][16], s[LMI_QUERIES][LMI_PAGE]; lmi_ahead next;
+    size_t bytes_k = lmi_cached_bytes(a->cache, a->dk), bytes_v = lmi_cached_bytes(a->cache, dv16);
     for (q = 0; q < a->n; q++) {
         memset(total[q], 0, sizeof total[q]); memset(a->out[q], 0, (size_t)dv16 * sizeof(float)); top[q] = -HUGE_VALF;
         page = LMI_MIN(page, a->first[q] / LMI_PAGE); end = LMI_MAX(end, a->last[q] / LMI_PAGE);
     }
     for (; page <= end; page++) {
-        const uint8_t *k = a->page + (size_t)page * a->page_bytes; const float *x = LMI(floats)(a, k, 0);
+        const uint8_t *k = a->page + (size_t)page * a->page_bytes, *v = k + bytes_k; const float *x = LMI(floats)(a, k, 0);
+        next = lmi_ahead_of(v, bytes_v, a->dk);
         for (q = 0, most = 0; q < a->n; q++) {
             from[q] = LMI_MAX(a->first[q] - page * LMI_PAGE, 0); to[q] = LMI_MIN(a->last[q] - page * LMI_PAGE + 1, LMI_PAGE);
             if (from[q] >= to[q]) from[q] = to[q] = 0;                            /* no key of this page */
             most = LMI_MAX(most, to[q]);
         }
-        for (q = 0; q < a->n; q += n) switch (n = LMI_MIN(4, a->n - q)) {
-            case 1:  LMI(scores_1)(a, a->q + q, x, most, s + q); break;
-            case 2:  LMI(scores_2)(a, a->q + q, x, most, s + q); break;
-            case 3:  LMI(scores_3)(a, a->q + q, x, most, s + q); break;
-            default: LMI(scores_4)(a, a->q + q, x, most, s + q);
+        for (q = 0; q < a->n; q += n, next.lines = 0) switch (n = LMI_MIN(4, a->n - q)) {
+            case 1:  LMI(scores_1)(a, a->q + q, x, most, s + q, next); break;
+            case 2:  LMI(scores_2)(a, a->q + q, x, most, s + q, next); break;
+            case 3:  LMI(scores_3)(a, a->q + q, x, most, s + q, next); break;
+            default: LMI(scores_4)(a, a->q + q, x, most, s + q, next);
         }
         memset(fade, 0, sizeof fade);
         LMI(weights)(a->n, s, from, to, top, total, fade);
-        x = LMI(floats)(a, k + lmi_cached_bytes(a->cache, a->dk), 1);
-        for (q = 0; q < a->n; q += n) switch (n = LMI_MIN(4, a->n - q)) {
-            case 1:  LMI(values_1)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q); break;
-            case 2:  LMI(values_2)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q); break;
-            case 3:  LMI(values_3)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q); break;
-            default: LMI(values_4)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q);
+        x = LMI(floats)(a, v, 1); next = lmi_ahead_of(k + a->page_bytes, page < end ? bytes_k : 0, LMI_PAGE);
+        for (q = 0; q < a->n; q += n, next.lines = 0) switch (n = LMI_MIN(4, a->n - q)) {
+            case 1:  LMI(values_1)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next); break;
+            case 2:  LMI(values_2)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next); break;
+            case 3:  LMI(values_3)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next); break;
+            default: LMI(values_4)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next);
         }
     }
     for (q = 0; q < a->n; q++) {
