@@ -301,14 +301,14 @@ LMI_API int       lm_adds_bos(const lm_model *m);                      /* 1: LM_
 
 /* ---------------------------------------------------------------------------------------------- context */
 
-typedef enum lm_cache_type { LM_CACHE_F16 = 0, LM_CACHE_F32 = 1 } lm_cache_type;
+typedef enum lm_cache_type { LM_CACHE_F16 = 0, LM_CACHE_F32 = 1, LM_CACHE_Q8_0 = 2 } lm_cache_type;
 typedef enum lm_compute { LM_COMPUTE_AUTO = 0, LM_COMPUTE_F32 = 1 } lm_compute;
 typedef struct lm_ctx_desc {
     int   n_ctx;                      /* positions of each sequence (0: the smaller of the model's own and 4096) */
     int   n_batch;                    /* tokens computed at once; a longer batch is cut. Scratch grows with it (0: 512) */
     int   n_seq;                      /* independent sequences (0: 1) */
     int   n_logits;                   /* most rows of results one decode may ask for (0: 1); a row is n_vocab + n_embd floats */
-    lm_cache_type cache_type;         /* keys and values: float16 or float32 */
+    lm_cache_type cache_type;         /* keys and values: float16, float32, or 8 bits with a float16 scale per 32 dimensions of a head */
     lm_compute compute;               /* AUTO: quantized weights times 8-bit activations. F32: dequantized, float32 (exact, slow) */
     int   n_threads;                  /* jobs at once; 0: physical cores; 1: no thread is ever started */
     void *block; size_t block_bytes;  /* lm_ctx_size() bytes that outlive the context; NULL: hooks.take, once */
@@ -323,8 +323,8 @@ typedef struct lm_batch {
     const uint8_t  *want;             /* [n] LM_WANT_ bits, NULL: logits of the last token only. Logits come with the embedding */
 } lm_batch;
 
-/* Bytes a context needs: cache = n_seq * n_layer * n_ctx (rounded up to 64) * n_head_kv * (n_embd_head_k + n_embd_head_v (to 16)) * 2 (f16)
- * or 4 (f32), plus results, plus scratch (README: how memory is computed). */
+/* Bytes a context needs: cache = n_seq * n_layer * n_ctx (rounded up to 64) * n_head_kv * (n_embd_head_k + n_embd_head_v (to 16)) * 2 (f16),
+ * 4 (f32) or 1 (q8_0, plus 2 for every 32 dimensions begun), plus results, plus scratch (README: how memory is computed). */
 LMI_API lm_status lm_ctx_size(const lm_model *m, const lm_ctx_desc *d, size_t *n_bytes, lm_error *err);
 LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc *d, lm_error *err);
 LMI_API void      lm_ctx_close(lm_ctx *c);
@@ -1369,15 +1369,32 @@ typedef struct lmi_dst {              /* where outputs go: out[token * stride + 
     int add, n_lanes;                 /* add: out += result + bias, else out = */
 } lmi_dst;
 
-/* Up to 4 queries that share a key-value head over the cached keys first..last of their sequence. A page holds 64 positions of one
- * key-value head: K [dk][64], so that lanes are keys, then V [64][dv rounded up to 16], so that lanes are dimensions. */
+/* Queries that share a key-value head over the cached keys first..last of their sequence. A page holds 64 positions of one key-value head:
+ * K [dk][64], so that lanes are keys, then V [64][dv16] (dv rounded up to 16), so that lanes are dimensions. With a q8_0 cache both are int8, each
+ * followed by its float16 scales, [blocks of 32 dimensions][64]: an element is (float)d * (float)q, rounded once. */
 #define LMI_PAGE 64
+#define LMI_QUERIES 32
 typedef struct lmi_attend {
-    int n; const float *q[4]; float *out[4]; int first[4], last[4];  /* [dk], [dv rounded up to 16] */
+    int n; const float *q[LMI_QUERIES]; float *out[LMI_QUERIES]; int first[LMI_QUERIES], last[LMI_QUERIES]; /* [dk], [dv16] */
     const uint8_t *page; size_t page_bytes;   /* page of position 0, distance to the next */
-    int dk, dv, f32;
-    float scale;
+    lm_cache_type cache; int dk, dv;
+    float scale, *scratch;                    /* [64 * the larger of dk and dv16] for a page's floats; f32: not used */
 } lmi_attend;
+static size_t lmi_cached_bytes(lm_cache_type type, int n) { /* of 64 positions of n dimensions */
+    return type == LM_CACHE_Q8_0 ? LMI_PAGE * ((size_t)n + 2 * (((size_t)n + 31) / 32)) : LMI_PAGE * (size_t)n * (type == LM_CACHE_F32 ? 4 : 2);
+}
+/* While one half of a page is at work the next half is fetched, some lines each step, to the second-level cache: a stride of pages and a core's own
+ * prefetcher, which stops at every 4 KiB, leave it waiting otherwise. */
+typedef struct lmi_ahead { const uint8_t *p; int lines; } lmi_ahead;
+static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
+    lmi_ahead a; a.p = p; a.lines = (int)((n_bytes / 64 + (size_t)steps - 1) / (size_t)steps);
+    return a;
+}
+#if defined(__GNUC__) || defined(__clang__)
+#define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).p += 64) __builtin_prefetch((a).p, 0, 2); } while (0)
+#else
+#define LMI_FETCH(a) ((void)(a))
+#endif
 
 typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels. `group`: 16 interleaved rows */
     const char *isa; int pass, tile;  /* tile: groups of 16 rows that share a load of an activation */
@@ -1518,7 +1535,7 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
  * The vocabulary of each instruction set. LMI(vf) is 16 floats, LMI(vi) 16 int32, LMI(b64) 64 bytes, 4 for each of 16 rows; a lane is an output
  * row, a key or a dimension. The scalar text is the definition: every other vocabulary gives the same bits. Nothing here fuses a
  * product with a sum but fma. LMI_NR groups of rows times LMI_NT(flags) tokens (LMI_NF: of float weights) share a pass over unpacked weights,
- * LMI_NV(n) vectors a pass over keys for n queries; all fill the registers. Integer products: four() readies four activations, dot4() adds
+ * LMI_NV(n) vectors a pass over a page for n queries, n <= 4; all fill the registers. Integer products: four() readies four activations, dot4() adds
  * products with four weights of each row to partial sums, at most LMI_RUN(top) times before flush() makes int32 of them. LMI_S8: what signed
  * bytes are raised by in such a sum (where the CPU only has unsigned times signed).
  */
@@ -1548,6 +1565,7 @@ LMI_OP LMI(vf) LMI(load_h)(const void *p) { LMI_LANES(lmi_f16(lmi_u16((const uin
 LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_LANES(lmi_bits_f32((uint32_t)lmi_u16((const uint8_t *)p + 2 * i) << 16)); } /* bfloat16 */
 LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_LANES(lmi_f32((const uint8_t *)p + 4 * i)); }             /* float32 of a file */
 LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { LMI_LANES(lmi_f16(p[i])); }                               /* float16 of the cache */
+LMI_OP LMI(vf) LMI(load_8)(const int8_t *p) { LMI_LANES((float)p[i]); }                                   /* int8 of the cache */
 LMI_OP void    LMI(store)(float *p, LMI(vf) a) { int i; for (i = 0; i < 16; i++) p[i] = a.v[i]; }
 LMI_OP LMI(vf) LMI(add)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] + b.v[i]); }
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] - b.v[i]); }
@@ -1647,6 +1665,11 @@ LMI_OP LMI(vf) LMI(load_h)(const void *p) { LMI_FOUR(vf, LMI(half4)(LMI(wide)(p,
 LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_FOUR(vf, _mm_castsi128_ps(LMI(wide)(p, i, 1))); }
 LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_FOUR(vf, _mm_castsi128_ps(LMI(at)(p, i))); }
 LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP __m128  LMI(float_8)(__m128i x, int i) { /* i-th four of 16 int8: to the high bytes of int32, and down */
+    x = i / 2 ? _mm_unpackhi_epi8(x, x) : _mm_unpacklo_epi8(x, x); x = i % 2 ? _mm_unpackhi_epi16(x, x) : _mm_unpacklo_epi16(x, x);
+    return _mm_cvtepi32_ps(_mm_srai_epi32(x, 24));
+}
+LMI_OP LMI(vf) LMI(load_8)(const int8_t *p) { LMI_FOUR(vf, LMI(float_8)(LMI(at)(p, 0), i)); }
 LMI_OP void    LMI(store)(float *p, LMI(vf) x) { int i; LMI_UNROLL for (i = 0; i < 4; i++) _mm_storeu_ps(p + 4 * i, x.v[i]); }
 LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_add_ps(x.v[i], y.v[i])); }
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_sub_ps(x.v[i], y.v[i])); }
@@ -1793,6 +1816,8 @@ LMI_OP __m256  LMI(wide_b)(__m128i h) { return _mm256_castsi256_ps(_mm256_slli_e
 LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_BOTH(vf, LMI(wide_b)(LMI(at16)(p)), LMI(wide_b)(LMI(at16)((const char *)p + 16))); }
 LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_BOTH(vf, _mm256_castsi256_ps(LMI(at)(p)), _mm256_castsi256_ps(LMI(at)((const char *)p + 32))); }
 LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP __m256  LMI(float_8)(const int8_t *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p))); }
+LMI_OP LMI(vf) LMI(load_8)(const int8_t *p) { LMI_BOTH(vf, LMI(float_8)(p), LMI(float_8)(p + 8)); }
 LMI_OP void    LMI(store)(float *p, LMI(vf) v) { _mm256_storeu_ps(p, v.a); _mm256_storeu_ps(p + 8, v.b); }
 LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
@@ -1892,7 +1917,7 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_NR 2
 #define LMI_NT(flags) ((flags) & LMI_TWO ? 4 : 6)
 #define LMI_NF 8
-#define LMI_NV(n) ((n) == 1 ? 4 : 2)
+#define LMI_NV(n) 4
 #define LMI_S8 128
 #define LMI_RUN(top) 8
 #if defined(__GNUC__) || defined(__clang__)
@@ -1914,6 +1939,7 @@ LMI_OP LMI(vf) LMI(load_h)(const void *p) { return _mm512_cvtph_ps(LMI(at32)(p))
 LMI_OP LMI(vf) LMI(load_b)(const void *p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(LMI(at32)(p)), 16)); }
 LMI_OP LMI(vf) LMI(load_f)(const void *p) { return _mm512_castsi512_ps(LMI(at)(p)); }
 LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP LMI(vf) LMI(load_8)(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p))); }
 LMI_OP void    LMI(store)(float *p, LMI(vf) v) { _mm512_storeu_ps(p, v); }
 LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { return _mm512_add_ps(x, y); }
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { return _mm512_sub_ps(x, y); }
@@ -2015,6 +2041,8 @@ LMI_OP LMI(vf) LMI(load_h)(const void *p) {
 LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_FOUR(vf, vreinterpretq_f32_u32(vshll_n_u16(LMI(half)(p, i), 16))); }
 LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_FOUR(vf, vreinterpretq_f32_u8(LMI(at)(p, i))); }
 LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP float32x4_t LMI(float_8)(int16x8_t x, int i) { return vcvtq_f32_s32(vmovl_s16(i % 2 ? vget_high_s16(x) : vget_low_s16(x))); }
+LMI_OP LMI(vf) LMI(load_8)(const int8_t *p) { LMI_FOUR(vf, LMI(float_8)(vmovl_s8(vld1_s8(p + i / 2 * 8)), i)); }
 LMI_OP void    LMI(store)(float *p, LMI(vf) a) { vst1q_f32(p, a.v[0]); vst1q_f32(p + 4, a.v[1]); vst1q_f32(p + 8, a.v[2]); vst1q_f32(p + 12, a.v[3]); }
 LMI_OP LMI(vf) LMI(add)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vaddq_f32(a.v[i], b.v[i])); }
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vsubq_f32(a.v[i], b.v[i])); }
@@ -2558,86 +2586,141 @@ LMI_FN void LMI(swiglu)(const float *gate, const float *up, int n, float *out) {
 }
 
 /* Softmax attention with a running maximum (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135) over pages of 64 keys
- * by absolute position, for n queries that share the keys. Scores: fma over dimensions in order, lanes = keys. Values: fma over keys in order,
+ * by absolute position, for queries that share the keys. Scores: fma over dimensions in order, lanes = keys. Values: fma over keys in order,
  * lanes = dimensions; keys outside first..last are left out, never multiplied by 0. The sum of weights has 16 partial sums, lane =
- * position mod 16. Each query is computed as if alone. */
-LMI_OP LMI(vf) LMI(cached)(const uint8_t *p, size_t i, int f32) {
-    return f32 ? LMI(load)((const float *)(const void *)p + i) : LMI(load_c)((const uint16_t *)(const void *)p + i);
+ * position mod 16. Each query is computed as if alone; up to 4 go through a page together, and a page becomes floats once for all. */
+LMI_FN const float *LMI(floats)(const lmi_attend *a, const uint8_t *p, int values) { /* K [dk][64] or V [64][dv16] of a page, as the cache has it */
+    int i, d, dv16 = (a->dv + 15) & ~15, n = LMI_PAGE * (values ? dv16 : a->dk), end; float f[LMI_PAGE], *to = a->scratch;
+    const uint16_t *h = (const uint16_t *)(const void *)p; const int8_t *q = (const int8_t *)p;
+    if (a->cache == LM_CACHE_F32) return (const float *)(const void *)p;
+    if (a->cache == LM_CACHE_F16) { for (i = 0; i < n; i += 16) LMI(store)(to + i, LMI(load_c)(h + i)); return to; }
+    for (d = 0, h += n / 2; d * LMI_PAGE < n; d = end, h += LMI_PAGE) {           /* 32 dimensions, their 64 scales */
+        end = LMI_MIN(d + 32, n / LMI_PAGE);
+        for (i = 0; i < LMI_PAGE; i += 16) LMI(store)(f + i, LMI(load_c)(h + i));
+        for (i = d * LMI_PAGE; !values && i < end * LMI_PAGE; i += 16) LMI(store)(to + i, LMI(mul)(LMI(load)(f + i % LMI_PAGE), LMI(load_8)(q + i)));
+        for (i = 0; values && i < LMI_PAGE; i++) {
+            int j;
+            for (j = i * dv16 + d; j < i * dv16 + end; j += 16) LMI(store)(to + j, LMI(mul)(LMI(set1)(f[i]), LMI(load_8)(q + j)));
+        }
+    }
+    return to;
 }
-/* s[q][64] = q . K, nv vectors of 16 keys at a time */
-LMI_OP void LMI(scores)(const lmi_attend *a, const uint8_t *k, int n, int nv, int f32, float s[4][LMI_PAGE]) {
+/* s[q][64] = scale * q . K for n queries, nv vectors of 16 keys at a time; keys from `to` on may be left out */
+LMI_OP void LMI(scores)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next, int n, int nv) {
     int at, d, q, i;
-    for (at = 0; at < LMI_PAGE; at += 16 * nv) {
-        LMI(vf) sum[4 * 4];
+    for (at = 0; at < to; at += 16 * nv) {
+        LMI(vf) sum[4 * 4], key[4];
         LMI_UNROLL for (i = 0; i < n * nv; i++) sum[i] = LMI(set1)(0.0f);
         for (d = 0; d < a->dk; d++) {
-            LMI_UNROLL for (i = 0; i < nv; i++) {
-                LMI(vf) key = LMI(cached)(k, (size_t)(d * LMI_PAGE + at + 16 * i), f32);
-                LMI_UNROLL for (q = 0; q < n; q++) sum[q * nv + i] = LMI(fma)(key, LMI(set1)(a->q[q][d]), sum[q * nv + i]);
+            LMI_FETCH(next);
+            LMI_UNROLL for (i = 0; i < nv; i++) key[i] = LMI(load)(k + d * LMI_PAGE + at + 16 * i);
+            LMI_UNROLL for (q = 0; q < n; q++) {
+                LMI(vf) x = LMI(set1)(query[q][d]);
+                LMI_UNROLL for (i = 0; i < nv; i++) sum[q * nv + i] = LMI(fma)(key[i], x, sum[q * nv + i]);
             }
         }
         LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(s[q] + at + 16 * i, LMI(mul)(sum[q * nv + i], LMI(set1)(a->scale)));
     }
 }
-/* out[q][d..] = out * fade + s . V over keys from[q]..to[q]-1, nv vectors of 16 dimensions; all queries together where all have the key */
-LMI_OP void LMI(values)(const lmi_attend *a, const uint8_t *v, int d, int n, int nv, int f32, float s[4][LMI_PAGE], const float *fade, const int *from, const int *to) {
-    LMI(vf) o[4 * 4]; int q, i, j, dv16 = (a->dv + 15) & ~15, all_from = 0, all_to = LMI_PAGE;
+/* Scores of keys from..to-1 to weights e^(score - maximum), of the others to 0; fade: what the sums so far have to be multiplied by. */
+LMI_FN void LMI(weights)(int n, float (*s)[LMI_PAGE], const int *from, const int *to, float *top, float (*total)[16], float *fade) {
+    int q, i, k; float t[16]; LMI(vf) v, e;
+    for (q = 0; q < n; q++) {
+        if (from[q] == to[q]) continue;
+        for (i = 0; i < from[q]; i++) s[q][i] = -HUGE_VALF;
+        for (i = to[q]; i < LMI_PAGE; i++) s[q][i] = -HUGE_VALF;
+        v = LMI(set1)(top[q]);
+        for (i = 0; i < LMI_PAGE; i += 16) v = LMI(max)(LMI(load)(s[q] + i), v);  /* may miss a NaN, but that makes all of the query's sums NaN anyway */
+        LMI(store)(t, v);
+        LMI_UNROLL for (k = 8; k > 0; k /= 2) LMI_UNROLL for (i = 0; i < k; i++) t[i] = t[i] > t[i + k] ? t[i] : t[i + k];
+        fade[q] = top[q] - t[0]; top[q] = t[0];
+    }
+    for (q = 0; q < n; q += 16) LMI(store)(fade + q, LMI(exp)(LMI(load)(fade + q))); /* 0 at the first page: top was -infinity */
+    for (q = 0; q < n; q++) {
+        if (from[q] == to[q]) continue;
+        v = LMI(mul)(LMI(load)(total[q]), LMI(set1)(fade[q]));
+        for (i = 0; i < LMI_PAGE; i += 16) {
+            e = LMI(exp)(LMI(sub)(LMI(load)(s[q] + i), LMI(set1)(top[q])));
+            LMI(store)(s[q] + i, e); v = LMI(add)(v, e);
+        }
+        LMI(store)(total[q], v);
+    }
+}
+/* out[q][d..] = out * fade + s . V over keys from[q]..to[q]-1, nv vectors of 16 dimensions; all n queries together where all have the key */
+LMI_OP void LMI(values_at)(float *const *out, const float *v, int d, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next, int n,
+    int nv) {
+    LMI(vf) o[4 * 4], value[4]; int q, i, j, all_from = 0, all_to = LMI_PAGE, end;
     for (q = 0; q < n; q++) { all_from = LMI_MAX(all_from, from[q]); all_to = LMI_MIN(all_to, to[q]); }
     if (all_to < all_from) all_from = all_to = LMI_PAGE;         /* nothing in common: each does its own in the first loop */
-    LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(mul)(LMI(load)(a->out[q] + d + 16 * i), LMI(set1)(fade[q]));
-    LMI_UNROLL for (q = 0; q < n; q++) for (j = from[q]; j < LMI_MIN(to[q], all_from); j++) {
-        LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(fma)(LMI(cached)(v, (size_t)(j * dv16 + d + 16 * i), f32), LMI(set1)(s[q][j]), o[q * nv + i]);
+    LMI_UNROLL for (q = 0; q < n; q++) {
+        LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(mul)(LMI(load)(out[q] + d + 16 * i), LMI(set1)(fade[q]));
+        for (j = from[q], end = LMI_MIN(to[q], all_from); j < end; j++) {
+            LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(fma)(LMI(load)(v + j * dv16 + d + 16 * i), LMI(set1)(s[q][j]), o[q * nv + i]);
+        }
     }
     for (j = all_from; j < all_to; j++) {
-        LMI_UNROLL for (i = 0; i < nv; i++) {
-            LMI(vf) value = LMI(cached)(v, (size_t)(j * dv16 + d + 16 * i), f32);
-            LMI_UNROLL for (q = 0; q < n; q++) o[q * nv + i] = LMI(fma)(value, LMI(set1)(s[q][j]), o[q * nv + i]);
+        LMI_FETCH(next);
+        LMI_UNROLL for (i = 0; i < nv; i++) value[i] = LMI(load)(v + j * dv16 + d + 16 * i);
+        LMI_UNROLL for (q = 0; q < n; q++) {
+            LMI(vf) x = LMI(set1)(s[q][j]);
+            LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(fma)(value[i], x, o[q * nv + i]);
         }
     }
-    LMI_UNROLL for (q = 0; q < n; q++) for (j = LMI_MAX(all_to, from[q]); j < to[q]; j++) {
-        LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(fma)(LMI(cached)(v, (size_t)(j * dv16 + d + 16 * i), f32), LMI(set1)(s[q][j]), o[q * nv + i]);
+    LMI_UNROLL for (q = 0; q < n; q++) {
+        for (j = LMI_MAX(all_to, from[q]); j < to[q]; j++) {
+            LMI_UNROLL for (i = 0; i < nv; i++) o[q * nv + i] = LMI(fma)(LMI(load)(v + j * dv16 + d + 16 * i), LMI(set1)(s[q][j]), o[q * nv + i]);
+        }
+        LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(out[q] + d + 16 * i, o[q * nv + i]);
     }
-    LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(a->out[q] + d + 16 * i, o[q * nv + i]);
 }
-LMI_OP void LMI(attend_as)(const lmi_attend *a, int n, int f32) {
-    int dv16 = (a->dv + 15) & ~15, page, end = 0, d, i, j, q, from[4], to[4]; float top[4], s[4][LMI_PAGE], fade[4]; LMI(vf) total[4];
-    page = a->first[0] / LMI_PAGE;
-    for (q = 0; q < n; q++) {
-        total[q] = LMI(set1)(0.0f); top[q] = -HUGE_VALF;
-        for (d = 0; d < dv16; d += 16) LMI(store)(a->out[q] + d, total[q]);
-        page = LMI_MIN(page, a->first[q] / LMI_PAGE); end = LMI_MAX(end, a->last[q] / LMI_PAGE);
-    }
-    for (; page <= end; page++) {
-        const uint8_t *k = a->page + (size_t)page * a->page_bytes, *v = k + (size_t)a->dk * LMI_PAGE * (f32 ? 4 : 2);
-        LMI(scores)(a, k, n, LMI_NV(n), f32, s);
-        for (q = 0; q < n; q++) {
-            float was = top[q]; LMI(vf) f;
-            from[q] = LMI_MAX(a->first[q] - page * LMI_PAGE, 0); to[q] = LMI_MIN(a->last[q] - page * LMI_PAGE + 1, LMI_PAGE);
-            fade[q] = 1; 
-            if (from[q] >= to[q]) { from[q] = to[q] = 0; continue; }          /* no key of this page */
-            for (j = from[q]; j < to[q]; j++) if (!(s[q][j] <= top[q])) top[q] = s[q][j]; /* a NaN becomes the maximum and spreads */
-            for (i = 0; i < LMI_PAGE; i += 16) LMI(store)(s[q] + i, LMI(exp)(LMI(sub)(LMI(load)(s[q] + i), LMI(set1)(top[q]))));
-            for (j = 0; j < from[q]; j++) s[q][j] = 0;
-            for (j = to[q]; j < LMI_PAGE; j++) s[q][j] = 0;
-            f = LMI(exp)(LMI(set1)(was - top[q]));                            /* 0 for the first page: was is -infinity */
-            total[q] = LMI(mul)(total[q], f);
-            for (i = 0; i < LMI_PAGE; i += 16) total[q] = LMI(add)(total[q], LMI(load)(s[q] + i));
-            LMI(store_n)(&fade[q], f, 1);
-        }
-        for (d = 0; LMI_NV(n) > 1 && d + 16 * LMI_NV(n) <= dv16; d += 16 * LMI_NV(n)) LMI(values)(a, v, d, n, LMI_NV(n), f32, s, fade, from, to);
-        for (; d < dv16; d += 16) LMI(values)(a, v, d, n, 1, f32, s, fade, from, to);
-    }
-    for (q = 0; q < n; q++) {
-        LMI(vf) sum = LMI(set1)(LMI(sum16)(total[q]));
-        for (d = 0; d < dv16; d += 16) LMI(store)(a->out[q] + d, LMI(div)(LMI(load)(a->out[q] + d), sum));
-    }
+LMI_OP void LMI(values)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next, int n, int nv) {
+    int d = 0;
+    for (; nv > 1 && d + 16 * nv <= dv16; d += 16 * nv, next.lines = 0) LMI(values_at)(out, v, d, dv16, s, fade, from, to, next, n, nv);
+    for (; d < dv16; d += 16, next.lines = 0) LMI(values_at)(out, v, d, dv16, s, fade, from, to, next, n, 1);
 }
 #define LMI_STAMP_N(n) \
-    LMI_FN void LMI(attend_##n)(const lmi_attend *a) { if (a->f32) LMI(attend_as)(a, n, 1); else LMI(attend_as)(a, n, 0); }
+    LMI_FN void LMI(scores_##n)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next) \
+    { LMI(scores)(a, query, k, to, s, next, n, LMI_NV(n)); } \
+    LMI_FN void LMI(values_##n)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next) \
+    { LMI(values)(out, v, dv16, s, fade, from, to, next, n, LMI_NV(n)); }
 LMI_STAMP_N(1) LMI_STAMP_N(2) LMI_STAMP_N(3) LMI_STAMP_N(4)
 #undef LMI_STAMP_N
 LMI_FN void LMI(attend)(const lmi_attend *a) {
-    if (a->n == 1) LMI(attend_1)(a); else if (a->n == 2) LMI(attend_2)(a); else if (a->n == 3) LMI(attend_3)(a); else LMI(attend_4)(a);
+    int dv16 = (a->dv + 15) & ~15, page = INT32_MAX, end = 0, d, q, n, most, from[LMI_QUERIES], to[LMI_QUERIES];
+    float top[LMI_QUERIES], fade[LMI_QUERIES], total[LMI_QUERIES][16], s[LMI_QUERIES][LMI_PAGE]; lmi_ahead next;
+    size_t bytes_k = lmi_cached_bytes(a->cache, a->dk), bytes_v = lmi_cached_bytes(a->cache, dv16);
+    for (q = 0; q < a->n; q++) {
+        memset(total[q], 0, sizeof total[q]); memset(a->out[q], 0, (size_t)dv16 * sizeof(float)); top[q] = -HUGE_VALF;
+        page = LMI_MIN(page, a->first[q] / LMI_PAGE); end = LMI_MAX(end, a->last[q] / LMI_PAGE);
+    }
+    for (; page <= end; page++) {
+        const uint8_t *k = a->page + (size_t)page * a->page_bytes, *v = k + bytes_k; const float *x = LMI(floats)(a, k, 0);
+        next = lmi_ahead_of(v, bytes_v, a->dk);
+        for (q = 0, most = 0; q < a->n; q++) {
+            from[q] = LMI_MAX(a->first[q] - page * LMI_PAGE, 0); to[q] = LMI_MIN(a->last[q] - page * LMI_PAGE + 1, LMI_PAGE);
+            if (from[q] >= to[q]) from[q] = to[q] = 0;                            /* no key of this page */
+            most = LMI_MAX(most, to[q]);
+        }
+        for (q = 0; q < a->n; q += n, next.lines = 0) switch (n = LMI_MIN(4, a->n - q)) {
+            case 1:  LMI(scores_1)(a, a->q + q, x, most, s + q, next); break;
+            case 2:  LMI(scores_2)(a, a->q + q, x, most, s + q, next); break;
+            case 3:  LMI(scores_3)(a, a->q + q, x, most, s + q, next); break;
+            default: LMI(scores_4)(a, a->q + q, x, most, s + q, next);
+        }
+        memset(fade, 0, sizeof fade);
+        LMI(weights)(a->n, s, from, to, top, total, fade);
+        x = LMI(floats)(a, v, 1); next = lmi_ahead_of(k + a->page_bytes, page < end ? bytes_k : 0, LMI_PAGE);
+        for (q = 0; q < a->n; q += n, next.lines = 0) switch (n = LMI_MIN(4, a->n - q)) {
+            case 1:  LMI(values_1)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next); break;
+            case 2:  LMI(values_2)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next); break;
+            case 3:  LMI(values_3)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next); break;
+            default: LMI(values_4)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next);
+        }
+    }
+    for (q = 0; q < a->n; q++) {
+        LMI(vf) sum = LMI(set1)(LMI(sum16)(LMI(load)(total[q])));
+        for (d = 0; d < dv16; d += 16) LMI(store)(a->out[q] + d, LMI(div)(LMI(load)(a->out[q] + d), sum));
+    }
 }
 
 /* Does the compiler keep its hands off? Fused: (1 + 2^-12)^2 - (1 + 2^-11) would be 2^-24, not 0. Reordered: (1.25 + 1.5 * 2^23) - 1.5 * 2^23 would
@@ -4842,10 +4925,9 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
  * The model at work: tokens in, hidden states through the layers, logits out. lmi_forward is the whole of it; what stands before are its
  * words. Shapes are [n_tok] rows of the width named; n_tok tokens are computed at once, of any mix of sequences.
  *
- * The cache: for each layer and sequence, pages of 64 positions; a page holds, for each key-value head, K [dk][64] and V [64][dv16] (dv
- * rounded up to 16), so that scores have lanes = keys and values have lanes = dimensions (lmi_attend).
+ * The cache: for each layer and sequence, pages of 64 positions; a page holds, for each key-value head, K and V as lmi_attend wants them.
  */
-typedef struct lmi_slot { void *panel; uint8_t *group; float *head, *out; uint64_t n_macs; int bad; char own_line[24]; } lmi_slot; /* one thread's scratch */
+typedef struct lmi_slot { void *panel; uint8_t *group; float *head, *page, *out; uint64_t n_macs; int bad; char own_line[16]; } lmi_slot; /* one thread's scratch */
 typedef struct lmi_run {              /* a decode under way */
     lm_batch batch; int active, at, n_tok, layer, n_rows; /* at: first token of those computed now */
     uint64_t t0, used_us;
@@ -4957,33 +5039,49 @@ static void lmi_linear(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, 
 static uint8_t *lmi_cache_at(const lm_ctx *c, int layer, int seq, int pos) { /* the page that holds a position */
     return c->cache + (size_t)layer * c->layer_bytes + (size_t)seq * c->seq_bytes + (size_t)(pos / LMI_PAGE) * c->page_bytes;
 }
-static int lmi_cache_put(uint8_t *p, size_t i, float x, int f32) { /* 0: out of range, which would silently hide a key */
-    if (f32) { ((float *)(void *)p)[i] = x; return lmi_finite(x); }
-    ((uint16_t *)(void *)p)[i] = lmi_to_f16(x);
-    return x > -65520.0f && x < 65520.0f;
+/* x[0..n) of position j into keys [n][64] or values [64][n rounded up to 16]. 0: out of range, which would silently hide a key. */
+static int lmi_cache_put(const lm_ctx *c, uint8_t *p, int j, const float *x, int n, int values) {
+    int d, all = values ? (n + 15) & ~15 : n, fits = 1; size_t at = (size_t)(values ? j * all : j), step = values ? 1 : LMI_PAGE; lmi_act a; float y, block[32];
+    for (d = 0; d < all; d++, at += step) {
+        y = d < n ? x[d] : 0;
+        if (c->info.cache_type == LM_CACHE_F32) { ((float *)(void *)p)[at] = y; fits &= lmi_finite(y); }
+        else if (c->info.cache_type == LM_CACHE_F16) { ((uint16_t *)(void *)p)[at] = lmi_to_f16(y); fits &= y > -65520.0f && y < 65520.0f; }
+        else {
+            if (d % 32 == 0) {            /* a block, as activations are rounded */
+                memset(block, 0, sizeof block); memcpy(block, x + d, (size_t)LMI_MIN(32, n - d) * sizeof(float));
+                fits &= c->m->k->quantize(block, 32, &a) && a.d < 65520.0f;
+                ((uint16_t *)(void *)p)[(all / 2 + d / 32) * LMI_PAGE + j] = lmi_to_f16(a.d);
+            }
+            p[at] = (uint8_t)a.q[d % 32];
+        }
+    }
+    return fits;
 }
 /* Rotates q and k of token t by its position and puts k and v into the cache. */
 static void lmi_rotate_job(void *owner, const lmi_work *w, int slot, int t) {
     lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const float *cs = c->angle + (size_t)t * 2 * (size_t)m->n_rot, *sn = cs + m->n_rot;
     float *q = c->q + (size_t)t * (size_t)(m->n_head * m->dk), *k = c->k + (size_t)t * (size_t)(m->n_head_kv * m->dk),
         *v = c->v + (size_t)t * (size_t)(m->n_head_kv * m->dv);
-    int h, d, f32 = c->info.cache_type == LM_CACHE_F32, j = c->tok_pos[t] % LMI_PAGE, dv16 = (m->dv + 15) & ~15;
-    uint8_t *page = lmi_cache_at(c, w->layer, c->tok_seq[t], c->tok_pos[t]); int fits = 1;
+    int h, j = c->tok_pos[t] % LMI_PAGE, fits = 1; uint8_t *page = lmi_cache_at(c, w->layer, c->tok_seq[t], c->tok_pos[t]);
     for (h = 0; h < m->n_head; h++) m->k->rope(q + h * m->dk, cs, sn, m->n_rot);
     for (h = 0; h < m->n_head_kv; h++, k += m->dk, v += m->dv, page += c->head_bytes) {
-        uint8_t *vs = page + (size_t)m->dk * LMI_PAGE * (f32 ? 4 : 2);
         m->k->rope(k, cs, sn, m->n_rot);
-        for (d = 0; d < m->dk; d++) fits &= lmi_cache_put(page, (size_t)(d * LMI_PAGE + j), k[d], f32);
-        for (d = 0; d < dv16; d++) fits &= lmi_cache_put(vs, (size_t)(j * dv16 + d), d < m->dv ? v[d] : 0.0f, f32);
+        fits &= lmi_cache_put(c, page, j, k, m->dk, 0) & lmi_cache_put(c, page + lmi_cached_bytes(c->info.cache_type, m->dk), j, v, m->dv, 1);
     }
     if (!fits) c->slot[slot].bad = 1;
 }
-/* Queries of one key-value head, 4 at a time (token by token, the heads that share it), over their sequence's cache: positions pos - n_swa + 1
- * .. pos, or all up to pos. Queries of different sequences do not share a pass. */
+/* Queries of one key-value head, lmi_queries at a time (token by token, the heads that share it), over their sequence's cache: positions
+ * pos - n_swa + 1 .. pos, or all up to pos. Queries of different sequences do not share a pass. */
+static int lmi_queries(const lm_ctx *c, int n_tok) { /* many share the floats of a page, but every thread wants some */
+    int n = LMI_QUERIES, all = n_tok * (c->m->n_head / c->m->n_head_kv);
+    while (n > 4 && (all + n - 1) / n * c->m->n_head_kv < 4 * c->team.n) n /= 2;
+    return n;
+}
 static void lmi_attend_job(void *owner, const lmi_work *w, int slot, int item) {
-    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; int per = m->n_head / m->n_head_kv, kv = item % m->n_head_kv, i = item / m->n_head_kv * 4, end = LMI_MIN(i + 4, w->n_tok * per);
-    size_t dv16 = ((size_t)m->dv + 15) & ~(size_t)15; lmi_attend a; int q;
-    a.page_bytes = c->page_bytes; a.dk = m->dk; a.dv = m->dv; a.f32 = c->info.cache_type == LM_CACHE_F32; a.scale = 1.0f / sqrtf((float)m->dk);
+    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; int per = m->n_head / m->n_head_kv, kv = item % m->n_head_kv, most = lmi_queries(c, w->n_tok);
+    int i = item / m->n_head_kv * most, end = LMI_MIN(i + most, w->n_tok * per), q; size_t dv16 = ((size_t)m->dv + 15) & ~(size_t)15; lmi_attend a;
+    a.page_bytes = c->page_bytes; a.dk = m->dk; a.dv = m->dv; a.cache = c->info.cache_type; a.scale = 1.0f / sqrtf((float)m->dk);
+    a.scratch = c->slot[slot].page;
     for (; i < end; i += a.n) {
         int seq = c->tok_seq[i / per];
         for (a.n = 0; i + a.n < end && c->tok_seq[(i + a.n) / per] == seq; a.n++) {
@@ -5001,12 +5099,13 @@ static void lmi_attend_job(void *owner, const lmi_work *w, int slot, int item) {
     }
 }
 static void lmi_attention(lm_ctx *c, int layer) {
-    lmi_work w; memset(&w, 0, sizeof w);
+    lmi_work w; int n = lmi_queries(c, c->run.n_tok);
+    memset(&w, 0, sizeof w);
     w.n_tok = c->run.n_tok; w.layer = layer;
     w.compute = lmi_rotate_job;
     lmi_team_run(&c->team, &w, w.n_tok);
     w.compute = lmi_attend_job;
-    lmi_team_run(&c->team, &w, (w.n_tok * (c->m->n_head / c->m->n_head_kv) + 3) / 4 * c->m->n_head_kv);
+    lmi_team_run(&c->team, &w, (w.n_tok * (c->m->n_head / c->m->n_head_kv) + n - 1) / n * c->m->n_head_kv);
 }
 static void lmi_swiglu_job(void *owner, const lmi_work *w, int slot, int t) {
     lm_ctx *c = (lm_ctx *)owner; size_t at = (size_t)t * (size_t)c->m->n_ff;
@@ -5200,8 +5299,8 @@ static lm_status lmi_ctx_defaults(const lm_model *m, const lm_ctx_desc *d, lm_ct
     if (m->vocab_only) return lmi_fail(err, LM_E_ARG, "the model was opened with vocab_only: there is nothing to compute with");
     if (d->n_ctx < 0 || d->n_batch < 0 || d->n_seq < 0 || d->n_logits < 0 || d->n_threads < 0)
         return lmi_fail(err, LM_E_ARG, "a count in the context's descriptor is negative");
-    if (d->cache_type != LM_CACHE_F16 && d->cache_type != LM_CACHE_F32)
-        return lmi_fail(err, LM_E_ARG, "cache_type %d is neither f16 nor f32", (int)d->cache_type);
+    if (d->cache_type != LM_CACHE_F16 && d->cache_type != LM_CACHE_F32 && d->cache_type != LM_CACHE_Q8_0)
+        return lmi_fail(err, LM_E_ARG, "cache_type %d is none of f16, f32 and q8_0", (int)d->cache_type);
     if (d->compute != LM_COMPUTE_AUTO && d->compute != LM_COMPUTE_F32)
         return lmi_fail(err, LM_E_ARG, "compute %d is neither auto nor f32", (int)d->compute);
     i->n_ctx = d->n_ctx ? d->n_ctx : LMI_MIN(m->n_ctx_train, 4096);
@@ -5232,7 +5331,7 @@ static uint64_t lmi_widest_row(const lm_model *m) { /* bytes, of those that a co
 static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     const lm_model *m = c->m; lm_ctx_info *i = &c->info;
         uint64_t nb = (uint64_t)i->n_batch, rows = (uint64_t)i->n_logits, widest = (uint64_t)lmi_widest_in(m), at,
-        tokens = LMI_MAX(nb, rows), tile = (uint64_t)m->k->tile, n = 0, f = sizeof(float); int t;
+        tokens = LMI_MAX(nb, rows), tile = (uint64_t)m->k->tile, n = 0, f = sizeof(float), dv16 = ((uint64_t)m->dv + 15) & ~(uint64_t)15; int t;
     at = a->used;
     lmi_mul((uint64_t)m->n_head_kv * c->head_bytes * (uint64_t)c->n_pages, (uint64_t)m->n_layer, &n);
     c->cache = (uint8_t *)lmi_push(a, (uint64_t)i->n_seq, n);
@@ -5259,18 +5358,22 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
         void *panel = lmi_push(a, LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * 16 * f), tile); /* also 16 rows of token_embd */
         uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), tile);
         float *out = (float *)lmi_push(a, tokens, 16 * tile * f);
-        float *head = (float *)lmi_push(a, 4 * (((uint64_t)m->dv + 15) & ~(uint64_t)15), f);
-        if (c->slot) { memset(&c->slot[t], 0, sizeof c->slot[t]); c->slot[t].panel = panel; c->slot[t].group = group; c->slot[t].head = head; c->slot[t].out = out; }
+        float *head = (float *)lmi_push(a, LMI_QUERIES * dv16, f);
+        float *page = (float *)lmi_push(a, i->cache_type == LM_CACHE_F32 ? 0 : LMI_PAGE * LMI_MAX((uint64_t)m->dk, dv16), f);
+        if (c->slot) {
+            lmi_slot *s = &c->slot[t]; memset(s, 0, sizeof *s);
+            s->panel = panel; s->group = group; s->out = out; s->head = head; s->page = page;
+        }
     }
     i->n_scratch_bytes = a->used - at;
 }
 static lm_status lmi_ctx_measure(lm_ctx *c, const lm_model *m, const lm_ctx_desc *d, lmi_arena *a, lm_error *err) {
-    uint64_t n; size_t item = d->cache_type == LM_CACHE_F32 ? 4 : 2;
+    uint64_t n;
     memset(c, 0, sizeof *c); memset(a, 0, sizeof *a);
     LMI_TRY(lmi_ctx_defaults(m, d, &c->info, err));
     c->m = m;
     c->n_pages = (c->info.n_ctx + LMI_PAGE - 1) / LMI_PAGE;
-    c->head_bytes = (size_t)(m->dk + ((m->dv + 15) & ~15)) * LMI_PAGE * item;
+    c->head_bytes = lmi_cached_bytes(d->cache_type, m->dk) + lmi_cached_bytes(d->cache_type, (m->dv + 15) & ~15);
     if (!lmi_mul((uint64_t)c->head_bytes * (uint64_t)m->n_head_kv, (uint64_t)c->n_pages, &n) || !lmi_mul(n, (uint64_t)c->info.n_seq, &n)
         || !lmi_mul(n, (uint64_t)m->n_layer, &n) || n > SIZE_MAX / 2) {
         return lmi_fail(err, LM_E_MEMORY, "the cache for %d positions of %d sequences is larger than this system can address",

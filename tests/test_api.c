@@ -438,14 +438,14 @@ static void limits(const lm_model *m) {
 }
 static void cache_size(void) { /* the header's formula, with heads of 32 */
     bytes b = tiny_gguf("Q8_0"); lm_model *m = open_bytes(b); int t;
-    for (t = 0; m && t < 2; t++) {
+    for (t = 0; m && t < 3; t++) { /* the enum's order: f16, f32, q8_0 */
         lm_ctx_desc d; lm_ctx *c = NULL; lm_ctx_info i; size_t n = 0;
-        memset(&d, 0, sizeof d); d.n_ctx = 100; d.n_seq = 3; d.n_batch = 16; d.n_threads = 1; d.cache_type = t ? LM_CACHE_F32 : LM_CACHE_F16;
+        memset(&d, 0, sizeof d); d.n_ctx = 100; d.n_seq = 3; d.n_batch = 16; d.n_threads = 1; d.cache_type = (lm_cache_type)t;
         CHECK_STATUS(lm_ctx_size(m, &d, &n, NULL), LM_OK);
         CHECK_STATUS(lm_ctx_open(&c, m, &d, NULL), LM_OK);
         if (c == NULL) break;
         lm_ctx_get_info(c, &i);
-        CHECK(i.n_cache_bytes == (uint64_t)3 * 2 * 128 * 2 * (32 + 32) * (t ? 4 : 2));
+        CHECK(i.n_cache_bytes == (uint64_t)3 * 2 * 128 * 2 * (t == 2 ? 34 + 34 : (32 + 32) * (t ? 4 : 2)));
         CHECK(i.n_block_bytes == n);
         note("cache of 100 positions, 3 sequences: %lu bytes of a block of %lu", (unsigned long)i.n_cache_bytes, (unsigned long)n);
         lm_ctx_close(c);

@@ -39,24 +39,22 @@ static void tiny_models(void) {
         if (!has_isa(isas[k])) { printf("  %s: ", isas[k]); SKIP_PART("cpu"); continue; }
         n_isa++;
         for (i = 0; i < tiny_count(); i++) {
-            static const int threads[] = { 1, 2, 3 }, batch[] = { TINY_TOKENS, 7, 1 };
-            const tiny_spec *s = tiny_at(i); const uint64_t *want = tiny_known(s->name, TINY_TOKENS); uint64_t sum[2]; float range[2]; int j;
+            static const int threads[] = { 1, 2, 3 }, batch[] = { TINY_LONG, 7, 1 };
+            const tiny_spec *s = tiny_at(i); const uint64_t *want = tiny_known(s->name, tiny_length(s)); uint64_t sum[MODES]; float range[2]; int j;
             if (!CHECK(want != NULL)) { note("%s: no committed checksum", s->name); continue; }
             for (j = 0; j < (k == N_ISA - 1 ? 2 : 3); j++) { /* scalar is slow */
-                int bad; set_isa(isas[k]);
+                int bad, run; set_isa(isas[k]);
                 bad = tiny_sums(s, sum, j % 2, threads[j], batch[j], range);
                 set_isa(NULL);
                 CHECK(!bad);
-                if (!CHECK(sum[0] == want[0])) note("%s, %s, %d threads, batches of %d, layout %d: other logits with the defaults", s->name, isas[k],
-                    threads[j], batch[j], j % 2);
-                if (!CHECK(sum[1] == want[1])) note("%s, %s, %d threads, batches of %d, layout %d: other logits in float32", s->name, isas[k],
-                    threads[j], batch[j], j % 2);
+                for (run = 0; run < MODES; run++) if (!CHECK(sum[run] == want[run])) note("%s, %s, %d threads, batches of %d, layout %d: other logits %s",
+                    s->name, isas[k], threads[j], batch[j], j % 2, run == 0 ? "with the defaults" : run == 1 ? "in float32" : "with q8_0 cache");
                 if (j == 0 && k == 0) CHECK(range[1] - range[0] > 1 && range[1] < 1000 && range[0] > -1000);
                 ran++;
             }
         }
     }
-    note("%d tiny models, %d runs of %d tokens, instruction sets: %d", tiny_count(), ran, TINY_TOKENS, n_isa);
+    note("%d tiny models, %d runs of %d tokens and more, instruction sets: %d", tiny_count(), ran, TINY_TOKENS, n_isa);
 }
 
 /* ---- the reference's tiny models */
@@ -66,6 +64,26 @@ static double max_diff(const float *a, const float *b, size_t n) {
     return d;
 }
 static int argmax(const float *l, int n) { int i, k = 0; for (i = 1; i < n; i++) if (l[i] > l[k]) k = i; return k; }
+
+/* A cache of 8 bits is near one of float16, though not the same: the root of the mean square of the logits' differences. */
+static void q8_cache(void) {
+    static const lm_cache_type types[2] = { LM_CACHE_F16, LM_CACHE_Q8_0 };
+    bytes file = tiny_gguf("pages"); lm_model *m = open_bytes(file); lm_model_info info; lm_token ids[TINY_LONG]; float *l[2] = { NULL, NULL }; int i;
+    size_t n = 0, k; double sum = 0, all = 0;
+    if (m) { lm_model_get_info(m, &info); tiny_tokens(ids, TINY_LONG, info.n_vocab); n = (size_t)TINY_LONG * (size_t)info.n_vocab; }
+    for (i = 0; m && i < 2; i++) {
+        lm_ctx *c = open_ctx(m, TINY_LONG, 64, 64, types[i], LM_COMPUTE_F32, 2);
+        l[i] = c ? all_logits(c, ids, TINY_LONG, 64) : NULL;
+        lm_ctx_close(c);
+    }
+    if (CHECK(l[0] && l[1])) {
+        for (k = 0; k < n; k++) { sum += ((double)l[0][k] - (double)l[1][k]) * ((double)l[0][k] - (double)l[1][k]); all += (double)l[0][k] * (double)l[0][k]; }
+        CHECK(sum > 0);
+        if (!CHECK(sqrt(sum / all) < 0.02)) note("q8_0 cache: logits differ by %g of their size", sqrt(sum / all));
+        else note("q8_0 cache: logits differ by %.2g of their size from those with an f16 cache", sqrt(sum / all));
+    }
+    free(l[0]); free(l[1]); lm_model_close(m); free(file.p);
+}
 
 static void reference_model(const char *name, const char *gguf) {
     int n_isa = 0;
@@ -179,6 +197,7 @@ void test_logits(void) {
     int i; char path[200]; const char *was = getenv("LLAMA_ISA");
     if (was) { isa_was = (char *)malloc(strlen(was) + 1); if (isa_was) strcpy(isa_was, was); }
     tiny_models();
+    q8_cache();
     if (data_path("reference/gguf/README.md") == NULL) SKIP_PART(NO_DATA);
     else for (i = 0; i < 12; i++) {
         const char *gguf;

@@ -1,37 +1,39 @@
 /* Makes the tiny models (see tiny.h). */
 #include "tiny.h"
 
-static const tiny_spec specs[] = { /* name, type, embd, layers, heads, kv, k, v, ff, rot, tied, bias, swa, rope, mixed */
-    { "F32",     "F32",    256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "F16",     "F16",    256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "BF16",    "BF16",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0 },
-    { "Q8_0",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q4_0",    "Q4_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q4_1",    "Q4_1",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0 },
-    { "Q5_0",    "Q5_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q5_1",    "Q5_1",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q2_K",    "Q2_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q3_K",    "Q3_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q4_K",    "Q4_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "Q5_K",    "Q5_K",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0 },
-    { "Q6_K",    "Q6_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "IQ4_NL",  "IQ4_NL", 256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "IQ4_XS",  "IQ4_XS", 256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "MXFP4",   "MXFP4",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "TQ1_0",   "TQ1_0",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "TQ2_0",   "TQ2_0",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "tied",    "Q4_0",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0 },
-    { "mixed",   "Q4_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 1 },
-    { "mha",     "Q8_0",   256, 2, 4, 4, 0, 0, 512, 0, 0, 0, 0, 0, 0 },
-    { "bias",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 1, 0, 0, 0 },
-    { "factors", "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 3, 0 },
-    { "linear",  "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 1, 0 },
-    { "yarn",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 2, 0 },
-    { "window",  "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 7, 0, 0 },
-    { "heads",   "F16",    256, 2, 6, 3, 48, 24, 480, 0, 0, 0, 0, 0, 0 },
-    { "partial", "Q5_0",   256, 2, 8, 2, 0, 0, 512, 20, 0, 0, 0, 0, 0 },
-    { "odd",     "F32",    36, 3, 3, 1, 10, 14, 70, 6, 0, 1, 5, 0, 0 },
-    { "nano",    "Q8_0",   32, 2, 4, 2, 0, 0, 64, 0, 0, 0, 0, 0, 0 }     /* small enough to change every byte of */
+static const tiny_spec specs[] = { /* name, type, embd, layers, heads, kv, k, v, ff, rot, tied, bias, swa, rope, mixed, tokens */
+    { "F32",     "F32",    256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "F16",     "F16",    256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "BF16",    "BF16",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0, 0 },
+    { "Q8_0",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q4_0",    "Q4_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q4_1",    "Q4_1",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0, 0 },
+    { "Q5_0",    "Q5_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q5_1",    "Q5_1",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q2_K",    "Q2_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q3_K",    "Q3_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q4_K",    "Q4_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "Q5_K",    "Q5_K",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0, 0 },
+    { "Q6_K",    "Q6_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "IQ4_NL",  "IQ4_NL", 256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "IQ4_XS",  "IQ4_XS", 256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "MXFP4",   "MXFP4",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "TQ1_0",   "TQ1_0",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "TQ2_0",   "TQ2_0",  256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "tied",    "Q4_0",   256, 2, 8, 2, 0, 0, 512, 0, 1, 0, 0, 0, 0, 0 },
+    { "mixed",   "Q4_K",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 0, 1, 0 },
+    { "mha",     "Q8_0",   256, 2, 4, 4, 0, 0, 512, 0, 0, 0, 0, 0, 0, 0 },
+    { "bias",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 1, 0, 0, 0, 0 },
+    { "factors", "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 3, 0, 0 },
+    { "linear",  "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 1, 0, 0 },
+    { "yarn",    "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 0, 2, 0, 0 },
+    { "window",  "Q8_0",   256, 2, 8, 2, 0, 0, 512, 0, 0, 0, 7, 0, 0, 0 },
+    { "heads",   "F16",    256, 2, 6, 3, 48, 24, 480, 0, 0, 0, 0, 0, 0, 0 },
+    { "partial", "Q5_0",   256, 2, 8, 2, 0, 0, 512, 20, 0, 0, 0, 0, 0, 0 },
+    { "odd",     "F32",    36, 3, 3, 1, 10, 14, 70, 6, 0, 1, 5, 0, 0, 0 },
+    { "pages",   "F16",    64, 2, 6, 2, 40, 24, 96, 0, 0, 0, 0, 0, 0, TINY_LONG },   /* three queries a key, blocks of 32 cut short */
+    { "slide",   "Q8_0",   64, 2, 8, 2, 16, 16, 96, 0, 0, 0, 70, 0, 0, TINY_LONG },  /* a window that starts within a page */
+    { "nano",    "Q8_0",   32, 2, 4, 2, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0 }     /* small enough to change every byte of */
 };
 int tiny_count(void) { return (int)(sizeof specs / sizeof specs[0]); }
 const tiny_spec *tiny_at(int i) { return &specs[i]; }
@@ -190,16 +192,17 @@ bytes tiny_gguf(const char *name) {
 
 /* ---- checksums */
 static const int sums_at[SUMS_N] = SUMS_AT;
+void tiny_tokens(lm_token *ids, int n, int n_vocab) { int i; for (i = 0; i < n; i++) ids[i] = (lm_token)((i * 37 + 11) % n_vocab); }
 int logit_sums(const lm_model *m, int mode, int n_threads, int n_batch, int n, uint64_t sum[SUMS_N], float range[2], uint64_t *us) {
     lm_model_info info; lm_ctx_desc d; lm_ctx *c = NULL; lm_error e; lm_token ids[TINY_LONG]; uint8_t want[TINY_LONG]; lm_counters spent;
     uint64_t h = FNV1A; int at, row, i, v;
     lm_model_get_info(m, &info);
-    for (i = 0; i < TINY_LONG; i++) ids[i] = (lm_token)((i * 37 + 11) % info.n_vocab);
+    tiny_tokens(ids, TINY_LONG, info.n_vocab);
     memset(want, LM_WANT_LOGITS, sizeof want);
     memset(sum, 0, SUMS_N * sizeof *sum); range[0] = 1e30f; range[1] = -1e30f;
     memset(&d, 0, sizeof d);
     d.n_ctx = n; d.n_batch = d.n_logits = n_batch < n ? n_batch : n; d.n_threads = n_threads;
-    d.cache_type = mode ? LM_CACHE_F32 : LM_CACHE_F16; d.compute = mode ? LM_COMPUTE_F32 : LM_COMPUTE_AUTO;
+    d.cache_type = mode == 2 ? LM_CACHE_Q8_0 : mode ? LM_CACHE_F32 : LM_CACHE_F16; d.compute = mode == 1 ? LM_COMPUTE_F32 : LM_COMPUTE_AUTO;
     if (lm_ctx_open(&c, m, &d, &e) != LM_OK) { fprintf(stderr, "context: %s\n", e.text); return 1; }
     for (at = 0; at < n; ) {
         lm_batch b;
@@ -227,10 +230,10 @@ lm_model *tiny_open(const tiny_spec *s, int plain, bytes *file) {
     if (lm_model_open(&m, &d, &e) != LM_OK) { fprintf(stderr, "%s: %s\n", s->name, e.text); free(file->p); return NULL; }
     return m;
 }
-static int tiny_chain(const tiny_spec *s, int n, uint64_t sum[SUMS_N][2], int plain, int n_threads, int n_batch, float range[2]) { /* both modes */
+static int tiny_chain(const tiny_spec *s, int n, uint64_t sum[SUMS_N][MODES], int plain, int n_threads, int n_batch, float range[2]) { /* all modes */
     bytes file; lm_model *m = tiny_open(s, plain, &file); int mode, i, bad = 0;
     if (m == NULL) return 1;
-    for (mode = 0; mode < 2; mode++) {
+    for (mode = 0; mode < MODES; mode++) {
         uint64_t h[SUMS_N], us; float r[2];
         if (logit_sums(m, mode, n_threads, n_batch, n, h, r, &us) != 0) { fprintf(stderr, "%s\n", s->name); bad = 1; break; }
         for (i = 0; i < SUMS_N; i++) sum[i][mode] = h[i];
@@ -241,16 +244,17 @@ static int tiny_chain(const tiny_spec *s, int n, uint64_t sum[SUMS_N][2], int pl
     free(file.p);
     return bad;
 }
-int tiny_sums(const tiny_spec *s, uint64_t sum[2], int plain, int n_threads, int n_batch, float range[2]) {
-    uint64_t h[SUMS_N][2];
-    if (tiny_chain(s, TINY_TOKENS, h, plain, n_threads, n_batch, range) != 0) { sum[0] = sum[1] = 0; return 1; }
-    sum[0] = h[1][0]; sum[1] = h[1][1];
-    return 0;
+int tiny_length(const tiny_spec *s) { return s->n_tokens ? s->n_tokens : TINY_TOKENS; }
+int tiny_sums(const tiny_spec *s, uint64_t sum[MODES], int plain, int n_threads, int n_batch, float range[2]) {
+    uint64_t h[SUMS_N][MODES]; int i, bad = tiny_chain(s, tiny_length(s), h, plain, n_threads, n_batch, range);
+    memset(sum, 0, MODES * sizeof *sum);
+    for (i = 0; !bad && i < SUMS_N; i++) if (sums_at[i] == tiny_length(s)) memcpy(sum, h[i], sizeof h[i]);
+    return bad;
 }
-static const struct { const char *name; uint64_t sum[SUMS_N][2]; } known[] = {
+static const struct { const char *name; uint64_t sum[SUMS_N][MODES]; } known[] = {
 #include "tiny_sums.h"
 #include "smollm2_sums.h"
-    { NULL, { { 0, 0 }, { 0, 0 }, { 0, 0 } } }
+    { NULL, { { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 } } }
 };
 const uint64_t *tiny_known(const char *name, int n_tokens) {
     int i, k;
@@ -258,25 +262,26 @@ const uint64_t *tiny_known(const char *name, int n_tokens) {
     return NULL;
 }
 int tiny_print_sums(void) {
-    int i, bad = 0;
+    int i, k, bad = 0;
     for (i = 0; i < tiny_count(); i++) {
-        uint64_t s[2]; float range[2];
-        bad |= tiny_sums(&specs[i], s, 0, 1, TINY_TOKENS, range);
-        printf("%-8s %08lx%08lx %08lx%08lx  logits %g to %g\n", specs[i].name, (unsigned long)(s[0] >> 32), (unsigned long)(s[0] & 0xffffffffu),
-            (unsigned long)(s[1] >> 32), (unsigned long)(s[1] & 0xffffffffu), (double)range[0], (double)range[1]);
+        uint64_t s[MODES]; float range[2];
+        bad |= tiny_sums(&specs[i], s, 0, 1, TINY_LONG, range);
+        printf("%-8s", specs[i].name);
+        for (k = 0; k < MODES; k++) printf(" %08lx%08lx", (unsigned long)(s[k] >> 32), (unsigned long)(s[k] & 0xffffffffu));
+        printf("  logits %g to %g\n", (double)range[0], (double)range[1]);
     }
     return bad;
 }
 int tiny_print_sums_h(void) {
-    int i, k, bad = 0;
-    printf("/* FNV-1a of the logits of the tiny models (tiny.c): after 4, 24 and 520 tokens; each with the defaults, and with float32 arithmetic and\n"
-        " * cache. Made by `build/test --print-sums-h`. */\n");
+    int i, k, j, bad = 0;
+    printf("/* FNV-1a of the logits of the tiny models (tiny.c): after 4, 24 and 520 tokens; each with the defaults, with float32 arithmetic and cache, and\n"
+        " * with a q8_0 cache. Made by `build/test --print-sums-h`. */\n");
     for (i = 0; i < tiny_count(); i++) {
-        uint64_t s[SUMS_N][2]; float range[2];
+        uint64_t s[SUMS_N][MODES]; float range[2];
         bad |= tiny_chain(&specs[i], TINY_LONG, s, 0, 1, TINY_LONG, range);
         printf("    { \"%s\", {", specs[i].name);
-        for (k = 0; k < SUMS_N; k++) printf("%s { 0x%08lx%08lx, 0x%08lx%08lx }", k ? "," : "", (unsigned long)(s[k][0] >> 32),
-            (unsigned long)(s[k][0] & 0xffffffffu), (unsigned long)(s[k][1] >> 32), (unsigned long)(s[k][1] & 0xffffffffu));
+        for (k = 0; k < SUMS_N; k++) for (j = 0; j < MODES; j++) printf("%s 0x%08lx%08lx%s", j ? "," : k ? ", {" : " {", (unsigned long)(s[k][j] >> 32),
+            (unsigned long)(s[k][j] & 0xffffffffu), j == MODES - 1 ? " }" : "");
         printf(" } },\n");
     }
     return bad;

@@ -11,6 +11,7 @@ typedef struct tiny_spec {
     int tied, bias, swa;
     int rope;                        /* 0 none, 1 linear, 2 yarn, 3 rope_freqs.weight */
     int mixed;                       /* 1: matrices of several types */
+    int n_tokens;                    /* tokens whose logits are summed in test_logits.c, one of SUMS_AT; 0: TINY_TOKENS */
 } tiny_spec;
 
 int  tiny_count(void);
@@ -26,13 +27,16 @@ void tiny_split(const tiny_spec *s, bytes part[3]);      /* the model in three p
 #define TINY_LONG 520                                    /* past a batch of 512 */
 /* Checksums of all logits of the first n of a fixed list of tokens, i * 37 + 11 modulo n_vocab. They are one chain, noted after each of these counts. */
 #define SUMS_AT { 4, TINY_TOKENS, TINY_LONG }
+void tiny_tokens(lm_token *ids, int n, int n_vocab);         /* the fixed list */
 #define SUMS_N 3
-/* mode 0: the defaults; 1: float32 arithmetic and cache. Sums after counts above n are 0. 0: done; else it was said on stderr. us: time of decoding */
+#define MODES 3                                          /* the defaults; float32 arithmetic and cache; a q8_0 cache */
+/* Sums after counts above n are 0. 0: done; else it was said on stderr. us: time of decoding */
 int  logit_sums(const lm_model *m, int mode, int n_threads, int n_batch, int n, uint64_t sum[SUMS_N], float range[2], uint64_t *us);
 lm_model *tiny_open(const tiny_spec *s, int plain, bytes *file);   /* free file->p after closing; NULL: said on stderr */
-/* After TINY_TOKENS tokens, in both modes. 0: done. */
-int  tiny_sums(const tiny_spec *s, uint64_t sum[2], int plain, int n_threads, int n_batch, float range[2]);
+/* After tiny_length tokens, in all modes. 0: done. */
+int  tiny_length(const tiny_spec *s);
+int  tiny_sums(const tiny_spec *s, uint64_t sum[MODES], int plain, int n_threads, int n_batch, float range[2]);
 int  tiny_print_sums(void);
 int  tiny_print_sums_h(void);
-const uint64_t *tiny_known(const char *name, int n_tokens); /* the two committed sums, of smollm2_sums.h also; NULL: none */
+const uint64_t *tiny_known(const char *name, int n_tokens); /* the committed sums, [MODES], of smollm2_sums.h also; NULL: none */
 #endif

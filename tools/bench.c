@@ -530,7 +530,7 @@ int main(int argc, char **argv) {
     }
     printf("model     %s, mostly %s, %.1f million weights\n", cli.model, lm_type_name(type), (double)info.n_params * 1e-6);
     printf("kernels   %s%s, %d thread%s, context %d, %s cache%s\n", info.isa, cli.plain ? ", plain layout" : "", room.n_threads,
-           room.n_threads == 1 ? "" : "s", room.n_ctx, room.cache_type == LM_CACHE_F32 ? "f32" : "f16",
+           room.n_threads == 1 ? "" : "s", room.n_ctx, room.cache_type == LM_CACHE_F32 ? "f32" : room.cache_type == LM_CACHE_Q8_0 ? "q8_0" : "f16",
            room.compute == LM_COMPUTE_F32 ? ", weights as float32" : "");
     printf("load      %.1f ms; to the first token %.1f ms, %.1f ms of CPU time\n", load * 1e3, first * 1e3, cpu * 1e3);
     if (rss) printf("memory    %.1f MiB resident at most, file %.1f MiB\n", (double)rss / 1048576, (double)info.n_file_bytes / 1048576);

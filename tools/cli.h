@@ -148,7 +148,7 @@ typedef struct cli_option {
 #define CLI_COMPUTE \
     { "-t", "THREADS", CLI_INT, &cli.n_threads, 1, 1024, NULL, "threads (default: physical cores)" }, \
     { "--plain-layout", NULL, CLI_FLAG, &cli.plain, 0, 0, NULL, "leave matrices as and where the file has them: least memory, slower" }, \
-    { "--cache-type", "f16|f32", CLI_CHOICE, &cli.cache, 0, 0, NULL, "numbers of the key-value cache (default f16)" }, \
+    { "--cache-type", "f16|f32|q8_0", CLI_CHOICE, &cli.cache, 0, 0, NULL, "numbers of the key-value cache; q8_0: half of f16's\nmemory (default f16)" }, \
     { "--compute", "auto|f32", CLI_CHOICE, &cli.compute, 0, 0, NULL, "auto: 8-bit activations with quantized weights; f32: weights read as\n" \
                                                                       "float32, exact and slow (default auto)" }
 

@@ -79,17 +79,17 @@ static int count_types(totals *t, int cap) {
     return n;
 }
 
-typedef struct memory { int runs, n_ctx; size_t f16, f32; lm_error why; } memory;
+static const char *const caches[3] = { "f16", "f32", "q8_0" }; /* lm_cache_type */
+typedef struct memory { int runs, n_ctx; size_t context[3]; lm_error why; } memory;
 static memory measure(void) {
-    static const lm_cache_type types[2] = { LM_CACHE_F16, LM_CACHE_F32 };
     memory m; lm_model_info info; lm_ctx_desc d; int i;
     memset(&m, 0, sizeof m);
     lm_model_get_info(cli.m, &info);
     m.runs = 1; m.n_ctx = cli.n_ctx ? cli.n_ctx : info.n_ctx_train < 4096 ? info.n_ctx_train : 4096;
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 3; i++) {
         d = cli_ctx_desc(0, 0, NULL);
-        d.n_ctx = m.n_ctx; d.cache_type = types[i];
-        if (lm_ctx_size(cli.m, &d, i ? &m.f32 : &m.f16, &m.why) != LM_OK) cli_die("%s", cli_error_text(&m.why));
+        d.n_ctx = m.n_ctx; d.cache_type = (lm_cache_type)i;
+        if (lm_ctx_size(cli.m, &d, &m.context[i], &m.why) != LM_OK) cli_die("%s", cli_error_text(&m.why));
     }
     return m;
 }
@@ -130,9 +130,9 @@ static void print_text(const lm_model_info *info, const memory *need) {
     printf("\n");
     if (!need->runs) return;
     printf("\nmemory at %d tokens (file + model's own + context)\n", need->n_ctx);
-    for (k = 0; k < 2; k++) {
-        size_t c = k ? need->f32 : need->f16;
-        printf("  %s cache   ", k ? "f32" : "f16");
+    for (k = 0; k < 3; k++) {
+        size_t c = need->context[k];
+        printf("  %-4s cache  ", caches[k]);
         put_size(info->n_file_bytes); printf(" + "); put_size(info->n_block_bytes); printf(" + "); put_size(c); printf(" = ");
         put_size(info->n_file_bytes + info->n_block_bytes + c); putchar('\n');
     }
@@ -166,9 +166,11 @@ static void print_json(const lm_model_info *info, const memory *need) {
         printf("\"bytes\": %llu}", (unsigned long long)t[k].n_bytes);
     }
     printf("},\n\"memory\": ");
-    if (need->runs) printf("{\"ctx\": %d, \"model_bytes\": %llu, \"context_f16_bytes\": %llu, \"context_f32_bytes\": %llu}", need->n_ctx,
-        (unsigned long long)info->n_block_bytes, (unsigned long long)need->f16, (unsigned long long)need->f32);
-    else printf("null");
+    if (need->runs) {
+        printf("{\"ctx\": %d, \"model_bytes\": %llu", need->n_ctx, (unsigned long long)info->n_block_bytes);
+        for (k = 0; k < 3; k++) printf(", \"context_%s_bytes\": %llu", caches[k], (unsigned long long)need->context[k]);
+        printf("}");
+    } else printf("null");
     printf("}\n");
 }
 

@@ -5,7 +5,7 @@
  *   sums --print FILE NAME                          a line for smollm2_sums.h
  *   sums --gguf NAME FILE                           writes a tiny model
  * NAMES: tiny models, or `all`. TOKENS: 4, 24 or 520. NAMES, THREADS, BATCHES, LAYOUTS (0 interleaved, 1 plain) and MODES (0 the defaults, 1
- * float32) are lists with commas; every combination is a run. The last line counts the runs, `sums: N runs alike, M not; ...`. */
+ * float32, 2 a q8_0 cache) are lists with commas; every combination is a run. The last line counts the runs, `sums: N runs alike, M not; ...`. */
 #include "../tiny.h"
 
 static int list(const char *text, int out[16]) { /* numbers; 0: malformed */
@@ -53,7 +53,7 @@ static int in_list(const char *names, const char *name) {
 static int check(const char *file, char **a, int n_args) { /* a: NAMES or NAME, TOKENS, ... */
     plan p; int i, l; lm_model *m; bytes image = { NULL, 0, 0 };
     if (n_args < 5 || !list(a[1], p.mode) || (p.tokens = p.mode[0], (p.n_thread = list(a[2], p.thread)) == 0) || (p.n_batch = list(a[3], p.batch)) == 0 ||
-        (p.n_layout = list(a[4], p.layout)) == 0 || (p.n_mode = list(n_args > 5 ? a[5] : "0,1", p.mode)) == 0) { fputs("sums: bad list\n", stderr); return 2; }
+        (p.n_layout = list(a[4], p.layout)) == 0 || (p.n_mode = list(n_args > 5 ? a[5] : "0,1,2", p.mode)) == 0) { fputs("sums: bad list\n", stderr); return 2; }
     for (l = 0; l < p.n_layout; l++) {
         if (file) {
             if ((m = open_file(file, p.layout[l])) == NULL) return 1;
@@ -83,22 +83,24 @@ int main(int argc, char **argv) {
         return bad;
     }
     if (argc == 4 && strcmp(argv[1], "--print") == 0) {
-        uint64_t sum[2][SUMS_N], us; float range[2]; lm_model *m = open_file(argv[2], 0);
+        uint64_t sum[MODES][SUMS_N], us; float range[2]; lm_model *m = open_file(argv[2], 0);
         if (m == NULL) return 1;
-        for (k = 0; k < 2; k++) bad |= logit_sums(m, k, 2, TINY_LONG, TINY_LONG, sum[k], range, &us);
+        for (k = 0; k < MODES; k++) bad |= logit_sums(m, k, 2, TINY_LONG, TINY_LONG, sum[k], range, &us);
         printf("    { \"%s\", {", argv[3]);
-        for (i = 0; i < SUMS_N; i++) printf("%s { 0x%s, 0x%s }", i ? "," : "", hex(sum[0][i]), hex(sum[1][i]));
+        for (i = 0; i < SUMS_N; i++) for (k = 0; k < MODES; k++) printf("%s 0x%s%s", k ? "," : i ? ", {" : " {", hex(sum[k][i]), k == MODES - 1 ? " }" : "");
         printf(" } },\n");
         lm_model_close(m);
         return bad;
     }
     if (argc > 2 && strcmp(argv[1], "--check") == 0) return check(NULL, argv + 2, argc - 2);
     if (argc > 3 && strcmp(argv[1], "--model") == 0) return check(argv[2], argv + 3, argc - 3);
-    threads = argc > 1 ? atoi(argv[1]) : 2; batch = argc > 2 ? atoi(argv[2]) : TINY_TOKENS;
+    threads = argc > 1 ? atoi(argv[1]) : 2; batch = argc > 2 ? atoi(argv[2]) : TINY_LONG;
     for (i = 0; i < tiny_count(); i++) {
-        uint64_t s[2]; float range[2];
+        uint64_t s[MODES]; float range[2];
         if (tiny_sums(tiny_at(i), s, i % 2, threads, batch, range) != 0) return 1;
-        printf("%-8s %s %s\n", tiny_at(i)->name, hex(s[0]), hex(s[1]));
+        printf("%-8s", tiny_at(i)->name);
+        for (k = 0; k < MODES; k++) printf(" %s", hex(s[k]));
+        printf("\n");
     }
     return 0;
 }
