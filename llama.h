@@ -3047,7 +3047,8 @@ static int lmi_physical_cores(void) {
  * wakes up later reads what others write by then, from memory that stays valid, and throws its result away. */
 #define LMI_MAX_THREADS 256
 #ifndef LLAMA_SPIN
-#define LLAMA_SPIN 500                /* looks for work before a thread parks, some 10 microseconds: the gap between two products of one token */
+#define LLAMA_SPIN 100                /* microseconds for which a thread looks for work before it parks: more than there are between two products, so
+                                         that it need not be woken in a decode; so little that a stopped caller soon finds a free core */
 #endif
 typedef struct lmi_work lmi_work;
 typedef void (*lmi_job)(void *owner, const lmi_work *w, int slot, int item);
@@ -3125,9 +3126,10 @@ LMI_THREAD_MAIN(lmi_team_main) {
     lmi_member *me = (lmi_member *)arg; lmi_team *t = me->team; int k; uint64_t seen = 0, now, t0;
     while (!lmi_atomic_get(&t->quit)) {
         t0 = lmi_now_us();
-        do { /* briefly, so that beside a busy process the caller finds a free core; but as long as others may still be at their last item */
-            for (k = 0; k < LLAMA_SPIN && lmi_atomic_get(&t->round) == seen && !lmi_atomic_get(&t->quit); k++) lmi_relax();
-        } while (k == LLAMA_SPIN && lmi_since(t0) < 2 * lmi_atomic_get(&t->item_us));
+        for (k = 0; k < LLAMA_SPIN * 64 && lmi_atomic_get(&t->round) == seen && !lmi_atomic_get(&t->quit); k++) { /* also an end where there is no clock */
+            lmi_relax();
+            if (k % 64 == 63 && lmi_since(t0) >= LMI_MAX(LLAMA_SPIN, 2 * lmi_atomic_get(&t->item_us))) break;
+        }
         if ((now = lmi_atomic_get(&t->round)) != seen) { seen = now; lmi_team_work(t, me->slot); continue; }
         lmi_lock(&t->lock);
         lmi_fetch_add(&t->parked, 1);
@@ -3155,9 +3157,11 @@ static int lmi_team_take_over(lmi_team *t) { /* of an item that another thread h
 }
 static void lmi_team_wait(lmi_team *t) { /* until all is done */
     uint64_t t0 = lmi_now_us(); int k; lmi_fpenv fp;
-    do {
-        for (k = 0; k < LLAMA_SPIN; k++) { if (lmi_atomic_get(&t->left) == 0) return; lmi_relax(); }
-    } while (lmi_since(t0) < 2 * lmi_atomic_get(&t->item_us));
+    for (k = 0; k < LLAMA_SPIN * 64; k++) {
+        if (lmi_atomic_get(&t->left) == 0) return;
+        lmi_relax();
+        if (k % 64 == 63 && lmi_since(t0) > 2 * lmi_atomic_get(&t->item_us)) break;
+    }
     fp = lmi_fp_enter();
     while (lmi_team_take_over(t)) {}
     lmi_fp_leave(fp);
