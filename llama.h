@@ -59,7 +59,7 @@
  *                            chosen at run time and the file does not include itself, so its text may be pasted elsewhere
  *      LLAMA_NO_ENV          LLAMA_ISA is not read from the environment
  *      LLAMA_CLOCK_US()      your own clock in microseconds
- *      LLAMA_SPIN            how often an idle thread looks for work before it parks (2000)
+ *      LLAMA_SPIN            microseconds for which an idle thread looks for work before it parks (100)
  *      LLAMA_MAX_PARTS       of a split model (1024)
  *      LLAMA_FILE            this file's name, if you renamed it ("llama.h")
  *
@@ -1339,8 +1339,11 @@ static const int8_t lmi_mxfp4[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10
  * lone byte (lead 1). So a vector load gives the same unit of all rows, and no size changes. Rows past the last are zero. */
 static int lmi_unit(const lmi_type *t, int o) { return o < t->lead ? LMI_MIN(t->lead, 2) : o >= (int)t->n_bytes - t->tail ? 2 : 4; }
 static void lmi_interleave(const lmi_type *t, const uint8_t *const row[16], int n_rows, size_t n_blocks, uint8_t *out) {
-    size_t b; int o, r, w;
-    for (b = 0; b < n_blocks; b++, out += 16 * (size_t)t->n_bytes) {
+    size_t b, k; int o, r, w;
+    for (b = 0; t->n == 1 && t->n_bytes == 2 && n_rows == 16 && b < n_blocks; b += 256) { /* as below, in the order that half floats want */
+        for (r = 0; r < 16; r++) for (k = b; k < LMI_MIN(b + 256, n_blocks); k++) memcpy(out + 32 * k + 2 * r, row[r] + 2 * k, 2);
+    }
+    for (; b < n_blocks; b++, out += 16 * (size_t)t->n_bytes) {
         for (o = 0; o < (int)t->n_bytes; o += w) {
             uint8_t *to = out + 16 * o;
             w = lmi_unit(t, o);
