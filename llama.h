@@ -1393,11 +1393,7 @@ static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
     lmi_ahead a; a.p = p; a.lines = (int)((n_bytes / 64 + (size_t)steps - 1) / (size_t)steps);
     return a;
 }
-#if defined(__GNUC__) || defined(__clang__)
-#define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).p += 64) __builtin_prefetch((a).p, 0, 2); } while (0)
-#else
-#define LMI_FETCH(a) ((void)(a))
-#endif
+#define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).p += 64) LMI_AHEAD((a).p, 0); } while (0)
 
 typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels. `group`: 16 interleaved rows */
     const char *isa; int pass, tile;  /* tile: groups of 16 rows that share a load of an activation */
@@ -1414,6 +1410,14 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
     void  (*swiglu)(const float *gate, const float *up, int n, float *out);
     void  (*attend)(const lmi_attend *a);
 } lmi_kernels;
+
+/* Memory that will be used is fetched into the second cache while other work goes on; any address will do. */
+#if defined(__GNUC__) || defined(__clang__)
+#define LMI_AHEAD(p, to_write) __builtin_prefetch(p, to_write, 2)
+#else
+#define LMI_AHEAD(p, to_write) ((void)(p))
+#endif
+#define LMI_FAR 4096                  /* bytes of weights ahead */
 
 /* a * b + c rounded once. Where the CPU has it, its instruction. Elsewhere: the product of two floats is exact in double; the sum's error
  * (Knuth's two-sum) tells whether it was exact, and if not the sum is rounded to odd, after which rounding to float is right
@@ -2376,6 +2380,7 @@ LMI_OP LMI(vi) LMI(raise)(int top, int off) { return LMI(set1_i)(top == 255 ? LM
 LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int off, const uint8_t *p, int n, const lmi_act *a, float *out) {
     LMI(vf) acc = LMI(set1)(0.0f); LMI(vi) raise = LMI(raise)(top, off); int b, s, g;
     for (b = 0; b < n / per; b++, p += 16 * bytes) {
+        if (per > 32) LMI_UNROLL for (s = 0; s < bytes / 4; s++) LMI_AHEAD(p + LMI_FAR + 64 * s, 0); /* these leave memory waiting while they unpack */
         LMI_STEPS for (s = 0; s < per / 32; s++, a++) {
             LMI(scale) k = LMI(scales)(type, p, s); LMI(vi) half[2]; LMI(ps) sum = LMI(no_sum)();
             LMI_UNROLL for (g = 0; g < 8; g++) {
@@ -2458,10 +2463,8 @@ LMI_FN void LMI(place)(const float *in, int in_stride, int n_tok, const lmi_dst 
     for (t = 0; t < n_tok; t++, in += in_stride) {
         float *out = dst->out + (size_t)t * dst->stride;
         for (i = 0; i < dst->n_lanes; i += 16) {
-#if defined(__GNUC__) || defined(__clang__) /* the next tokens' lines are far apart, and stores wait for theirs one by one */
-            if (t + 8 < n_tok) __builtin_prefetch(out + 8 * dst->stride + i, 1);
-#endif
             int n = dst->n_lanes - i; LMI(vf) v = LMI(load)(in + i);
+            if (t + 8 < n_tok) LMI_AHEAD(out + 8 * dst->stride + i, 1); /* tokens' lines are far apart, and stores wait for theirs one by one */
             if (dst->bias) v = LMI(add)(v, LMI(load_n)(dst->bias + i, n));
             LMI(store_n)(out + i, dst->add ? LMI(add)(LMI(load_n)(out + i, n), v) : v, n);
         }

@@ -188,7 +188,7 @@ def markdown(data, rows):
     def percent(v, unit):
         return "" if v is None else f"{100 * v:.0f} %{unit}"
     n = data["threads"]
-    out = [f"{data['cpu']}, {n} thread{'s' * (n > 1)}; tokens/s, medians of {data['rounds']} alternating runs, of the ratios also the extremes. "
+    out = [f"{data['cpu']}, {n} thread{'s' * (n > 1)}; tokens/s, medians of at least {data['rounds']} alternating runs, of the ratios also the extremes. "
            f"llama.h on {rows[0]['isa']}; llama.cpp from llama-cpp-python {data['peer']['version']} ({' '.join(data['peer']['flags'])}).", "",
            f"| file | prompt {data['prompt']}: llama.h | llama.cpp | ratio | generate {data['generate']}: llama.h | llama.cpp | ratio |",
            "|---|--:|--:|:--|--:|--:|:--|"]
@@ -224,7 +224,7 @@ def svg(data, rows):
            f'<text class="t" x="20" y="30">Tokens per second</text>',
            '<rect class="ours" x="250" y="20" width="12" height="12" rx="2"/><text x="268" y="31">llama.h</text>',
            '<rect class="peer" x="340" y="20" width="12" height="12" rx="2"/><text x="358" y="31">llama.cpp</text>',
-           f'<text class="s" x="20" y="50">{escape(data["cpu"])}, {n} thread{"s" * (n > 1)}, medians of {data["rounds"]} alternating runs; '
+           f'<text class="s" x="20" y="50">{escape(data["cpu"])}, {n} thread{"s" * (n > 1)}, medians of at least {data["rounds"]} alternating runs; '
            'the two bars of a file are to scale with each other</text>']
     y = 74
     for kind, title in (("pp", f"Prompt of {data['prompt']} tokens"), ("tg", f"Generating {data['generate']} tokens")):
@@ -275,6 +275,7 @@ def main():
     p.add_argument("-p", type=int, default=512, metavar="N", help="tokens of the prompt (default 512)")
     p.add_argument("-n", type=int, default=128, metavar="N", help="tokens to generate (default 128)")
     p.add_argument("-o", default=os.path.join(root, "build", "compare"), metavar="OUTDIR", help="folder for the results (default build/compare)")
+    p.add_argument("--with", dest="earlier", action="append", default=[], metavar="FILE.json", help="show the files of an earlier run first (its compare.json)")
     p.add_argument("--bench", default=os.path.join(root, "build", "bench"), metavar="PROGRAM", help="llama.h's program (default build/bench)")
     p.add_argument("--python", default=own if os.path.exists(own) else sys.executable, metavar="PYTHON",
                    help="a Python that has llama-cpp-python (default: build/peer's, else this one)")
@@ -288,7 +289,18 @@ def main():
             die(path, "no such file")
     if args.t == 0:
         args.t = call([args.bench, "--peak", "--json"], "bench")["threads"]
+    earlier = []
+    for path in args.earlier:
+        try:
+            with open(path, encoding="utf-8") as f:
+                earlier.append(json.load(f))
+        except (OSError, ValueError) as e:
+            die(path, e)
     data = measure(args)
+    for e in earlier[::-1]:
+        if any(e.get(k) != data[k] for k in ("cpu", "threads", "prompt", "generate", "peer")):
+            die("--with", "an earlier run on another machine, with other counts or another peer")
+        data["files"], data["busy"], data["rounds"] = e["files"] + data["files"], max(e["busy"], data["busy"]), min(e["rounds"], data["rounds"])
     rows = [summary(f) for f in data["files"]]
     text = markdown(data, rows)
     write(args.o, "compare.json", json.dumps(data, indent=1) + "\n")

@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True                              # nothing is left beside the script
 import compare
 
 WINDOW = 512
