@@ -2164,6 +2164,8 @@ LMI_OP LMI(vf) LMI(load_h)(const void *p) { LMI_FOUR(vf, LMI(half4)(LMI(wide)(p,
 LMI_OP LMI(vf) LMI(load_b)(const void *p) { LMI_FOUR(vf, wasm_i32x4_shl(LMI(wide)(p, i), 16)); }
 LMI_OP LMI(vf) LMI(load_f)(const void *p) { LMI_FOUR(vf, LMI(at)(p, i)); }
 LMI_OP LMI(vf) LMI(load_c)(const uint16_t *p) { return LMI(load_h)(p); }
+LMI_OP v128_t  LMI(float_8)(const int8_t *p) { return wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p)))); }
+LMI_OP LMI(vf) LMI(load_8)(const int8_t *p) { LMI_FOUR(vf, LMI(float_8)(p + 4 * i)); }
 LMI_OP void    LMI(store)(float *p, LMI(vf) x) { LMI(put4)(p, x.v); }
 LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_add(x.v[i], y.v[i])); }
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_sub(x.v[i], y.v[i])); }

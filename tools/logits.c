@@ -41,7 +41,8 @@ static void write_row(FILE *f, const float *row, int n) {
 }
 
 int main(int argc, char **argv) {
-    lm_model_info info; lm_ctx_desc cd; lm_token *ids; uint8_t *want; int i, k, n, n_ids, call; FILE *f; lm_ctx_info room;
+    static lm_token *ids; static uint8_t *want; /* so that memory is in sight wherever the program ends */
+    lm_model_info info; lm_ctx_desc cd; int i, k, n, n_ids, call; FILE *f; lm_ctx_info room;
     CLI_PARSE("logits", "-m MODEL.gguf --ids ID,ID,... -o OUT.f32 [options]", options, NULL);
     cli_need_model();
     if (ids_text == NULL) cli_usage("--ids: a list of token ids is needed (--help)");
