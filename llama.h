@@ -1289,7 +1289,7 @@ LMI_API lm_status lm_meta_item(const lm_meta *array, uint64_t i, lm_meta *out) {
     X(Q4_1,  3,  32,  20, LMI_OFF, 4, 0, 15, 0)           X(Q5_0,  6,  32,  22, 0, 2, 0, 31, 16)                                     \
     X(Q5_1,  7,  32,  24, LMI_OFF, 4, 0, 31, 0)           X(Q2_K, 10, 256,  84, LMI_SUB | LMI_TWO | LMI_OFF, 0, 4, 3, 0)             \
     X(Q3_K, 11, 256, 110, LMI_SUB | LMI_TWO, 0, 2, 7, 4)  X(Q4_K, 12, 256, 144, LMI_SUB | LMI_OFF, 4, 0, 15, 0)                      \
-    X(Q5_K, 13, 256, 176, LMI_SUB | LMI_OFF, 4, 0, 31, 0) X(Q6_K, 14, 256, 210, LMI_SUB | LMI_TWO, 0, 2, 63, 32)                               \
+    X(Q5_K, 13, 256, 176, LMI_SUB | LMI_OFF, 4, 0, 31, 0) X(Q6_K, 14, 256, 210, LMI_SUB | LMI_TWO, 0, 2, 63, 32)                     \
     X(IQ4_NL, 20, 32,  18, 0, 2, 0, 255, 0)               X(IQ4_XS, 23, 256, 136, LMI_SUB, 4, 0, 255, 0)                             \
     X(MXFP4, 39,  32,  17, 0, 1, 0, 24, 12)               X(TQ1_0, 34, 256,  54, 0, 0, 2, 2, 1)                                      \
     X(TQ2_0, 35, 256,  66, 0, 0, 2, 3, 1)
@@ -1546,6 +1546,9 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
  * products with four weights of each row to partial sums, at most LMI_RUN(top) times before flush() makes int32 of them. LMI_S8: what signed
  * bytes are raised by in such a sum (where the CPU only has unsigned times signed).
  */
+/* Where a word is four registers: r.v[i] = expr, i = 0..3; written out, as a loop would take compilers much longer. */
+#define LMI_ONE(n, expr) { enum { i = n }; r.v[i] = (expr); }
+#define LMI_FOUR(t, expr) LMI(t) r; LMI_ONE(0, expr) LMI_ONE(1, expr) LMI_ONE(2, expr) LMI_ONE(3, expr) return r
 #if LMI_PASS == LMI_SCALAR
 #define LMI(f) lmi_##f##_scalar
 #define LMI_FN static LMI_UNUSED
@@ -1648,9 +1651,6 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) { /* q = x * k to n
 #define LMI_FN static
 #define LMI_OP static __forceinline
 #endif
-/* r.v[i] = expr, i = 0..3; written out, as a loop would take compilers much longer */
-#define LMI_ONE(n, expr) { enum { i = n }; r.v[i] = (expr); }
-#define LMI_FOUR(t, expr) LMI(t) r; LMI_ONE(0, expr) LMI_ONE(1, expr) LMI_ONE(2, expr) LMI_ONE(3, expr) return r
 
 typedef struct LMI(vf) { __m128 v[4]; } LMI(vf);
 typedef struct LMI(vi) { __m128i v[4]; } LMI(vi);
@@ -2029,8 +2029,6 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_FN static
 #define LMI_OP static __forceinline
 #endif
-#define LMI_FOUR(t, expr) /* of i */ \
-    LMI(t) r; { const int i = 0; r.v[i] = (expr); } { const int i = 1; r.v[i] = (expr); } { const int i = 2; r.v[i] = (expr); } { const int i = 3; r.v[i] = (expr); } return r
 
 typedef struct LMI(vf) { float32x4_t v[4]; } LMI(vf);
 typedef struct LMI(vi) { int32x4_t v[4]; } LMI(vi);
@@ -2144,8 +2142,6 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_RUN(top) 8
 #define LMI_FN static LMI_UNUSED
 #define LMI_OP static inline LMI_UNUSED LMI_INLINE
-#define LMI_ONE(n, expr) { enum { i = n }; r.v[i] = (expr); }
-#define LMI_FOUR(t, expr) LMI(t) r; LMI_ONE(0, expr) LMI_ONE(1, expr) LMI_ONE(2, expr) LMI_ONE(3, expr) return r
 
 typedef struct LMI(vf) { v128_t v[4]; } LMI(vf);
 typedef struct LMI(vi) { v128_t v[4]; } LMI(vi);
