@@ -523,6 +523,25 @@ static uint16_t lmi_to_f16(float f) {
     return (uint16_t)(sign | ((a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13));
 }
 
+/* n floats -> float16, as lmi_to_f16 but in a form that compilers spread over vectors: subnormal results come out of an addition to 0.5, whose last bit
+ * is theirs. 0: one is no number, or too large. */
+static int lmi_to_f16s(const float *x, int n, uint16_t *out) {
+    uint32_t u[16], most[16], big = 0; uint16_t h[16]; int i, j;
+    memset(most, 0, sizeof most);
+    for (i = 0; i < n; i += 16) {
+        memset(u, 0, sizeof u);
+        memcpy(u, x + i, (size_t)LMI_MIN(16, n - i) * sizeof(float));
+        for (j = 0; j < 16; j++) {
+            uint32_t a = u[j] & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
+            most[j] |= (0x477fefff - a) & 0x80000000u;       /* 65519.996 is the largest that does not round to infinity */
+            h[j] = (uint16_t)((u[j] >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
+        }
+        memcpy(out + i, h, (size_t)LMI_MIN(16, n - i) * sizeof(uint16_t));
+    }
+    for (j = 0; j < 16; j++) big |= most[j];
+    return big == 0;
+}
+
 /* ---- errors: one line, no allocation, no locale. %s: text of ours or the caller's, NUL-terminated; %S: an lmi_str from a file, of which
  * everything but printable ASCII is shown as \xNN; %d int; %u uint64_t; %f double (short). Long texts keep their beginning and end. */
 typedef struct lmi_out { char *p; size_t n, cap; } lmi_out;
@@ -2956,7 +2975,9 @@ static void lmi_fp_leave(lmi_fpenv was) { fesetround(was); }
 #else
 #define LMI_ATOMICS 0
 #endif
-#if defined(_WIN32) && !defined(LLAMA_NO_THREADS) && LMI_ATOMICS
+#if defined(LLAMA_OPENMP) && defined(_OPENMP)
+#define LMI_THREADS 0
+#elif defined(_WIN32) && !defined(LLAMA_NO_THREADS) && LMI_ATOMICS
 #define LMI_THREADS 1
 typedef CRITICAL_SECTION lmi_mutex; typedef CONDITION_VARIABLE lmi_cond; typedef HANDLE lmi_thread;
 static int  lmi_mutex_init(lmi_mutex *m) { InitializeCriticalSection(m); return 0; }
@@ -2976,6 +2997,12 @@ static void lmi_thread_join(lmi_thread t) { WaitForSingleObject(t, INFINITE); Cl
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#if !defined(__cplusplus)
+long syscall(long number, ...);       /* as in unistd.h, where strict C hides it */
+#endif
+#endif
 typedef pthread_mutex_t lmi_mutex; typedef pthread_cond_t lmi_cond; typedef pthread_t lmi_thread;
 static int  lmi_mutex_init(lmi_mutex *m) { return pthread_mutex_init(m, NULL); }
 static void lmi_mutex_done(lmi_mutex *m) { pthread_mutex_destroy(m); }
@@ -3004,17 +3031,17 @@ static void lmi_thread_join(lmi_thread t) { pthread_join(t, NULL); }
 #endif
 
 #if LMI_ATOMICS && (defined(__GNUC__) || defined(__clang__))
-static uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST); }
+static LMI_UNUSED uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST); }
 static LMI_UNUSED uint64_t lmi_atomic_get(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
 static void lmi_atomic_set(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_SEQ_CST); }
 static int lmi_swap_if(uint64_t *p, uint64_t is, uint64_t to) { return __atomic_compare_exchange_n(p, &is, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); }
 #elif LMI_ATOMICS
-static uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { return (uint64_t)InterlockedExchangeAdd64((volatile LONG64 *)p, (LONG64)v); }
+static LMI_UNUSED uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { return (uint64_t)InterlockedExchangeAdd64((volatile LONG64 *)p, (LONG64)v); }
 static LMI_UNUSED uint64_t lmi_atomic_get(const uint64_t *p) { return (uint64_t)InterlockedOr64((volatile LONG64 *)(uintptr_t)p, 0); }
 static void lmi_atomic_set(uint64_t *p, uint64_t v) { InterlockedExchange64((volatile LONG64 *)p, (LONG64)v); }
 static int lmi_swap_if(uint64_t *p, uint64_t is, uint64_t to) { return InterlockedCompareExchange64((volatile LONG64 *)p, (LONG64)to, (LONG64)is) == (LONG64)is; }
 #else /* one thread at a time */
-static uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { uint64_t was = *p; *p += v; return was; }
+static LMI_UNUSED uint64_t lmi_fetch_add(uint64_t *p, uint64_t v) { uint64_t was = *p; *p += v; return was; }
 static LMI_UNUSED uint64_t lmi_atomic_get(const uint64_t *p) { return *p; }
 static void lmi_atomic_set(uint64_t *p, uint64_t v) { *p = v; }
 static int lmi_swap_if(uint64_t *p, uint64_t is, uint64_t to) { if (*p != is) return 0; *p = to; return 1; }
@@ -3044,166 +3071,222 @@ static int lmi_physical_cores(void) {
 }
 
 /* ---- a team of threads and the work it shares. Slot 0 is the thread that calls; a slot owns scratch.
- * Items are cut into one range a slot, so that each thread reads on through its own part of the weights; a thread whose range is empty takes single
- * items from the ends of others'. Nobody waits for a thread that the system keeps from running: its range is taken by the others, and the one
- * item that it holds is computed again by the caller, once that has waited as long as two items take. For this, work that matters has two parts:
- * compute() leaves results in the slot's scratch, and commit() puts them in place, after the item's holder has made sure that it still is. A thread that
- * wakes up later reads what others write by then, from memory that stays valid, and throws its result away. */
+ * The caller hands in a list of works, to be done one after the other; a work is a number of items, in any order. Nobody leads: whichever thread
+ * finishes the last item of a work begins the next. A work's items are cut into one range a slot, so that each thread reads on through its
+ * own part of the weights; a thread whose range is empty takes single items from the ends of others'.
+ * Nobody waits for a thread that the system keeps from running: its range is taken by the others, and the one item that it holds is computed again by
+ * whoever has waited as long as two items take. For this, work that matters has two parts: compute() leaves results in the slot's scratch and
+ * touches nothing else, and commit() puts them in place, after the item's holder has made sure that it still is. A thread that wakes up later
+ * reads what others write by then, from memory that stays valid, and throws its result away. */
 #define LMI_MAX_THREADS 256
 #ifndef LLAMA_SPIN
 #define LLAMA_SPIN 100                /* microseconds for which a thread looks for work before it parks: more than there are between two products, so
-                                         that it need not be woken in a decode; so little that a stopped caller soon finds a free core */
+                                         that it need not be woken in a decode; so little that a stopped one soon finds a free core */
 #endif
 typedef struct lmi_work lmi_work;
-typedef void (*lmi_job)(void *owner, const lmi_work *w, int slot, int item);
+typedef void (*lmi_job)(void *owner, const lmi_work *w, int slot, int item, int n); /* n items, at most w->most */
 struct lmi_work {
     lmi_job compute, commit;          /* commit NULL: compute does all */
-    int n_tok, layer, n_mat, add, first[3]; const float *in, *norm; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
+    int n_items, most, n_tok, layer, n_mat, add, first[3]; const float *in, *norm; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
 };
 typedef struct lmi_share {            /* one slot's part; a line of its own */
-    uint64_t range;                   /* items not begun: first (high half), end */
-    uint64_t held;                    /* 1 + the item that is being computed, 0: none, or somebody else took it over */
-    char rest[48];
+    uint64_t range;                   /* an LMI_RANGE: items not begun */
+    uint64_t held;                    /* while items are computed that others may take over, an lmi_held of them; 0: none, or somebody has taken over */
+    uint64_t cpu;                     /* 1 + the processor on which its thread was seen, 0: none yet */
+    char rest[40];
 } lmi_share;
+#define LMI_RANGE(first, end, most) ((uint64_t)(most) << 56 | (uint64_t)(first) << 28 | (uint64_t)(end)) /* at most `most` are taken at once */
+#define LMI_AGAIN ((uint64_t)1 << 63) /* taken over once: not again, so that it ends however wrong the guess at its time is */
+#define LMI_HELD(item, n, done) ((uint64_t)(done) << 36 | (uint64_t)(n) << 31 | (uint64_t)(item)) /* n < 32 items, `done` finished but not counted */
+#define LMI_MOST 16                   /* items taken at once */
 typedef struct lmi_team lmi_team;
 typedef struct lmi_member { lmi_team *team; int slot; } lmi_member;
 struct lmi_team {
     int n;                            /* slots */
     const lm_hooks *hooks;
-    void *owner; lmi_work work; lmi_share *share; /* [n] */
-    uint64_t item_us;                 /* what the caller's last item took */
-    uint64_t round; char line1[56];   /* counts calls of lmi_team_run; words that threads fight for stand on lines of their own */
-    uint64_t left;  char line2[56];   /* items not finished */
-    uint64_t parked, waiting, quit;   /* threads asleep for work; 1: the caller sleeps until left is 0 */
+    void *owner; lmi_share *share;    /* [n] */
+    const lmi_work *list; int n_list; /* stays as it is while an item of it is unfinished */
+    uint64_t at, serial;              /* the work that items are of; counts works */
+    uint64_t over;                    /* 1: the list is done */
+    uint64_t round; char line1[56];   /* counts changes of the three words above; words that threads fight for stand on lines of their own */
+    uint64_t left;  char line2[56];   /* items not finished and counted */
+    uint64_t parked, quit;            /* threads asleep */
 #if LMI_THREADS
     int started;
-    lmi_mutex lock; lmi_cond wake, done;
+    lmi_mutex lock; lmi_cond wake;
     lmi_thread thread[LMI_MAX_THREADS]; lmi_member member[LMI_MAX_THREADS];
 #endif
 };
 
-static int lmi_team_take(lmi_team *t, int slot) { /* an item, or -1 */
-    int k; uint64_t v, *p;
+static void lmi_team_share(lmi_team *t, const lmi_work *w) {
+    int i; uint64_t n = (uint64_t)w->n_items, k = (uint64_t)t->n;
+    for (i = 0; i < t->n; i++) lmi_atomic_set(&t->share[i].range, LMI_RANGE(n * (uint64_t)i / k, n * ((uint64_t)i + 1) / k, w->most));
+}
+/* n items from the one returned, or -1: up to half of those in the own range, or one of another's. */
+static int lmi_team_take(lmi_team *t, int slot, int *n) {
+    int k; uint64_t v, first, end, *p;
     for (k = 0; k < t->n; k++) {
         p = &t->share[(slot + k) % t->n].range;
-        while (v = lmi_atomic_get(p), v >> 32 < (v & UINT32_MAX)) {
-            if (lmi_swap_if(p, v, k ? v - 1 : v + ((uint64_t)1 << 32))) return k ? (int)((v & UINT32_MAX) - 1) : (int)(v >> 32);
+        while (v = lmi_atomic_get(p), first = v >> 28 & 0xfffffff, end = v & 0xfffffff, first < end) {
+            *n = k ? 1 : (int)LMI_MIN((end - first + 1) / 2, v >> 56);
+            if (lmi_swap_if(p, v, k ? v - 1 : v + LMI_RANGE(*n, 0, 0))) return (int)(k ? end - 1 : first);
         }
     }
     return -1;
 }
-static int lmi_team_do(lmi_team *t, int slot, int item) { /* 1: this thread has finished it */
-    uint64_t *held = &t->share[slot].held; lmi_work w;
-    if (slot == 0 || t->work.commit == NULL) {
-        t->work.compute(t->owner, &t->work, slot, item);
-        if (t->work.commit) t->work.commit(t->owner, &t->work, slot, item);
-        return 1;
-    }
-    lmi_atomic_set(held, (uint64_t)item + 1);
-    w = t->work;
-    if (lmi_fetch_add(held, 0) == 0) return 0;               /* taken over meanwhile, so the copy may be of other work */
-    w.compute(t->owner, &w, slot, item);
-    if (!lmi_swap_if(held, (uint64_t)item + 1, 0)) return 0;
-    w.commit(t->owner, &w, slot, item);
-    return 1;
+static void lmi_team_do(lmi_team *t, const lmi_work *w, int slot, int item, int n) {
+    w->compute(t->owner, w, slot, item, n);
+    if (w->commit) w->commit(t->owner, w, slot, item, n);
 }
-static void lmi_team_finish(lmi_team *t, int n) { /* n items more are done */
-    if (n == 0 || lmi_fetch_add(&t->left, (uint64_t)0 - (uint64_t)n) != (uint64_t)n) return;
-#if LMI_THREADS
-    if (lmi_atomic_get(&t->waiting)) { lmi_lock(&t->lock); lmi_wake_all(&t->done); lmi_unlock(&t->lock); }
-#endif
-}
-static void lmi_team_work(lmi_team *t, int slot) {
-    int item, n = 0; uint64_t t0 = 0; lmi_fpenv fp = lmi_fp_enter();
-    while ((item = lmi_team_take(t, slot)) >= 0) {
-        if (slot == 0) t0 = lmi_now_us();
-        n += lmi_team_do(t, slot, item);
-        if (slot == 0) lmi_atomic_set(&t->item_us, lmi_since(t0));
-    }
+static void lmi_team_slot(void *arg, int slot) { /* a job of the host's, or OpenMP's: the items of one work */
+    lmi_team *t = (lmi_team *)arg; const lmi_work *w = &t->list[t->at]; int item, n; lmi_fpenv fp = lmi_fp_enter();
+    while ((item = lmi_team_take(t, slot, &n)) >= 0) lmi_team_do(t, w, slot, item, n);
     lmi_fp_leave(fp);
-    lmi_team_finish(t, n);
 }
-static void lmi_team_slot(void *arg, int i) { lmi_team_work((lmi_team *)arg, i); }
 
 #if LMI_THREADS
-LMI_THREAD_MAIN(lmi_team_main) {
-    lmi_member *me = (lmi_member *)arg; lmi_team *t = me->team; int k; uint64_t seen = 0, now, t0;
-    while (!lmi_atomic_get(&t->quit)) {
-        t0 = lmi_now_us();
-        for (k = 0; k < LLAMA_SPIN * 64 && lmi_atomic_get(&t->round) == seen && !lmi_atomic_get(&t->quit); k++) { /* also an end where there is no clock */
-            lmi_relax();
-            if (k % 64 == 63 && lmi_since(t0) >= LMI_MAX(LLAMA_SPIN, 2 * lmi_atomic_get(&t->item_us))) break;
-        }
-        if ((now = lmi_atomic_get(&t->round)) != seen) { seen = now; lmi_team_work(t, me->slot); continue; }
-        lmi_lock(&t->lock);
-        lmi_fetch_add(&t->parked, 1);
-        while (lmi_atomic_get(&t->round) == seen && !lmi_atomic_get(&t->quit)) lmi_wait(&t->wake, &t->lock);
-        lmi_fetch_add(&t->parked, (uint64_t)0 - 1);
-        lmi_unlock(&t->lock);
-    }
-    LMI_THREAD_END;
-}
-static void lmi_team_call(lmi_team *t) { /* round or quit was set: wake whoever sleeps */
+static void lmi_team_turn(lmi_team *t) { /* something changed: wake whoever sleeps */
+    lmi_fetch_add(&t->round, 1);
     if (!lmi_atomic_get(&t->parked)) return;
     lmi_lock(&t->lock); lmi_wake_all(&t->wake); lmi_unlock(&t->lock);
 }
-static int lmi_team_take_over(lmi_team *t) { /* of an item that another thread holds: 1 if there was one. Not under tools that watch for races. */
+/* What a thread knows of the work at hand. */
+typedef struct lmi_mate { int slot, done; lmi_work w; uint64_t serial, item_us, seen_us; } lmi_mate; /* done: items finished but not counted */
+/* n items that this thread has won and nobody else can finish until they are held. As long as an item is unfinished its work stays the current one,
+ * so this is where to ask which that is; from then on the thread has a copy. */
+static void lmi_team_hold(lmi_team *t, lmi_mate *me, int item, int n, uint64_t again) {
+    uint64_t *held = &t->share[me->slot].held, mine = again | LMI_HELD(item, n, me->done), serial = lmi_atomic_get(&t->serial);
+    if (me->serial != serial) { me->serial = serial; me->w = t->list[lmi_atomic_get(&t->at)]; }
+    if (me->w.commit) {
+        lmi_atomic_set(held, mine);
+        me->w.compute(t->owner, &me->w, me->slot, item, n);
+        if (!lmi_swap_if(held, mine, 0)) { me->done = 0; return; } /* somebody else finishes them, and counts all */
+        me->w.commit(t->owner, &me->w, me->slot, item, n);
+    } else me->w.compute(t->owner, &me->w, me->slot, item, n);
+    me->done += n;
+}
+static void lmi_team_begin(lmi_team *t, lmi_mate *me, int i) { /* work i, all before it being done */
+    for (; i < t->n_list; i++) {
+        lmi_atomic_set(&t->left, (uint64_t)t->list[i].n_items);
+        lmi_atomic_set(&t->at, (uint64_t)i);
+        lmi_fetch_add(&t->serial, 1);
+        if (t->list[i].n_items > 1) { lmi_team_share(t, &t->list[i]); break; } /* from here on items are taken */
+        if (t->list[i].n_items == 0) continue;
+        lmi_team_hold(t, me, 0, 1, 0);                       /* a single one is nothing to share */
+        if (me->done == 0) return;
+        me->done = 0;
+    }
+    if (i == t->n_list) lmi_atomic_set(&t->over, 1);
+    lmi_team_turn(t);
+}
+static int lmi_team_take_over(lmi_team *t, lmi_mate *me) { /* what another thread holds; not under tools that watch for races */
     int s; uint64_t v;
 #if !defined(LMI_CHECKED) && !defined(__SANITIZE_THREAD__)
-    for (s = 1; s < t->n; s++) {
-        if ((v = lmi_atomic_get(&t->share[s].held)) == 0 || !lmi_swap_if(&t->share[s].held, v, 0)) continue;
-        lmi_team_finish(t, lmi_team_do(t, 0, (int)(v - 1)));
+    for (s = 0; s < t->n; s++) {
+        v = lmi_atomic_get(&t->share[s].held);
+        if (v == 0 || (v & LMI_AGAIN) || !lmi_swap_if(&t->share[s].held, v, 0)) continue;
+        me->done = (int)(v >> 36);
+        lmi_team_hold(t, me, (int)(v & INT32_MAX), (int)(v >> 31 & 31), LMI_AGAIN);
         return 1;
     }
 #endif
-    (void)t; (void)s; (void)v;
+    (void)t; (void)me; (void)s; (void)v;
     return 0;
 }
-static void lmi_team_wait(lmi_team *t) { /* until all is done */
-    uint64_t t0 = lmi_now_us(); int k; lmi_fpenv fp;
-    for (k = 0; k < LLAMA_SPIN * 64; k++) {
-        if (lmi_atomic_get(&t->left) == 0) return;
+/* Until something changes; items that another thread holds are taken over once twice as many would have been computed. */
+static void lmi_team_wait(lmi_team *t, lmi_mate *me, uint64_t seen) {
+    uint64_t t0 = lmi_now_us(), us, enough = 2 * me->item_us + 10; int k;
+    for (k = 0; k < LLAMA_SPIN * 1024; k++) {                /* an end where there is no clock */
+        if (lmi_atomic_get(&t->round) != seen || lmi_atomic_get(&t->quit)) return;
         lmi_relax();
-        if (k % 64 == 63 && lmi_since(t0) > 2 * lmi_atomic_get(&t->item_us)) break;
+        if (k % 64 != 63) continue;
+        us = lmi_since(t0);
+        if (us > enough && lmi_team_take_over(t, me)) return;
+        if (us > LMI_MAX(LLAMA_SPIN, enough)) break;
     }
-    fp = lmi_fp_enter();
-    while (lmi_team_take_over(t)) {}
-    lmi_fp_leave(fp);
     lmi_lock(&t->lock);
-    lmi_fetch_add(&t->waiting, 1);                          /* not a store: qemu 7.2 lets the load below pass a store (its stlr, ldar on x86), which was seen to hang */
-    while (lmi_atomic_get(&t->left) != 0) lmi_wait(&t->done, &t->lock);
-    lmi_fetch_add(&t->waiting, (uint64_t)0 - 1);
+    lmi_fetch_add(&t->parked, 1);
+    while (lmi_atomic_get(&t->round) == seen && !lmi_atomic_get(&t->quit)) lmi_wait(&t->wake, &t->lock);
+    lmi_fetch_add(&t->parked, (uint64_t)0 - 1);
     lmi_unlock(&t->lock);
+}
+/* Two threads of a team that share a processor, while another one is in use by somebody else, get half of what they could: the system sees two busy
+ * processors and moves nothing. So a thread of ours that finds itself beside a lower slot's is sent away, and may run anywhere again. */
+#if defined(__linux__)
+#define LMI_LONG_BITS (8 * (int)sizeof(unsigned long))
+static void lmi_team_spread(lmi_team *t, int slot) {
+    unsigned long all[128], apart[128], free_cpus = 0; unsigned cpu; int i, n; uint64_t other, same = 0;
+    if (syscall(SYS_getcpu, &cpu, NULL, NULL) != 0) return;
+    lmi_atomic_set(&t->share[slot].cpu, (uint64_t)cpu + 1);
+    for (i = 0; i < slot; i++) same |= lmi_atomic_get(&t->share[i].cpu) == (uint64_t)cpu + 1;
+    if (!same || (n = (int)syscall(SYS_sched_getaffinity, 0, sizeof all, all)) <= 0) return;
+    memcpy(apart, all, sizeof all);
+    for (i = 0; i < t->n; i++) {
+        other = lmi_atomic_get(&t->share[i].cpu);
+        if (other > 0 && other <= (uint64_t)n * 8) apart[(int)(other - 1) / LMI_LONG_BITS] &= ~(1ul << ((int)(other - 1) % LMI_LONG_BITS));
+    }
+    for (i = 0; i < n / (int)sizeof *apart; i++) free_cpus |= apart[i];
+    if (free_cpus && syscall(SYS_sched_setaffinity, 0, (size_t)n, apart) == 0) syscall(SYS_sched_setaffinity, 0, (size_t)n, all);
+}
+#else
+static void lmi_team_spread(lmi_team *t, int slot) { (void)t; (void)slot; }
+#endif
+static void lmi_team_work(lmi_team *t, int slot) { /* the caller: begins the list, until it is done; others: for ever */
+    int item, n, k, all; uint64_t seen, t0, t1; lmi_mate me;
+    memset(&me, 0, sizeof me);
+    me.slot = slot;
+    if (slot == 0) lmi_team_begin(t, &me, 0);
+    while (!lmi_atomic_get(&t->quit)) {
+        seen = lmi_atomic_get(&t->round);
+        if (slot == 0 && lmi_atomic_get(&t->over)) return;
+        t0 = lmi_now_us();
+        if (t0 - me.seen_us >= 1000) { lmi_team_spread(t, slot); me.seen_us = t0; }
+        for (k = all = 0; (item = lmi_team_take(t, slot, &n)) >= 0; k++) {
+            lmi_team_hold(t, &me, item, n, 0);
+            if (k == 0) { t1 = lmi_now_us(); me.item_us = t1 - t0; t0 = t1; } /* of the first and of the others' mean the less: this thread may have been stopped, too */
+            else all++;
+        }
+        if (all > 0) me.item_us = LMI_MIN(me.item_us, lmi_since(t0) / (uint64_t)all);
+        n = me.done; me.done = 0;
+        if (n > 0 && lmi_fetch_add(&t->left, (uint64_t)0 - (uint64_t)n) == (uint64_t)n) lmi_team_begin(t, &me, (int)lmi_atomic_get(&t->at) + 1);
+        else lmi_team_wait(t, &me, seen);
+    }
+}
+LMI_THREAD_MAIN(lmi_team_main) {
+    lmi_member *me = (lmi_member *)arg;
+    lmi_fp_enter();
+    lmi_team_work(me->team, me->slot);
+    LMI_THREAD_END;
 }
 #endif
 
-/* Items 0..n_items-1 of the work, on whatever threads there are; returns when all are done. */
-static void lmi_team_run(lmi_team *t, const lmi_work *w, int n_items) {
-    int i; lmi_fpenv fp;
-    t->work = *w;
-    if (t->n == 1 || n_items == 1) {
-        fp = lmi_fp_enter();
-        for (i = 0; i < n_items; i++) lmi_team_do(t, 0, i);
-        lmi_fp_leave(fp);
+/* The works of the list, on whatever threads there are; returns when all are done. */
+static void lmi_team_run(lmi_team *t, const lmi_work *list, int n_list) {
+    int i, k; const lmi_work *w; lmi_fpenv fp;
+    t->list = list; t->n_list = n_list;
+#if LMI_THREADS
+    if (t->n > 1 && t->hooks->parallel_for == NULL) {
+        lmi_atomic_set(&t->over, 0);
+        lmi_team_work(t, 0);
         return;
     }
-    lmi_atomic_set(&t->left, (uint64_t)n_items);
-    for (i = 0; i < t->n; i++) {
-        uint64_t n = (uint64_t)n_items, from = n * (uint64_t)i / (uint64_t)t->n, to = n * ((uint64_t)i + 1) / (uint64_t)t->n;
-        lmi_atomic_set(&t->share[i].range, from << 32 | to);
-    }
-    if (t->hooks->parallel_for) { t->hooks->parallel_for(t->hooks->user, t->n, lmi_team_slot, t); return; }
-#if defined(LLAMA_OPENMP) && defined(_OPENMP)
-    #pragma omp parallel for num_threads(t->n) schedule(static, 1)
-    for (i = 0; i < t->n; i++) lmi_team_work(t, i);
-#elif LMI_THREADS
-    lmi_fetch_add(&t->round, 1);
-    lmi_team_call(t);
-    lmi_team_work(t, 0);
-    lmi_team_wait(t);
-#else
-    lmi_team_work(t, 0);
 #endif
+    for (k = 0; k < n_list; k++) {
+        w = &list[k];
+        if (t->n == 1 || w->n_items == 1) {
+            fp = lmi_fp_enter();
+            for (i = 0; i < w->n_items; i += w->most) lmi_team_do(t, w, 0, i, LMI_MIN(w->most, w->n_items - i));
+            lmi_fp_leave(fp);
+            continue;
+        }
+        t->at = (uint64_t)k;
+        lmi_team_share(t, w);
+        if (t->hooks->parallel_for) { t->hooks->parallel_for(t->hooks->user, t->n, lmi_team_slot, t); continue; }
+#if defined(LLAMA_OPENMP) && defined(_OPENMP)
+        #pragma omp parallel for num_threads(t->n) schedule(static, 1)
+#endif
+        for (i = 0; i < t->n; i++) lmi_team_slot(t, i);
+    }
 }
 /* n slots; starts n - 1 threads unless someone else brings them. Fewer threads than wanted is no error: items find their way. */
 static lm_status lmi_team_open(lmi_team *t, int n, const lm_hooks *hooks, void *owner, lm_error *err) {
@@ -3211,23 +3294,13 @@ static lm_status lmi_team_open(lmi_team *t, int n, const lm_hooks *hooks, void *
     (void)err;
 #if LMI_THREADS
     if (lmi_mutex_init(&t->lock) != 0) return lmi_fail(err, LM_E_MEMORY, "no lock for the threads");
-    if (lmi_cond_init(&t->wake) != 0) goto no_work;
-    if (lmi_cond_init(&t->done) != 0) goto no_done;
-#if !(defined(LLAMA_OPENMP) && defined(_OPENMP))
+    if (lmi_cond_init(&t->wake) != 0) { lmi_mutex_done(&t->lock); return lmi_fail(err, LM_E_MEMORY, "no condition for the threads"); }
     for (; t->started < n - 1 && hooks->parallel_for == NULL; t->started++) {
         t->member[t->started].team = t; t->member[t->started].slot = t->started + 1;
         if (lmi_thread_start(&t->thread[t->started], lmi_team_main, &t->member[t->started]) != 0) break;
     }
 #endif
     return LM_OK;
-no_done:
-    lmi_cond_done(&t->wake);
-no_work:
-    lmi_mutex_done(&t->lock);
-    return lmi_fail(err, LM_E_MEMORY, "no condition for the threads");
-#else
-    return LM_OK;
-#endif
 }
 static void lmi_team_close(lmi_team *t) {
 #if LMI_THREADS
@@ -3237,7 +3310,7 @@ static void lmi_team_close(lmi_team *t) {
     lmi_atomic_set(&t->quit, 1); lmi_wake_all(&t->wake);
     lmi_unlock(&t->lock);
     for (i = 0; i < t->started; i++) lmi_thread_join(t->thread[i]);
-    lmi_cond_done(&t->done); lmi_cond_done(&t->wake); lmi_mutex_done(&t->lock);
+    lmi_cond_done(&t->wake); lmi_mutex_done(&t->lock);
 #endif
     t->n = 0;
 }
@@ -4935,7 +5008,11 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
  *
  * The cache: for each layer and sequence, pages of 64 positions; a page holds, for each key-value head, K and V as lmi_attend wants them.
  */
-typedef struct lmi_slot { void *panel; uint8_t *group; float *head, *page, *out; uint64_t n_macs; int bad; char own_line[16]; } lmi_slot; /* one thread's scratch */
+typedef struct lmi_slot {             /* one thread's scratch */
+    void *panel; uint8_t *group; float *head, *page, *out; uint64_t n_macs;
+    int fits, bad;                    /* of what is in scratch, nothing is out of range; 1 + the layer where something was that counts */
+    char own_line[8];
+} lmi_slot;
 typedef struct lmi_run {              /* a decode under way */
     lm_batch batch; int active, at, n_tok, layer, n_rows; /* at: first token of those computed now */
     uint64_t t0, used_us;
@@ -4954,29 +5031,53 @@ struct lm_ctx {
     float *logits, *embedding; int *row_token; /* [n_logits][n_vocab], [n_logits][n_embd], [n_logits] token each row belongs to */
     uint8_t *row_want; int n_rows, n_last;     /* results of the last decode, and its number of tokens */
     lmi_slot *slot; lmi_team team;
+    lmi_work *plan; int n_plan, most_plan; /* works that are yet to be done */
     lmi_run run;
     lm_counters counters;
     lm_error error;
 };
 
-/* ---- spreading work: each word below is a job over tokens, heads or groups of 16 rows */
-static void lmi_norm_job(void *owner, const lmi_work *w, int slot, int t) {
-    lm_ctx *c = (lm_ctx *)owner; size_t n = (size_t)c->m->n_embd, at = (size_t)t * n;
-    float ss = c->m->k->norm(w->in + at, w->norm, c->m->n_embd, c->m->eps, w->out[0] + at);
-    if (!lmi_finite(ss)) c->slot[slot].bad = 1;
+/* ---- spreading work. Each word below adds to a plan: works whose items are tokens, heads or groups of 16 rows; lmi_go has the threads do them. A plan is
+ * as long as can be, a whole pass where nobody looks in between the layers: threads need not meet the caller, who may be stopped, at every step. */
+static void lmi_go(lm_ctx *c) { lmi_team_run(&c->team, c->plan, c->n_plan); c->n_plan = 0; }
+static lmi_work *lmi_plan(lm_ctx *c, lmi_job compute, lmi_job commit, int n_items) {
+    lmi_work *w;
+    if (c->n_plan == c->most_plan) lmi_go(c);
+    w = &c->plan[c->n_plan++];
+    memset(w, 0, sizeof *w);
+    w->compute = compute; w->commit = commit; w->n_items = n_items; w->most = LMI_MOST; w->n_tok = c->run.n_tok; w->layer = c->run.layer;
+    return w;
 }
-static void lmi_norm(lm_ctx *c, const float *x, const float *norm, float *y) {
-    lmi_work w; memset(&w, 0, sizeof w);
-    w.compute = lmi_norm_job; w.in = x; w.norm = norm; w.out[0] = y;
-    lmi_team_run(&c->team, &w, c->run.n_tok);
+static void lmi_bad(lm_ctx *c, const lmi_work *w, int slot) { if (c->slot[slot].bad == 0) c->slot[slot].bad = 1 + w->layer; } /* infinite or no number */
+
+/* Rows of n_bytes are computed in the slot's panel; here they go to rows t .. t + n - 1 of `to`. */
+static void lmi_put(lm_ctx *c, const lmi_work *w, int slot, void *to, size_t n_bytes, int t, int n) {
+    memcpy((char *)to + (size_t)t * n_bytes, c->slot[slot].panel, (size_t)n * n_bytes);
+    if (!c->slot[slot].fits) lmi_bad(c, w, slot);
+}
+static void lmi_norm_compute(void *owner, const lmi_work *w, int slot, int t, int n) {
+    const lm_ctx *c = (const lm_ctx *)owner; lmi_slot *s = &c->slot[slot]; size_t n_embd = (size_t)c->m->n_embd; float *y = (float *)s->panel;
+    for (s->fits = 1; n > 0; n--, t++, y += n_embd) s->fits &= lmi_finite(c->m->k->norm(w->in + (size_t)t * n_embd, w->norm, c->m->n_embd, c->m->eps, y));
+}
+static void lmi_norm_commit(void *owner, const lmi_work *w, int slot, int t, int n) {
+    lm_ctx *c = (lm_ctx *)owner;
+    lmi_put(c, w, slot, w->out[0], (size_t)c->m->n_embd * sizeof(float), t, n);
+}
+static void lmi_norm(lm_ctx *c, const float *x, int n_tok, const float *norm, float *y) {
+    lmi_work *w = lmi_plan(c, lmi_norm_compute, lmi_norm_commit, n_tok);
+    w->in = x; w->norm = norm; w->out[0] = y;
 }
 
 /* Up to three products of one input: out[t] = W in[t] + bias, or added to out[t]. An item is k->tile groups of 16 rows; one thread computes it for all
  * tokens, from panels of its weights (unpacked once), or for one token straight from the weights. */
 static int lmi_is_int(const lm_ctx *c, const lmi_mat *w) { return !(w->flags & LMI_FLT) && c->info.compute == LM_COMPUTE_AUTO; }
-static void lmi_quantize_job(void *owner, const lmi_work *w, int slot, int t) {
-    lm_ctx *c = (lm_ctx *)owner; int n = w->mat[0]->n_in;
-    if (!c->m->k->quantize(w->in + (size_t)t * (size_t)n, n, c->act + (size_t)t * (size_t)(n / 32))) c->slot[slot].bad = 1;
+static void lmi_quantize_compute(void *owner, const lmi_work *w, int slot, int t, int n) {
+    const lm_ctx *c = (const lm_ctx *)owner; lmi_slot *s = &c->slot[slot]; int n_in = w->mat[0]->n_in; lmi_act *a = (lmi_act *)s->panel;
+    for (s->fits = 1; n > 0; n--, t++, a += n_in / 32) s->fits &= c->m->k->quantize(w->in + (size_t)t * (size_t)n_in, n_in, a);
+}
+static void lmi_quantize_commit(void *owner, const lmi_work *w, int slot, int t, int n) {
+    lm_ctx *c = (lm_ctx *)owner;
+    lmi_put(c, w, slot, c->act, (size_t)(w->mat[0]->n_in / 32) * sizeof(lmi_act), t, n);
 }
 /* 16 rows of w, interleaved: as they lie, or brought into `to`. */
 static const uint8_t *lmi_group(const lmi_mat *w, int group, uint8_t *to) {
@@ -4992,91 +5093,115 @@ static const lmi_mat *lmi_product_item(const lm_ctx *c, const lmi_work *w, int i
     *row = (item - w->first[*mat]) * 16 * c->m->k->tile;
     return w->mat[*mat];
 }
-static void lmi_product_compute(void *owner, const lmi_work *work, int slot, int item) {
-    const lm_ctx *c = (const lm_ctx *)owner; const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; int i, row, g, n_groups;
+static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, int item, float *out) { /* out [n_tok][16 tile] */
+    const lmi_kernels *k = c->m->k; int i, row, g, n_groups;
     const lmi_mat *w = lmi_product_item(c, work, item, &i, &row); const uint8_t *group[LMI_TILE]; const lmi_panel *panel[LMI_TILE];
     size_t n = (size_t)w->n_in;
     n_groups = LMI_MIN(k->tile, (w->n_out - row + 15) / 16);
     for (g = 0; g < k->tile; g++) group[g] = g < n_groups ? lmi_group(w, row / 16 + g, s->group + (size_t)g * 16 * w->row_bytes) : group[0];
     if (lmi_is_int(c, w) && work->n_tok == 1) {
-        for (g = 0; g < n_groups; g++) k->mul_q1(w->type, group[g], w->n_in, c->act, s->out + 16 * g);
+        for (g = 0; g < n_groups; g++) k->mul_q1(w->type, group[g], w->n_in, c->act, out + 16 * g);
     } else if (lmi_is_int(c, w)) {
         for (g = 0; g < k->tile; g++) {
             panel[g] = (lmi_panel *)s->panel + (g < n_groups ? (size_t)g * (n / 32) : 0);
             if (g < n_groups) k->panel(w->type, group[g], w->n_in, (lmi_panel *)s->panel + (size_t)g * (n / 32));
         }
-        k->mul_q(w->type, panel, w->n_in, c->act, work->n_tok, s->out);
-    } else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, s->out);
+        k->mul_q(w->type, panel, w->n_in, c->act, work->n_tok, out);
+    } else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
     else {
         for (g = 0; g < k->tile; g++) {
             float *f = (float *)s->panel + (g < n_groups ? (size_t)g * 16 * n : 0);
             if (g < n_groups) k->rows(w->type, group[g], w->n_in, f, 1, 16, 16);
             group[g] = (const uint8_t *)f;
         }
-        k->mul_f(LMI_HOST, group, w->n_in, work->in, work->n_tok, s->out);
+        k->mul_f(LMI_HOST, group, w->n_in, work->in, work->n_tok, out);
     }
 }
-static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int item) {
-    lm_ctx *c = (lm_ctx *)owner; lmi_slot *s = &c->slot[slot]; lmi_dst dst; int i, row; const lmi_mat *w = lmi_product_item(c, work, item, &i, &row);
-    dst.out = work->out[i] + row; dst.stride = (size_t)w->n_out; dst.add = work->add; dst.n_lanes = LMI_MIN(16 * c->m->k->tile, w->n_out - row);
-    dst.bias = w->bias ? w->bias + row : NULL;
-    c->m->k->place(s->out, 16 * c->m->k->tile, work->n_tok, &dst);
-    s->n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
+static float *lmi_product_out(const lm_ctx *c, const lmi_work *w, int slot, int i) { return c->slot[slot].out + (size_t)i * (size_t)w->n_tok * 16 * (size_t)c->m->k->tile; }
+static void lmi_product_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
+    const lm_ctx *c = (const lm_ctx *)owner; int i;
+    for (i = 0; i < n; i++) lmi_product_one(c, w, &c->slot[slot], item + i, lmi_product_out(c, w, slot, i));
 }
-static void lmi_products(lm_ctx *c, lmi_work *w) {
-    int i, items = 0, any_int = 0, rows = 16 * c->m->k->tile;
-    for (i = 0; i < w->n_mat; i++) { w->first[i] = items; items += (w->mat[i]->n_out + rows - 1) / rows; any_int |= lmi_is_int(c, w->mat[i]); }
-    w->compute = lmi_quantize_job; w->commit = NULL;
-    if (any_int) lmi_team_run(&c->team, w, w->n_tok);
-    w->compute = lmi_product_compute; w->commit = lmi_product_commit;
-    lmi_team_run(&c->team, w, items);
+static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int item, int n) {
+    lm_ctx *c = (lm_ctx *)owner; lmi_dst dst; int i, row, k; const lmi_mat *w;
+    for (k = 0; k < n; k++) {
+        w = lmi_product_item(c, work, item + k, &i, &row);
+        dst.out = work->out[i] + row; dst.stride = (size_t)w->n_out; dst.add = work->add; dst.n_lanes = LMI_MIN(16 * c->m->k->tile, w->n_out - row);
+        dst.bias = w->bias ? w->bias + row : NULL;
+        c->m->k->place(lmi_product_out(c, work, slot, k), 16 * c->m->k->tile, work->n_tok, &dst);
+        c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
+    }
 }
-static void lmi_linear3(lm_ctx *c, const float *in, const lmi_mat *a, float *out_a, const lmi_mat *b, float *out_b, const lmi_mat *d,
+static void lmi_linear3(lm_ctx *c, const float *in, int n_tok, int add, const lmi_mat *a, float *out_a, const lmi_mat *b, float *out_b, const lmi_mat *d,
     float *out_d) {
-    lmi_work w; memset(&w, 0, sizeof w);
-    w.in = in; w.n_tok = c->run.n_tok; w.n_mat = d ? 3 : 2;
+    lmi_work w, *p; int i, rows = 16 * c->m->k->tile, any_int = 0; memset(&w, 0, sizeof w);
+    w.in = in; w.n_tok = n_tok; w.most = LMI_MAX(LMI_MOST / n_tok, 1); w.layer = c->run.layer; w.add = add; w.n_mat = d ? 3 : b ? 2 : 1;
     w.mat[0] = a; w.out[0] = out_a; w.mat[1] = b; w.out[1] = out_b; w.mat[2] = d; w.out[2] = out_d;
-    lmi_products(c, &w);
+    for (i = 0; i < w.n_mat; i++) { w.first[i] = w.n_items; w.n_items += (w.mat[i]->n_out + rows - 1) / rows; any_int |= lmi_is_int(c, w.mat[i]); }
+    if (any_int) { p = lmi_plan(c, lmi_quantize_compute, lmi_quantize_commit, n_tok); p->in = in; p->mat[0] = a; }
+    p = lmi_plan(c, NULL, NULL, 0); *p = w; p->compute = lmi_product_compute; p->commit = lmi_product_commit;
 }
 static void lmi_linear(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, float *out, int add) {
-    lmi_work w; memset(&w, 0, sizeof w);
-    w.in = in; w.n_tok = n_tok; w.n_mat = 1; w.add = add; w.mat[0] = a; w.out[0] = out;
-    lmi_products(c, &w);
+    lmi_linear3(c, in, n_tok, add, a, out, NULL, NULL, NULL, NULL);
 }
 
 static uint8_t *lmi_cache_at(const lm_ctx *c, int layer, int seq, int pos) { /* the page that holds a position */
     return c->cache + (size_t)layer * c->layer_bytes + (size_t)seq * c->seq_bytes + (size_t)(pos / LMI_PAGE) * c->page_bytes;
 }
-/* x[0..n) of position j into keys [n][64] or values [64][n rounded up to 16]. 0: out of range, which would silently hide a key. */
-static int lmi_cache_put(const lm_ctx *c, uint8_t *p, int j, const float *x, int n, int values) {
-    int d, all = values ? (n + 15) & ~15 : n, fits = 1; size_t at = (size_t)(values ? j * all : j), step = values ? 1 : LMI_PAGE; lmi_act a; float y, block[32];
-    for (d = 0; d < all; d++, at += step) {
-        y = d < n ? x[d] : 0;
-        if (c->info.cache_type == LM_CACHE_F32) { ((float *)(void *)p)[at] = y; fits &= lmi_finite(y); }
-        else if (c->info.cache_type == LM_CACHE_F16) { ((uint16_t *)(void *)p)[at] = lmi_to_f16(y); fits &= y > -65520.0f && y < 65520.0f; }
-        else {
-            if (d % 32 == 0) {            /* a block, as activations are rounded */
-                memset(block, 0, sizeof block); memcpy(block, x + d, (size_t)LMI_MIN(32, n - d) * sizeof(float));
-                fits &= c->m->k->quantize(block, 32, &a) && a.d < 65520.0f;
-                ((uint16_t *)(void *)p)[(all / 2 + d / 32) * LMI_PAGE + j] = lmi_to_f16(a.d);
-            }
-            p[at] = (uint8_t)a.q[d % 32];
-        }
+/* x[0..n) as the cache has a key or a value, then zeros up to `all`; q8_0: bytes, then a scale for each 32. 0: out of range, which would silently hide a key. */
+static int lmi_cache_pack(const lm_ctx *c, const float *x, int n, int all, uint8_t *to) {
+    int d, fits = 1; lmi_act a; float block[32]; uint16_t *half = (uint16_t *)(void *)(to + (c->info.cache_type == LM_CACHE_Q8_0 ? all : 0));
+    memset(to, 0, (size_t)all * 4);
+    if (c->info.cache_type == LM_CACHE_F32) { for (d = 0; d < n; d++) fits &= lmi_finite(x[d]); memcpy(to, x, (size_t)n * sizeof(float)); return fits; }
+    if (c->info.cache_type == LM_CACHE_F16) return lmi_to_f16s(x, n, half);
+    for (d = 0; d < n; d += 32) {     /* a block, as activations are rounded */
+        memset(block, 0, sizeof block); memcpy(block, x + d, (size_t)LMI_MIN(32, n - d) * sizeof(float));
+        fits &= c->m->k->quantize(block, 32, &a) && a.d < 65520.0f;
+        memcpy(to + d, a.q, (size_t)LMI_MIN(32, all - d)); half[d / 32] = lmi_to_f16(a.d);
     }
     return fits;
 }
-/* Rotates q and k of token t by its position and puts k and v into the cache. */
-static void lmi_rotate_job(void *owner, const lmi_work *w, int slot, int t) {
-    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const float *cs = c->angle + (size_t)t * 2 * (size_t)m->n_rot, *sn = cs + m->n_rot;
-    float *q = c->q + (size_t)t * (size_t)(m->n_head * m->dk), *k = c->k + (size_t)t * (size_t)(m->n_head_kv * m->dk),
-        *v = c->v + (size_t)t * (size_t)(m->n_head_kv * m->dv);
-    int h, j = c->tok_pos[t] % LMI_PAGE, fits = 1; uint8_t *page = lmi_cache_at(c, w->layer, c->tok_seq[t], c->tok_pos[t]);
-    for (h = 0; h < m->n_head; h++) m->k->rope(q + h * m->dk, cs, sn, m->n_rot);
-    for (h = 0; h < m->n_head_kv; h++, k += m->dk, v += m->dv, page += c->head_bytes) {
-        m->k->rope(k, cs, sn, m->n_rot);
-        fits &= lmi_cache_put(c, page, j, k, m->dk, 0) & lmi_cache_put(c, page + lmi_cached_bytes(c->info.cache_type, m->dk), j, v, m->dv, 1);
+/* What lmi_cache_pack has made, as position j of keys [all][64] or values [64][all]; scales of both are [all / 32][64], after them. */
+static void lmi_cache_put(const lm_ctx *c, uint8_t *p, int j, const uint8_t *x, int all, int values) {
+    int d; size_t e = c->info.cache_type == LM_CACHE_F32 ? 4 : c->info.cache_type == LM_CACHE_F16 ? 2 : 1;
+    const uint16_t *half = (const uint16_t *)(const void *)(x + (e == 1 ? all : 0)); uint16_t *h = (uint16_t *)(void *)(p + (e == 1 ? (size_t)all * LMI_PAGE : 0)) + j;
+    if (values) memcpy(p + (size_t)(j * all) * e, x, (size_t)all * e);
+    else if (e == 4) for (d = 0; d < all; d++) ((float *)(void *)p)[d * LMI_PAGE + j] = ((const float *)(const void *)x)[d];
+    else if (e == 2) for (d = 0; d < all; d++) h[d * LMI_PAGE] = half[d];
+    else for (d = 0; d < all; d++) p[d * LMI_PAGE + j] = x[d];
+    if (e == 1) for (d = 0; d < all; d += 32) h[d / 32 * LMI_PAGE] = half[d / 32];
+}
+/* Rotates q and k of tokens by their positions, and puts k and v into the cache. In scratch: q, then each head's key and value. */
+static size_t lmi_packed_bytes(const lm_ctx *c) { return 4 * (size_t)(c->m->dk + ((c->m->dv + 15) & ~15)); } /* of one head */
+static size_t lmi_rotated_bytes(const lm_ctx *c) { return 4 * (size_t)(c->m->n_head * c->m->dk) + (size_t)c->m->n_head_kv * lmi_packed_bytes(c); } /* of one token */
+static void lmi_rotate_compute(void *owner, const lmi_work *w, int slot, int t, int n) {
+    const lm_ctx *c = (const lm_ctx *)owner; const lm_model *m = c->m; lmi_slot *s = &c->slot[slot]; uint8_t *p; size_t n_q = (size_t)(m->n_head * m->dk); int i, h;
+    (void)w;
+    for (s->fits = 1, i = 0; i < n; i++) {
+        const float *cs = c->angle + (size_t)(t + i) * 2 * (size_t)m->n_rot, *sn = cs + m->n_rot, *k = c->k + (size_t)(t + i) * (size_t)(m->n_head_kv * m->dk),
+            *v = c->v + (size_t)(t + i) * (size_t)(m->n_head_kv * m->dv);
+        float *q = (float *)(void *)((uint8_t *)s->panel + (size_t)i * lmi_rotated_bytes(c)), *turned = s->head;
+        memcpy(q, c->q + (size_t)(t + i) * n_q, n_q * sizeof(float));
+        for (h = 0; h < m->n_head; h++) m->k->rope(q + h * m->dk, cs, sn, m->n_rot);
+        p = (uint8_t *)(q + n_q);
+        for (h = 0; h < m->n_head_kv; h++, k += m->dk, v += m->dv, p += lmi_packed_bytes(c)) {
+            memcpy(turned, k, (size_t)m->dk * sizeof(float));
+            m->k->rope(turned, cs, sn, m->n_rot);
+            s->fits &= lmi_cache_pack(c, turned, m->dk, m->dk, p) & lmi_cache_pack(c, v, m->dv, (m->dv + 15) & ~15, p + 4 * m->dk);
+        }
     }
-    if (!fits) c->slot[slot].bad = 1;
+}
+static void lmi_rotate_commit(void *owner, const lmi_work *w, int slot, int t, int n) {
+    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const uint8_t *p = (const uint8_t *)c->slot[slot].panel; size_t n_q = (size_t)(m->n_head * m->dk) * sizeof(float); int h;
+    for (; n > 0; n--, t++) {
+        uint8_t *page = lmi_cache_at(c, w->layer, c->tok_seq[t], c->tok_pos[t]); int j = c->tok_pos[t] % LMI_PAGE;
+        memcpy((uint8_t *)c->q + (size_t)t * n_q, p, n_q);
+        for (h = 0, p += n_q; h < m->n_head_kv; h++, page += c->head_bytes, p += lmi_packed_bytes(c)) {
+            lmi_cache_put(c, page, j, p, m->dk, 0);
+            lmi_cache_put(c, page + lmi_cached_bytes(c->info.cache_type, m->dk), j, p + 4 * m->dk, (m->dv + 15) & ~15, 1);
+        }
+    }
+    if (!c->slot[slot].fits) lmi_bad(c, w, slot);
 }
 /* Queries of one key-value head, lmi_queries at a time (token by token, the heads that share it), over their sequence's cache: positions
  * pos - n_swa + 1 .. pos, or all up to pos. Queries of different sequences do not share a pass. */
@@ -5085,53 +5210,54 @@ static int lmi_queries(const lm_ctx *c, int n_tok) { /* many share the floats of
     while (n > 4 && (all + n - 1) / n * c->m->n_head_kv < 4 * c->team.n) n /= 2;
     return n;
 }
-static void lmi_attend_job(void *owner, const lmi_work *w, int slot, int item) {
-    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; int per = m->n_head / m->n_head_kv, kv = item % m->n_head_kv, most = lmi_queries(c, w->n_tok);
-    int i = item / m->n_head_kv * most, end = LMI_MIN(i + most, w->n_tok * per), q; size_t dv16 = ((size_t)m->dv + 15) & ~(size_t)15; lmi_attend a;
+static void lmi_attend_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
+    const lm_ctx *c = (const lm_ctx *)owner; const lm_model *m = c->m; int per = m->n_head / m->n_head_kv, kv = item % m->n_head_kv, most = lmi_queries(c, w->n_tok);
+    int at = item / m->n_head_kv * most, end = LMI_MIN(at + most, w->n_tok * per), i; size_t dv16 = ((size_t)m->dv + 15) & ~(size_t)15; lmi_attend a;
+    (void)n;                                                 /* 1 */
     a.page_bytes = c->page_bytes; a.dk = m->dk; a.dv = m->dv; a.cache = c->info.cache_type; a.scale = 1.0f / sqrtf((float)m->dk);
     a.scratch = c->slot[slot].page;
-    for (; i < end; i += a.n) {
+    for (i = at; i < end; i += a.n) {
         int seq = c->tok_seq[i / per];
         for (a.n = 0; i + a.n < end && c->tok_seq[(i + a.n) / per] == seq; a.n++) {
             int t = (i + a.n) / per, h = kv * per + (i + a.n) % per;
-            a.q[a.n] = c->q + ((size_t)t * (size_t)m->n_head + (size_t)h) * (size_t)m->dk; a.out[a.n] = c->slot[slot].head + (size_t)a.n * dv16;
+            a.q[a.n] = c->q + ((size_t)t * (size_t)m->n_head + (size_t)h) * (size_t)m->dk; a.out[a.n] = c->slot[slot].head + (size_t)(i + a.n - at) * dv16;
             a.last[a.n] = c->tok_pos[t]; a.first[a.n] = m->n_swa > 0 ? LMI_MAX(0, c->tok_pos[t] - m->n_swa + 1) : 0;
-            c->slot[slot].n_macs += (uint64_t)(a.last[a.n] - a.first[a.n] + 1) * (uint64_t)(m->dk + m->dv);
         }
         a.page = lmi_cache_at(c, w->layer, seq, 0) + (size_t)kv * c->head_bytes;
         m->k->attend(&a);
-        for (q = 0; q < a.n; q++) {
-            int t = (i + q) / per, h = kv * per + (i + q) % per;
-            memcpy(c->att + ((size_t)t * (size_t)m->n_head + (size_t)h) * (size_t)m->dv, a.out[q], (size_t)m->dv * sizeof(float));
-        }
     }
 }
-static void lmi_attention(lm_ctx *c, int layer) {
-    lmi_work w; int n = lmi_queries(c, c->run.n_tok);
-    memset(&w, 0, sizeof w);
-    w.n_tok = c->run.n_tok; w.layer = layer;
-    w.compute = lmi_rotate_job;
-    lmi_team_run(&c->team, &w, w.n_tok);
-    w.compute = lmi_attend_job;
-    lmi_team_run(&c->team, &w, (w.n_tok * (c->m->n_head / c->m->n_head_kv) + n - 1) / n * c->m->n_head_kv);
+static void lmi_attend_commit(void *owner, const lmi_work *w, int slot, int item, int n) {
+    lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; int per = m->n_head / m->n_head_kv, kv = item % m->n_head_kv, most = lmi_queries(c, w->n_tok);
+    int at = item / m->n_head_kv * most, end = LMI_MIN(at + most, w->n_tok * per), i; size_t dv = (size_t)m->dv, dv16 = (dv + 15) & ~(size_t)15;
+    for (i = at; i < end; i++) {
+        int t = i / per, h = kv * per + i % per; n = m->n_swa > 0 ? LMI_MIN(m->n_swa, c->tok_pos[t] + 1) : c->tok_pos[t] + 1;
+        memcpy(c->att + ((size_t)t * (size_t)m->n_head + (size_t)h) * dv, c->slot[slot].head + (size_t)(i - at) * dv16, dv * sizeof(float));
+        c->slot[slot].n_macs += (uint64_t)n * (uint64_t)(m->dk + m->dv);
+    }
 }
-static void lmi_swiglu_job(void *owner, const lmi_work *w, int slot, int t) {
-    lm_ctx *c = (lm_ctx *)owner; size_t at = (size_t)t * (size_t)c->m->n_ff;
-    (void)w; (void)slot;
-    c->m->k->swiglu(c->gate + at, c->up + at, c->m->n_ff, c->gate + at);
+static void lmi_attention(lm_ctx *c) {
+    int n = lmi_queries(c, c->run.n_tok);
+    lmi_plan(c, lmi_rotate_compute, lmi_rotate_commit, c->run.n_tok)->most = 4;
+    lmi_plan(c, lmi_attend_compute, lmi_attend_commit, (c->run.n_tok * (c->m->n_head / c->m->n_head_kv) + n - 1) / n * c->m->n_head_kv)->most = 1;
 }
-static void lmi_swiglu(lm_ctx *c) {
-    lmi_work w; memset(&w, 0, sizeof w);
-    w.compute = lmi_swiglu_job;
-    lmi_team_run(&c->team, &w, c->run.n_tok);
+static void lmi_swiglu_compute(void *owner, const lmi_work *w, int slot, int t, int n) {
+    const lm_ctx *c = (const lm_ctx *)owner; size_t n_ff = (size_t)c->m->n_ff, at; float *out = (float *)c->slot[slot].panel;
+    (void)w;
+    for (c->slot[slot].fits = 1; n > 0; n--, t++, out += n_ff) { at = (size_t)t * n_ff; c->m->k->swiglu(c->gate + at, c->up + at, c->m->n_ff, out); }
 }
+static void lmi_swiglu_commit(void *owner, const lmi_work *w, int slot, int t, int n) {
+    lm_ctx *c = (lm_ctx *)owner;
+    lmi_put(c, w, slot, c->gate, (size_t)c->m->n_ff * sizeof(float), t, n);
+}
+static void lmi_swiglu(lm_ctx *c) { lmi_plan(c, lmi_swiglu_compute, lmi_swiglu_commit, c->run.n_tok); }
 
 /* Takes the next n_batch tokens: their embeddings into x, 16 at a time as rows of a group; their sequences, positions and angles. */
-static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item) {
+static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item, int n_items) {
     lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const lmi_mat *w = &m->embd; const lmi_type *type = lmi_type_of(w->type);
     int t = item * 16, n = LMI_MIN(16, c->run.n_tok - t), r, i; const uint8_t *row[16]; size_t blocks = (size_t)w->n_in / type->n; double s, cs;
     uint8_t *plain = (uint8_t *)c->slot[slot].panel;
-    (void)work;
+    (void)work; (void)n_items;
     for (r = 0; r < 16; r++) {
         size_t id = (size_t)c->run.batch.ids[c->run.at + t + LMI_MIN(r, n - 1)];
         row[r] = w->data + id * w->row_bytes;
@@ -5150,7 +5276,7 @@ static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item)
     }
 }
 static void lmi_embed(lm_ctx *c) {
-    lmi_run *r = &c->run; int t, l; lmi_work w; memset(&w, 0, sizeof w);
+    lmi_run *r = &c->run; int t, l;
     r->n_tok = LMI_MIN(c->info.n_batch, r->batch.n - r->at);
     for (t = 0; t < r->n_tok; t++) {
         c->tok_seq[t] = r->batch.seq ? r->batch.seq[r->at + t] : 0;
@@ -5159,35 +5285,51 @@ static void lmi_embed(lm_ctx *c) {
             memset(lmi_cache_at(c, l, c->tok_seq[t], c->tok_pos[t]), 0, c->page_bytes);
         }
     }
-    w.compute = lmi_embed_job;
-    lmi_team_run(&c->team, &w, (r->n_tok + 15) / 16);
+    lmi_plan(c, lmi_embed_job, NULL, (r->n_tok + 15) / 16)->most = 1;
 }
 static int lmi_want(const lm_batch *b, int i) { return b->want ? b->want[i] : i == b->n - 1 ? LM_WANT_LOGITS : 0; }
-/* Logits and embeddings of the tokens that asked. The rows are gathered in h first, so that one product serves all of them. */
+/* Logits and embeddings of the tokens that asked; one product serves a run of rows that want logits. */
+static void lmi_output_job(void *owner, const lmi_work *w, int slot, int item, int n) {
+    lm_ctx *c = (lm_ctx *)owner; size_t n_embd = (size_t)c->m->n_embd, row, t;
+    (void)slot;
+    for (; n > 0; n--, item++) {
+        row = (size_t)(w->add + item); t = (size_t)(c->row_token[row] - c->run.at);
+        memcpy(c->embedding + row * n_embd, w->in + t * n_embd, n_embd * sizeof(float));
+    }
+}
+static void lmi_finite_job(void *owner, const lmi_work *w, int slot, int item, int n) { /* of 4096 logits each */
+    lm_ctx *c = (lm_ctx *)owner; size_t at = (size_t)item * 4096, end = LMI_MIN(at + (size_t)n * 4096, (size_t)w->n_tok * (size_t)c->m->n_vocab); uint32_t top[16], all = 0; int i;
+    memset(top, 0, sizeof top);
+    for (; at + 16 <= end; at += 16) for (i = 0; i < 16; i++) top[i] |= (lmi_f32_bits(w->in[at + (size_t)i]) & 0x7f800000u) + 0x800000u; /* carries where */
+    for (; at < end; at++) all |= (lmi_f32_bits(w->in[at]) & 0x7f800000u) + 0x800000u;                                           /* the exponent is all ones */
+    for (i = 0; i < 16; i++) all |= top[i];
+    if (all >> 31) lmi_bad(c, w, slot);
+}
 static void lmi_results(lm_ctx *c) {
-    lmi_run *r = &c->run; size_t n_embd = (size_t)c->m->n_embd, n_vocab = (size_t)c->m->n_vocab, n; int t, row = r->n_rows, k, got = 0, want;
-    lmi_norm(c, c->x, c->m->output_norm, c->h);
+    lmi_run *r = &c->run; size_t n_embd = (size_t)c->m->n_embd, n_vocab = (size_t)c->m->n_vocab; int t, row = r->n_rows, k, got = 0, want; lmi_work *w;
     for (t = 0; t < r->n_tok; t++) {
         if ((want = lmi_want(&r->batch, r->at + t)) == 0) continue;
-        memcpy(c->embedding + (size_t)row * n_embd, c->h + (size_t)t * n_embd, n_embd * sizeof(float));
-        for (n = (size_t)row * n_embd; n < ((size_t)row + 1) * n_embd; n++) if (!lmi_finite(c->embedding[n])) c->slot[0].bad = 1;
         c->row_token[row] = r->at + t; c->row_want[row++] = (uint8_t)want;
     }
-    for (k = r->n_rows; k < row; k += got) { /* runs of rows that want logits */
+    lmi_norm(c, c->x, r->n_tok, c->m->output_norm, c->h);    /* of all: it finds what is no number */
+    w = lmi_plan(c, lmi_output_job, NULL, row - r->n_rows); w->in = c->h; w->add = r->n_rows;
+    for (k = r->n_rows; k < row; k += LMI_MAX(got, 1)) {
         for (got = 0; k + got < row && (c->row_want[k + got] & LM_WANT_LOGITS); got++) {}
-        if (got > 0) lmi_linear(c, c->embedding + (size_t)k * n_embd, got, &c->m->output, c->logits + (size_t)k * n_vocab, 0);
-        for (n = (size_t)k * n_vocab; n < (size_t)(k + got) * n_vocab; n++) if (!lmi_finite(c->logits[n])) c->slot[0].bad = 1;
-        if (got == 0) got = 1;
+        if (got == 0) continue;
+        lmi_linear(c, c->embedding + (size_t)k * n_embd, got, &c->m->output, c->logits + (size_t)k * n_vocab, 0);
+        w = lmi_plan(c, lmi_finite_job, NULL, (int)(((size_t)got * n_vocab + 4095) / 4096));
+        w->in = c->logits + (size_t)k * n_vocab; w->n_tok = got;
     }
     r->n_rows = row;
 }
-/* Between layers: not a number? cancelled? out of time? */
-static lm_status lmi_pause(lm_ctx *c, uint32_t budget_us) {
-    int i; const lmi_run *r = &c->run;
-        uint64_t per = (uint64_t)c->m->n_layer + 1,
-        total = ((uint64_t)r->batch.n + (uint64_t)c->info.n_batch - 1) / (uint64_t)c->info.n_batch * per;
-    for (i = 0; i < c->team.n; i++) if (c->slot[i].bad)
-        return lmi_fail(&c->error, LM_E_NUMERIC, "a hidden state is infinite or not a number, at token %d, layer %d", r->at, r->layer);
+/* After a layer, or at the end of a pass: not a number? cancelled? out of time? If nobody wants to know after each layer, the plan goes on. */
+static lm_status lmi_pause(lm_ctx *c, uint32_t budget_us, int end) {
+    int i, bad = 0; const lmi_run *r = &c->run;
+    uint64_t per = (uint64_t)c->m->n_layer + 1, total = ((uint64_t)r->batch.n + (uint64_t)c->info.n_batch - 1) / (uint64_t)c->info.n_batch * per;
+    if (!end && budget_us == UINT32_MAX && c->hooks.progress == NULL) return LM_OK;
+    lmi_go(c);
+    for (i = 0; i < c->team.n; i++) if (c->slot[i].bad && (bad == 0 || c->slot[i].bad < bad)) bad = c->slot[i].bad;
+    if (bad) return lmi_fail(&c->error, LM_E_NUMERIC, "a hidden state is infinite or not a number, at token %d, layer %d", r->at, bad - 1);
     if (c->hooks.progress && c->hooks.progress(c->hooks.user, (uint64_t)(r->at / c->info.n_batch) * per + (uint64_t)r->layer, total) != 0)
         return lmi_fail(&c->error, LM_E_CANCEL, "decoding was cancelled");
     return budget_us != UINT32_MAX && lmi_since(r->t0) >= budget_us ? LM_MORE : LM_OK;
@@ -5201,21 +5343,21 @@ static lm_status lmi_forward(lm_ctx *c, uint32_t budget_us) {
         if (r->layer == 0) lmi_embed(c);                                            /* x = rows of token_embd */
         while (r->layer < m->n_layer) {
             l = &m->layer[r->layer];
-            lmi_norm(c, c->x, l->attn_norm, c->h);                                  /* attention, pre-normalized */
-            lmi_linear3(c, c->h, &l->wq, c->q, &l->wk, c->k, &l->wv, c->v);
-            lmi_attention(c, r->layer);                                             /* att = softmax(rope(q) rope(K)' / sqrt(dk)) V */
+            lmi_norm(c, c->x, r->n_tok, l->attn_norm, c->h);                        /* attention, pre-normalized */
+            lmi_linear3(c, c->h, r->n_tok, 0, &l->wq, c->q, &l->wk, c->k, &l->wv, c->v);
+            lmi_attention(c);                                                       /* att = softmax(rope(q) rope(K)' / sqrt(dk)) V */
             lmi_linear(c, c->att, r->n_tok, &l->wo, c->x, 1);                       /* x += Wo att */
 
-            lmi_norm(c, c->x, l->ffn_norm, c->h);                                   /* feed-forward, pre-normalized */
-            lmi_linear3(c, c->h, &l->gate, c->gate, &l->up, c->up, NULL, NULL);
+            lmi_norm(c, c->x, r->n_tok, l->ffn_norm, c->h);                         /* feed-forward, pre-normalized */
+            lmi_linear3(c, c->h, r->n_tok, 0, &l->gate, c->gate, &l->up, c->up, NULL, NULL);
             lmi_swiglu(c);                                                          /* gate = silu(gate) * up */
             lmi_linear(c, c->gate, r->n_tok, &l->down, c->x, 1);                    /* x += Wdown gate */
 
             r->layer++;
-            if ((s = lmi_pause(c, budget_us)) != LM_OK) return s;
+            if ((s = lmi_pause(c, budget_us, 0)) != LM_OK) return s;
         }
         lmi_results(c);                                                             /* logits = Wout norm(x) */
-        if ((s = lmi_pause(c, UINT32_MAX)) != LM_OK) return s;
+        if ((s = lmi_pause(c, UINT32_MAX, 1)) != LM_OK) return s;
     }
     return LM_OK;
 }
@@ -5248,6 +5390,7 @@ LMI_API lm_status lm_decode_begin(lm_ctx *c, const lm_batch *b) {
     for (seq = 0; seq < c->info.n_seq; seq++) c->n_next[seq] = c->n_past[seq];
     if (i < b->n) return c->error.status;
     memset(&c->run, 0, sizeof c->run);
+    c->n_plan = 0;
     c->run.batch = *b; c->run.active = 1;
     for (i = 0; i < c->team.n; i++) { c->slot[i].bad = 0; c->slot[i].n_macs = 0; }
     return lmi_ctx_ok(c);
@@ -5360,13 +5503,15 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     c->angle = (float *)lmi_push(a, nb, 2 * (uint64_t)m->n_rot * f);
     c->act = (lmi_act *)lmi_push(a, tokens, (widest + 31) / 32 * sizeof(lmi_act));
     c->slot = (lmi_slot *)lmi_push(a, (uint64_t)i->n_threads, sizeof(lmi_slot));
+    c->most_plan = 16 * m->n_layer + 16;
+    c->plan = (lmi_work *)lmi_push(a, (uint64_t)c->most_plan, sizeof(lmi_work));
     c->team.share = (lmi_share *)lmi_push(a, (uint64_t)i->n_threads, sizeof(lmi_share));
     if (c->slot) memset(c->team.share, 0, (size_t)i->n_threads * sizeof(lmi_share));
     for (t = 0; t < i->n_threads; t++) {
-        void *panel = lmi_push(a, LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * 16 * f), tile); /* also 16 rows of token_embd */
+        void *panel = lmi_push(a, LMI_MAX(LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * LMI_MOST * f) * tile, 4 * (uint64_t)lmi_rotated_bytes(c)), 1);
         uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), tile);
-        float *out = (float *)lmi_push(a, tokens, 16 * tile * f);
-        float *head = (float *)lmi_push(a, LMI_QUERIES * dv16, f);
+        float *out = (float *)lmi_push(a, LMI_MAX(tokens, LMI_MOST), 16 * tile * f);
+        float *head = (float *)lmi_push(a, LMI_MAX(LMI_QUERIES * dv16, (uint64_t)m->dk), f);
         float *page = (float *)lmi_push(a, i->cache_type == LM_CACHE_F32 ? 0 : LMI_PAGE * LMI_MAX((uint64_t)m->dk, dv16), f);
         if (c->slot) {
             lmi_slot *s = &c->slot[t]; memset(s, 0, sizeof *s);
