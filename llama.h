@@ -1355,7 +1355,14 @@ static const int8_t lmi_mxfp4[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10
 
 /* ---- interleaved rows. 16 rows of blocks become one row of groups, each 16 times a block's size: what stands at bytes o .. o+w-1 of a block
  * (a unit) stands for row r at 16 o + r w. Units have 4 bytes, but for those that hold a float16 (2, in the first `lead` and last `tail` bytes) or a
- * lone byte (lead 1). So a vector load gives the same unit of all rows, and no size changes. Rows past the last are zero. */
+ * lone byte (lead 1). So a vector load gives the same unit of all rows, and no size changes. Rows past the last are zero.
+ * Q3_K and Q6_K have their fields in another order before that: scales first, and what 128 weights need together. Products then read memory from front to
+ * back, which a processor fetches ahead; as the file has them they read Q6_K at a third of the speed. */
+static int lmi_stands(const lmi_type *t, int o) { /* byte o of a block */
+    if (t->number == 11) return o < 96 ? 14 + o : o - 96;    /* u1 high[256], u2 low[256], sc[16], d: sc, d to the front */
+    if (t->number != 14) return o;
+    return o < 128 ? 18 + o + o / 64 * 32 : o < 192 ? 18 + 64 + o - 128 + (o - 128) / 32 * 64 : o - 192; /* u4 low[256], u2 high[256], sc[16], d */
+}
 static int lmi_unit(const lmi_type *t, int o) { return o < t->lead ? LMI_MIN(t->lead, 2) : o >= (int)t->n_bytes - t->tail ? 2 : 4; }
 static void lmi_interleave(const lmi_type *t, const uint8_t *const row[16], int n_rows, size_t n_blocks, uint8_t *out) {
     size_t b, k; int o, r, w;
@@ -1364,7 +1371,7 @@ static void lmi_interleave(const lmi_type *t, const uint8_t *const row[16], int 
     }
     for (; b < n_blocks; b++, out += 16 * (size_t)t->n_bytes) {
         for (o = 0; o < (int)t->n_bytes; o += w) {
-            uint8_t *to = out + 16 * o;
+            uint8_t *to = out + 16 * lmi_stands(t, o);
             w = lmi_unit(t, o);
             if (n_rows == 16 && w == 4) { for (r = 0; r < 16; r++) memcpy(to + 4 * r, row[r] + b * t->n_bytes + (size_t)o, 4); continue; }
             for (r = 0; r < 16; r++, to += w) if (r < n_rows) memcpy(to, row[r] + b * t->n_bytes + (size_t)o, (size_t)w); else memset(to, 0, (size_t)w);
@@ -1374,7 +1381,7 @@ static void lmi_interleave(const lmi_type *t, const uint8_t *const row[16], int 
 static void lmi_pull_row(const lmi_type *t, const uint8_t *group, int r, size_t n_blocks, uint8_t *out) { /* the way back, for one row */
     size_t b; int o, w;
     for (b = 0; b < n_blocks; b++, group += 16 * (size_t)t->n_bytes, out += t->n_bytes) {
-        for (o = 0; o < (int)t->n_bytes; o += w) { w = lmi_unit(t, o); memcpy(out + o, group + 16 * o + r * w, (size_t)w); }
+        for (o = 0; o < (int)t->n_bytes; o += w) { w = lmi_unit(t, o); memcpy(out + o, group + 16 * lmi_stands(t, o) + r * w, (size_t)w); }
     }
 }
 
@@ -1386,6 +1393,7 @@ typedef struct lmi_panel {            /* one step of 16 rows, lane = row */
     int32_t sc[2][16], mn[2][16];
 } lmi_panel;
 #define LMI_TILE 2                    /* the most groups of 16 rows that a product takes at once */
+#define LMI_SOLO 4                    /* as many as float rows take for one token: each is a chain of additions, and one alone is slower than memory */
 typedef struct lmi_dst {              /* where outputs go: out[token * stride + lane], lanes < n_lanes */
     float *out; size_t stride; const float *bias; /* [n_lanes] or NULL */
     int add, n_lanes;                 /* add: out += result + bias, else out = */
@@ -1420,6 +1428,7 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
     int   (*quantize)(const float *x, int n, lmi_act *out);           /* n / 32 acts; 0 when x is not finite */
     void  (*rows)(int type, const uint8_t *group, int n, float *out, size_t row_step, size_t step, int n_rows); /* dequantize */
     void  (*mul_f)(int type, const uint8_t *const *group, int n, const float *x, int n_tok, float *out);         /* `tile` groups; out [n_tok][16 tile] */
+    void  (*mul_f1)(int type, const uint8_t *const *group, int n, const float *x, float *out);                   /* one token, LMI_SOLO groups; out [16 LMI_SOLO] */
     void  (*panel)(int type, const uint8_t *group, int n, lmi_panel *out);
     void  (*mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out);         /* `tile` panels; out [n_tok][16 tile] */
     void  (*mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out);                        /* one token, one group, no panel; out [16] */
@@ -1436,7 +1445,6 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
 #else
 #define LMI_AHEAD(p, to_write) ((void)(p))
 #endif
-#define LMI_FAR 4096                  /* bytes of weights ahead */
 
 /* a * b + c rounded once. Where the CPU has it, its instruction. Elsewhere: the product of two floats is exact in double; the sum's error
  * (Knuth's two-sum) tells whether it was exact, and if not the sum is rounded to odd, after which rounding to float is right
@@ -2286,10 +2294,10 @@ LMI_OP LMI(b64) LMI(get)(int type, const uint8_t *p, int s, int g) {
         case LMI_Q5_1:   return LMI(or)(LMI_NIB(8), LMI(bit5)(p + 16 * 4, g));                                 /* f16 d, f16 m, u1 high[32], u4 low[32] */
         case LMI_Q8_0:   return LMI_U(2);                                                                      /* f16 d, i8 q[32] */
         case LMI_Q2_K:   return LMI(bits)(LMI_U(16 + half), quarter, 3);                                       /* u4 sc, mn [16], u2 q[256], f16 d, f16 dmin */
-        case LMI_Q3_K:   return LMI(or)(LMI(bits)(LMI_U(32 + half), quarter, 3), LMI(shl)(LMI(bits)(LMI_U(0), s, 1), 2)); /* u1 high[256], u2 low[256], 6-bit sc[16], f16 d */
+        case LMI_Q3_K:   return LMI(or)(LMI(bits)(LMI_U(46 + half), quarter, 3), LMI(shl)(LMI(bits)(LMI_U(14), s, 1), 2)); /* 6-bit sc[16], f16 d, u1 high[256], u2 low[256] (lmi_stands) */
         case LMI_Q4_K:   return LMI(bits)(LMI_U(16 + pair), nibble, 15);                                       /* f16 d, f16 dmin, 6-bit sc[8], mn[8], u4 q[256] */
         case LMI_Q5_K:   return LMI(or)(LMI(bits)(LMI_U(48 + pair), nibble, 15), LMI(shl)(LMI(bits)(LMI_U(16), s, 1), 4)); /* the same with u1 high[256] */
-        case LMI_Q6_K:   return LMI(or)(LMI(bits)(LMI_U(2 * half + 32 * (s % 2)), s % 4 / 2 * 4, 15), LMI(shl)(LMI(bits)(LMI_U(128 + half), quarter, 3), 4)); /* u4 low[256], u2 high[256], i8 sc[16], f16 d */
+        case LMI_Q6_K:   return LMI(or)(LMI(bits)(LMI_U(18 + 3 * half + 32 * (s % 2)), s % 4 / 2 * 4, 15), LMI(shl)(LMI(bits)(LMI_U(82 + 3 * half), quarter, 3), 4)); /* i8 sc[16], f16 d, twice u4 low[128], u2 high[128] (lmi_stands) */
         case LMI_IQ4_NL: return LMI(pick)(LMI_NIB(2), lmi_iq4);                                                /* f16 d, u4 q[32] */
         case LMI_IQ4_XS: return LMI(pick)(LMI_NIB(8 + 16 * s), lmi_iq4);                                       /* f16 d, u2 high of sc[8], u4 low, u4 q[256] */
         case LMI_MXFP4:  return LMI(pick)(LMI_NIB(1), lmi_mxfp4);                                              /* u8 exponent, u4 q[32] */
@@ -2317,11 +2325,11 @@ LMI_OP LMI(scale) LMI(scales)(int type, const uint8_t *p, int s) {
         case LMI_Q3_K:
             for (i = 0; i < 2; i++) {
                 int j = 2 * s + i;
-                a = j < 8 ? LMI(field)(LMI(byte)(p, 96 + j), 0, 15) : LMI(field)(LMI(byte)(p, 88 + j), 4, 15);
-                b = LMI(shl_i)(LMI(field)(LMI(byte)(p, 104 + j % 4), 2 * (j / 4), 3), 4);
+                a = j < 8 ? LMI(field)(LMI(byte)(p, j), 0, 15) : LMI(field)(LMI(byte)(p, j - 8), 4, 15);
+                b = LMI(shl_i)(LMI(field)(LMI(byte)(p, 8 + j % 4), 2 * (j / 4), 3), 4);
                 k.sc[i] = LMI(add_i)(LMI(or_i)(a, b), LMI(set1_i)(-32));
             }
-            k.d = LMI(load_h)(p + 16 * 108); break;
+            k.d = LMI(load_h)(p + 16 * 12); break;
         case LMI_Q4_K: case LMI_Q5_K: /* bytes 4..15: sc and mn of steps 0-3 in 6 bits, their top bits hold those of steps 4-7's top 2 */
             if (s < 4) { a = LMI(field)(LMI(byte)(p, 4 + s), 0, 63); b = LMI(field)(LMI(byte)(p, 8 + s), 0, 63); }
             else {
@@ -2332,8 +2340,8 @@ LMI_OP LMI(scale) LMI(scales)(int type, const uint8_t *p, int s) {
             k.sc[0] = k.sc[1] = a; k.mn[0] = k.mn[1] = b;
             k.d = LMI(load_h)(p); k.m = LMI(sub)(zero, LMI(load_h)(p + 16 * 2)); break;
         case LMI_Q6_K: /* signed: (x ^ 128) - 128 = (x + 128) % 256 - 128 */
-            for (i = 0; i < 2; i++) k.sc[i] = LMI(add_i)(LMI(field)(LMI(add_i)(LMI(byte)(p, 192 + 2 * s + i), LMI(set1_i)(128)), 0, 255), LMI(set1_i)(-128));
-            k.d = LMI(load_h)(p + 16 * 208); break;
+            for (i = 0; i < 2; i++) k.sc[i] = LMI(add_i)(LMI(field)(LMI(add_i)(LMI(byte)(p, 2 * s + i), LMI(set1_i)(128)), 0, 255), LMI(set1_i)(-128));
+            k.d = LMI(load_h)(p + 16 * 16); break;
         case LMI_IQ4_XS:
             a = LMI(field)(LMI(byte)(p, 4 + s / 2), 4 * (s % 2), 15); b = LMI(shl_i)(LMI(field)(LMI(unit2_i)(p + 16 * 2), 2 * s, 3), 4);
             k.sc[0] = k.sc[1] = LMI(add_i)(LMI(or_i)(a, b), LMI(set1_i)(-32));
@@ -2397,7 +2405,6 @@ LMI_OP LMI(vi) LMI(raise)(int top, int off) { return LMI(set1_i)(top == 255 ? LM
 LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int off, const uint8_t *p, int n, const lmi_act *a, float *out) {
     LMI(vf) acc = LMI(set1)(0.0f); LMI(vi) raise = LMI(raise)(top, off); int b, s, g;
     for (b = 0; b < n / per; b++, p += 16 * bytes) {
-        if (per > 32) LMI_UNROLL for (s = 0; s < bytes / 4; s++) LMI_AHEAD(p + LMI_FAR + 64 * s, 0); /* these leave memory waiting while they unpack */
         LMI_STEPS for (s = 0; s < per / 32; s++, a++) {
             LMI(scale) k = LMI(scales)(type, p, s); LMI(vi) half[2]; LMI(ps) sum = LMI(no_sum)();
             LMI_UNROLL for (g = 0; g < 8; g++) {
@@ -2456,23 +2463,23 @@ LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *const *w
     for (; t + LMI_NT(flags) <= n_tok; t += LMI_NT(flags)) LMI(mul_q_tile)(w, n / 32, flags, top, raise, a + (size_t)t * n_step, LMI_NT(flags), out + 16 * LMI_NR * t);
     for (; t < n_tok; t++) LMI(mul_q_tile)(w, n / 32, flags, top, raise, a + (size_t)t * n_step, 1, out + 16 * LMI_NR * t);
 }
-/* nt tokens against LMI_NR groups of float rows; x [nt][n]. */
-LMI_OP void LMI(mul_f_tile)(int type, const uint8_t *const *group, size_t n, const float *x, int nt, float *out) {
-    LMI(vf) acc[LMI_NF * LMI_NR], w[LMI_NR], v; int t, r; size_t k;
-    LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) acc[t] = LMI(set1)(0.0f);
+/* nt tokens against nr groups of float rows; x [nt][n], out [nt][16 nr]. */
+LMI_OP void LMI(mul_f_tile)(int type, const uint8_t *const *group, size_t n, const float *x, int nt, int nr, float *out) {
+    LMI(vf) acc[LMI_MAX(LMI_NF * LMI_NR, LMI_SOLO)], w[LMI_MAX(LMI_NR, LMI_SOLO)], v; int t, r; size_t k;
+    LMI_UNROLL for (t = 0; t < nt * nr; t++) acc[t] = LMI(set1)(0.0f);
     for (k = 0; k < n; k++) {
-        LMI_UNROLL for (r = 0; r < LMI_NR; r++) w[r] = LMI(column)(type, group[r], k);
+        LMI_UNROLL for (r = 0; r < nr; r++) w[r] = LMI(column)(type, group[r], k);
         LMI_UNROLL for (t = 0; t < nt; t++) {
             v = LMI(set1)(x[(size_t)t * n + k]);
-            LMI_UNROLL for (r = 0; r < LMI_NR; r++) acc[t * LMI_NR + r] = LMI(fma)(w[r], v, acc[t * LMI_NR + r]);
+            LMI_UNROLL for (r = 0; r < nr; r++) acc[t * nr + r] = LMI(fma)(w[r], v, acc[t * nr + r]);
         }
     }
-    LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) LMI(store)(out + 16 * t, acc[t]);
+    LMI_UNROLL for (t = 0; t < nt * nr; t++) LMI(store)(out + 16 * t, acc[t]);
 }
 LMI_OP void LMI(mul_f_as)(int type, const uint8_t *const *group, int n, const float *x, int n_tok, float *out) {
     size_t nn = (size_t)n; int t = 0;
-    for (; t + LMI_NF <= n_tok; t += LMI_NF) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, LMI_NF, out + 16 * LMI_NR * t);
-    for (; t < n_tok; t++) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, 1, out + 16 * LMI_NR * t);
+    for (; t + LMI_NF <= n_tok; t += LMI_NF) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, LMI_NF, LMI_NR, out + 16 * LMI_NR * t);
+    for (; t < n_tok; t++) LMI(mul_f_tile)(type, group, nn, x + (size_t)t * nn, 1, LMI_NR, out + 16 * LMI_NR * t);
 }
 /* Results to their place: out = in + bias [+ out], in [n_tok][in_stride]. */
 LMI_FN void LMI(place)(const float *in, int in_stride, int n_tok, const lmi_dst *dst) {
@@ -2510,6 +2517,11 @@ LMI_FN void LMI(mul_f)(int type, const uint8_t *const *group, int n, const float
     else if (type == LMI_F32) LMI(mul_f_as)(LMI_F32, group, n, x, n_tok, out);
     else if (type == LMI_F16) LMI(mul_f_as)(LMI_F16, group, n, x, n_tok, out);
     else LMI(mul_f_as)(LMI_BF16, group, n, x, n_tok, out);
+}
+LMI_FN void LMI(mul_f1)(int type, const uint8_t *const *group, int n, const float *x, float *out) {
+    if (type == LMI_F32) LMI(mul_f_tile)(LMI_F32, group, (size_t)n, x, 1, LMI_SOLO, out);
+    else if (type == LMI_F16) LMI(mul_f_tile)(LMI_F16, group, (size_t)n, x, 1, LMI_SOLO, out);
+    else LMI(mul_f_tile)(LMI_BF16, group, (size_t)n, x, 1, LMI_SOLO, out);
 }
 #undef LMI_STAMP_KIND
 #undef LMI_CASE_KIND
@@ -2760,7 +2772,7 @@ LMI_FN int LMI(probe)(void) {
 }
 
 static const lmi_kernels LMI(kernels) = {
-    LMI_ISA, LMI_PASS, LMI_NR, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(place), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
+    LMI_ISA, LMI_PASS, LMI_NR, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(mul_f1), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(place), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
 };
 
 #if LMI_PASS == LMI_AVX512 && defined(__GNUC__) && !defined(__clang__)
@@ -3087,7 +3099,7 @@ typedef struct lmi_work lmi_work;
 typedef void (*lmi_job)(void *owner, const lmi_work *w, int slot, int item, int n); /* n items, at most w->most */
 struct lmi_work {
     lmi_job compute, commit;          /* commit NULL: compute does all */
-    int n_items, most, n_tok, layer, n_mat, add, first[3]; const float *in, *norm; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
+    int n_items, most, rows, n_tok, layer, n_mat, add, first[3]; const float *in, *norm; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
 };
 typedef struct lmi_share {            /* one slot's part; a line of its own */
     uint64_t range;                   /* an LMI_RANGE: items not begun */
@@ -5088,28 +5100,29 @@ static const uint8_t *lmi_group(const lmi_mat *w, int group, uint8_t *to) {
     lmi_interleave(t, row, n_rows, (size_t)w->n_in / t->n, to);
     return to;
 }
-static const lmi_mat *lmi_product_item(const lm_ctx *c, const lmi_work *w, int item, int *mat, int *row) { /* which matrix of w, from which row */
+static const lmi_mat *lmi_product_item(const lmi_work *w, int item, int *mat, int *row) { /* which matrix of w, from which row */
     for (*mat = 0; *mat + 1 < w->n_mat && item >= w->first[*mat + 1]; ++*mat) {}
-    *row = (item - w->first[*mat]) * 16 * c->m->k->tile;
+    *row = (item - w->first[*mat]) * w->rows;
     return w->mat[*mat];
 }
-static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, int item, float *out) { /* out [n_tok][16 tile] */
-    const lmi_kernels *k = c->m->k; int i, row, g, n_groups;
-    const lmi_mat *w = lmi_product_item(c, work, item, &i, &row); const uint8_t *group[LMI_TILE]; const lmi_panel *panel[LMI_TILE];
+static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, int item, float *out) { /* out [n_tok][rows] */
+    const lmi_kernels *k = c->m->k; int i, row, g, n_groups, all = work->rows / 16;
+    const lmi_mat *w = lmi_product_item(work, item, &i, &row); const uint8_t *group[LMI_MAX(LMI_TILE, LMI_SOLO)]; const lmi_panel *panel[LMI_TILE];
     size_t n = (size_t)w->n_in;
-    n_groups = LMI_MIN(k->tile, (w->n_out - row + 15) / 16);
-    for (g = 0; g < k->tile; g++) group[g] = g < n_groups ? lmi_group(w, row / 16 + g, s->group + (size_t)g * 16 * w->row_bytes) : group[0];
+    n_groups = LMI_MIN(all, (w->n_out - row + 15) / 16);
+    for (g = 0; g < all; g++) group[g] = g < n_groups ? lmi_group(w, row / 16 + g, s->group + (size_t)g * 16 * w->row_bytes) : group[0];
     if (lmi_is_int(c, w) && work->n_tok == 1) {
         for (g = 0; g < n_groups; g++) k->mul_q1(w->type, group[g], w->n_in, c->act, out + 16 * g);
     } else if (lmi_is_int(c, w)) {
-        for (g = 0; g < k->tile; g++) {
+        for (g = 0; g < all; g++) {
             panel[g] = (lmi_panel *)s->panel + (g < n_groups ? (size_t)g * (n / 32) : 0);
             if (g < n_groups) k->panel(w->type, group[g], w->n_in, (lmi_panel *)s->panel + (size_t)g * (n / 32));
         }
         k->mul_q(w->type, panel, w->n_in, c->act, work->n_tok, out);
-    } else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
+    } else if (all == LMI_SOLO) k->mul_f1(w->type, group, w->n_in, work->in, out);
+    else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
     else {
-        for (g = 0; g < k->tile; g++) {
+        for (g = 0; g < all; g++) {
             float *f = (float *)s->panel + (g < n_groups ? (size_t)g * 16 * n : 0);
             if (g < n_groups) k->rows(w->type, group[g], w->n_in, f, 1, 16, 16);
             group[g] = (const uint8_t *)f;
@@ -5117,7 +5130,7 @@ static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, 
         k->mul_f(LMI_HOST, group, w->n_in, work->in, work->n_tok, out);
     }
 }
-static float *lmi_product_out(const lm_ctx *c, const lmi_work *w, int slot, int i) { return c->slot[slot].out + (size_t)i * (size_t)w->n_tok * 16 * (size_t)c->m->k->tile; }
+static float *lmi_product_out(const lm_ctx *c, const lmi_work *w, int slot, int i) { return c->slot[slot].out + (size_t)i * (size_t)w->n_tok * (size_t)w->rows; }
 static void lmi_product_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
     const lm_ctx *c = (const lm_ctx *)owner; int i;
     for (i = 0; i < n; i++) lmi_product_one(c, w, &c->slot[slot], item + i, lmi_product_out(c, w, slot, i));
@@ -5125,19 +5138,22 @@ static void lmi_product_compute(void *owner, const lmi_work *w, int slot, int it
 static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int item, int n) {
     lm_ctx *c = (lm_ctx *)owner; lmi_dst dst; int i, row, k; const lmi_mat *w;
     for (k = 0; k < n; k++) {
-        w = lmi_product_item(c, work, item + k, &i, &row);
-        dst.out = work->out[i] + row; dst.stride = (size_t)w->n_out; dst.add = work->add; dst.n_lanes = LMI_MIN(16 * c->m->k->tile, w->n_out - row);
+        w = lmi_product_item(work, item + k, &i, &row);
+        dst.out = work->out[i] + row; dst.stride = (size_t)w->n_out; dst.add = work->add; dst.n_lanes = LMI_MIN(work->rows, w->n_out - row);
         dst.bias = w->bias ? w->bias + row : NULL;
-        c->m->k->place(lmi_product_out(c, work, slot, k), 16 * c->m->k->tile, work->n_tok, &dst);
+        c->m->k->place(lmi_product_out(c, work, slot, k), work->rows, work->n_tok, &dst);
         c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
     }
 }
 static void lmi_linear3(lm_ctx *c, const float *in, int n_tok, int add, const lmi_mat *a, float *out_a, const lmi_mat *b, float *out_b, const lmi_mat *d,
     float *out_d) {
-    lmi_work w, *p; int i, rows = 16 * c->m->k->tile, any_int = 0; memset(&w, 0, sizeof w);
-    w.in = in; w.n_tok = n_tok; w.most = LMI_MAX(LMI_MOST / n_tok, 1); w.layer = c->run.layer; w.add = add; w.n_mat = d ? 3 : b ? 2 : 1;
+    lmi_work w, *p; int i, any_int = 0, all_float = 1; memset(&w, 0, sizeof w);
+    w.in = in; w.n_tok = n_tok; w.layer = c->run.layer; w.add = add; w.n_mat = d ? 3 : b ? 2 : 1;
     w.mat[0] = a; w.out[0] = out_a; w.mat[1] = b; w.out[1] = out_b; w.mat[2] = d; w.out[2] = out_d;
-    for (i = 0; i < w.n_mat; i++) { w.first[i] = w.n_items; w.n_items += (w.mat[i]->n_out + rows - 1) / rows; any_int |= lmi_is_int(c, w.mat[i]); }
+    for (i = 0; i < w.n_mat; i++) { any_int |= lmi_is_int(c, w.mat[i]); all_float &= (w.mat[i]->flags & LMI_FLT) != 0; }
+    w.rows = 16 * (n_tok == 1 && all_float ? LMI_SOLO : c->m->k->tile);
+    w.most = LMI_MAX(LMI_MOST * 16 / (n_tok * w.rows), 1);
+    for (i = 0; i < w.n_mat; i++) { w.first[i] = w.n_items; w.n_items += (w.mat[i]->n_out + w.rows - 1) / w.rows; }
     if (any_int) { p = lmi_plan(c, lmi_quantize_compute, lmi_quantize_commit, n_tok); p->in = in; p->mat[0] = a; }
     p = lmi_plan(c, NULL, NULL, 0); *p = w; p->compute = lmi_product_compute; p->commit = lmi_product_commit;
 }
@@ -5509,8 +5525,8 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     if (c->slot) memset(c->team.share, 0, (size_t)i->n_threads * sizeof(lmi_share));
     for (t = 0; t < i->n_threads; t++) {
         void *panel = lmi_push(a, LMI_MAX(LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * LMI_MOST * f) * tile, 4 * (uint64_t)lmi_rotated_bytes(c)), 1);
-        uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), tile);
-        float *out = (float *)lmi_push(a, LMI_MAX(tokens, LMI_MOST), 16 * tile * f);
+        uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), m->plain ? LMI_MAX(tile, LMI_SOLO) : 1);
+        float *out = (float *)lmi_push(a, LMI_MAX(tokens * tile, LMI_MOST), 16 * f);
         float *head = (float *)lmi_push(a, LMI_MAX(LMI_QUERIES * dv16, (uint64_t)m->dk), f);
         float *page = (float *)lmi_push(a, i->cache_type == LM_CACHE_F32 ? 0 : LMI_PAGE * LMI_MAX((uint64_t)m->dk, dv16), f);
         if (c->slot) {

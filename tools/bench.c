@@ -276,7 +276,7 @@ static double fastest(int is_float, const char **name) { /* operations a second;
     return best;
 }
 
-static double read_best;               /* bytes a second */
+static double read_rate;               /* bytes a second */
 
 #if MEASURES_PEAKS
 /* ---- one job on all threads at once: they meet, then run; the time is from the first start to the last end */
@@ -339,8 +339,8 @@ static void read_job16(int i, int of, uint64_t n) { READ_LOOP(read16); } /* n: a
 typedef uint64_t read32 __attribute__((vector_size(32)));
 ON("avx2") static void read_job32(int i, int of, uint64_t n) { READ_LOOP(read32); }
 #endif
-static void measure_reads(int n_threads, int passes) {
-    void (*job[2])(int, int, uint64_t) = { read_job16, NULL }; int k, ahead; double t;
+static double measure_reads(int n_threads, int passes) { /* the best of `passes` of each kind, in bytes a second */
+    double best = 0; void (*job[2])(int, int, uint64_t) = { read_job16, NULL }; int k, ahead; double t;
 #if defined(__x86_64__)
     if (cpu_features() & AVX2) job[1] = read_job32;
 #endif
@@ -351,8 +351,9 @@ static void measure_reads(int n_threads, int passes) {
     }
     while (passes-- > 0) for (k = 0; k < 2; k++) for (ahead = 0; job[k] && ahead < 2; ahead++) {
         t = together(n_threads, job[k], (uint64_t)ahead);
-        if ((double)READ_BYTES / t > read_best) read_best = (double)READ_BYTES / t;
+        if ((double)READ_BYTES / t > best) best = (double)READ_BYTES / t;
     }
+    return best;
 }
 
 /* ---- multiply-adds: passes of at least 2 ms, short enough that a busy neighbour leaves some of them alone; the best of 25 */
@@ -374,7 +375,7 @@ static void measure_sequences(int n_threads) {
     cli_progress("measuring the machine", 1, 1);
 }
 #else
-static void measure_reads(int n_threads, int passes) { (void)n_threads; (void)passes; }
+static double measure_reads(int n_threads, int passes) { (void)n_threads; (void)passes; return 0; }
 static void measure_sequences(int n_threads) { (void)n_threads; }
 #endif
 
@@ -454,7 +455,7 @@ static int main_type(void) { /* the type that holds most bytes of the layers */
 static void print_or_null(const char *name, double v) { if (v > 0) printf("\"%s\": %.2f", name, v); else printf("\"%s\": null", name); }
 static void print_limits_json(void) {
     const sequence *s; int n = 0;
-    print_or_null("read_gbs", read_best * 1e-9); printf(", ");
+    print_or_null("read_gbs", read_rate * 1e-9); printf(", ");
     print_or_null("peak_gops", fastest(0, NULL) * 1e-9); printf(", ");
     print_or_null("peak_gflops", fastest(1, NULL) * 1e-9);
     printf(", \"sequences\": [");
@@ -466,7 +467,7 @@ static void print_limits_json(void) {
 static void print_limits(int n_threads) {
     const sequence *s;
     printf("the machine's limits, %d thread%s\n\n", n_threads, n_threads == 1 ? "" : "s");
-    if (read_best > 0) printf("%-61s%8.1f GB/s\n", "reads", read_best * 1e-9); else printf("not measured with this compiler\n");
+    if (read_rate > 0) printf("%-61s%8.1f GB/s\n", "reads", read_rate * 1e-9); else printf("not measured with this compiler\n");
     for (s = sequences; s->run; s++) if (s->best > 0)
         printf("%-9s%-9s%-43s%8.1f %s\n", s->is_float ? "float" : "integer", s->isa, s->name, s->best * 1e-9, s->is_float ? "GFLOP/s" : "GOP/s");
 }
@@ -479,12 +480,12 @@ static void print_runs_json(const char *name, const series *s) {
 
 int main(int argc, char **argv) {
     static char label[] = "warming up"; /* of the progress of one decode */
-    lm_model_info info; lm_ctx_info room; lm_ctx_desc cd; lm_token *ids; series pp, tg; const char *name; uint32_t state = 1;
+    lm_model_info info; lm_ctx_info room; lm_ctx_desc cd; lm_token *ids; series pp, tg, reads, share; const char *name; uint32_t state = 1;
     double load, first, cpu, median, least, most, top; uint64_t rss, bytes; int i, type, longest;
     CLI_PARSE("bench", "-m MODEL.gguf [options]\n       bench --peak [-t THREADS] [--json]", options, NULL);
     if (peak_only) {
         int n = cli.n_threads ? cli.n_threads : physical_cores();
-        measure_reads(n, 6);
+        read_rate = measure_reads(n, 6);
         measure_sequences(n);
         if (json) { printf("{\"threads\": %d, ", n); print_limits_json(); printf("}\n"); } else print_limits(n);
         return cli_end();
@@ -504,28 +505,33 @@ int main(int argc, char **argv) {
     cli_decode(ids, 1, NULL);
     first = now() - first + load; cpu = ((double)clock() - cpu) / CLOCKS_PER_SEC;
 
-    memset(&pp, 0, sizeof pp); memset(&tg, 0, sizeof tg);
+    bytes = bytes_per_token(info.tied); type = main_type();
+    memset(&pp, 0, sizeof pp); tg = reads = share = pp;
     pp.n = n_prompt; tg.n = n_gen;
-    cli_progress(label, 0, 1); warm_up(&pp, ids, 0); warm_up(&tg, ids, 1);
+    cli_progress(label, 0, 1); warm_up(&pp, ids, 0); warm_up(&tg, ids, 1); warm_up(&reads, ids, 0); warm_up(&share, ids, 0);
     rss = peak_rss();
-    for (i = 0; i < n_runs; i++) {
+    for (i = 0; i < n_runs; i++) { /* a shared machine's bandwidth moves within seconds: each generation stands between two readings */
         cli_progress("measuring", (uint64_t)i, (uint64_t)n_runs);
-        measure_reads(room.n_threads, 1);
         if (pp.n) pp.tps[pp.n_runs++] = run(ids, pp.n, 0);
-        if (tg.n) tg.tps[tg.n_runs++] = run(ids, tg.n, 1);
+        reads.tps[reads.n_runs++] = measure_reads(room.n_threads, 1);
+        if (tg.n == 0) continue;
+        tg.tps[tg.n_runs++] = run(ids, tg.n, 1);
+        reads.tps[i] = (reads.tps[i] + measure_reads(room.n_threads, 1)) / 2;
+        share.tps[share.n_runs++] = reads.tps[i] > 0 ? tg.tps[i] * (double)bytes / reads.tps[i] : 0;
     }
+    spread(&reads, &read_rate, &least, &most);
     cli_progress("measuring", 1, 1);
     measure_sequences(room.n_threads);
 
-    bytes = bytes_per_token(info.tied); type = main_type();
     if (json) {
         printf("{\"model\": "); cli_json_text(stdout, cli.model, strlen(cli.model));
         printf(", \"type\": \"%s\", \"isa\": \"%s\", \"threads\": %d", lm_type_name(type), info.isa, room.n_threads);
         print_runs_json("pp", &pp); print_runs_json("tg", &tg);
+        if (tg.n) { spread(&share, &median, &least, &most); printf(", \"read_share\": %.4f", median); }
         printf(", \"load_ms\": %.3f, \"first_token_ms\": %.3f, \"first_token_cpu_ms\": %.3f", load * 1e3, first * 1e3, cpu * 1e3);
         printf(", \"peak_rss_bytes\": %llu, \"bytes_per_token\": %llu, ", (unsigned long long)rss, (unsigned long long)bytes);
         print_limits_json(); printf("}\n");
-        free(ids); free(pp.tps); free(tg.tps);
+        free(ids); free(pp.tps); free(tg.tps); free(reads.tps); free(share.tps);
         return cli_end();
     }
     printf("model     %s, mostly %s, %.1f million weights\n", cli.model, lm_type_name(type), (double)info.n_params * 1e-6);
@@ -547,9 +553,10 @@ int main(int argc, char **argv) {
         printf("generate  %d tokens: %.1f tokens/s (%.1f to %.1f in %d run%s), %.1f MB each, %.1f GB/s", tg.n, median, least, most,
                n_runs, n_runs == 1 ? "" : "s",
                (double)bytes * 1e-6, median * (double)bytes * 1e-9);
-        if (read_best > 0) printf(" = %.1f %% of %.1f (reads)", median * (double)bytes * 100 / read_best, read_best * 1e-9);
+        spread(&share, &median, &least, &most);
+        if (read_rate > 0) printf(" = %.1f %% (%.1f to %.1f) of the reads around it, %.1f", median * 100, least * 100, most * 100, read_rate * 1e-9);
         printf("\n");
     }
-    free(ids); free(pp.tps); free(tg.tps);
+    free(ids); free(pp.tps); free(tg.tps); free(reads.tps); free(share.tps);
     return cli_end();
 }
