@@ -2042,7 +2042,7 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_UNROLL LMI_FULLY
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_FN static LMI_UNUSED LMI_TARGET
-#define LMI_OP static inline LMI_UNUSED LMI_TARGET __attribute__((always_inline))
+#define LMI_OP static inline LMI_UNUSED LMI_INLINE LMI_TARGET
 #else
 #define LMI_FN static
 #define LMI_OP static __forceinline
