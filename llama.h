@@ -221,7 +221,7 @@ LMI_API void      lm_model_close(lm_model *m); /* after its contexts and sampler
 typedef enum lm_rope_scaling { LM_ROPE_NONE = 0, LM_ROPE_LINEAR = 1, LM_ROPE_YARN = 2 } lm_rope_scaling;
 typedef struct lm_model_info {
     const char *arch;                 /* "llama"; NUL-terminated, lives as long as the model */
-    const char *isa;                  /* kernels in use: "scalar", "sse2", "avx2", "avxvnni", "avx512", "neon", "neondot", "wasm" */
+    const char *isa;                  /* kernels in use: "scalar", "sse2", "avx2", "avxvnni", "avx512", "neon", "neondot", "neoni8mm", "wasm" */
     const char *pre;                  /* pre-tokenizer, "" where there is none */
     int      n_vocab, n_ctx_train, n_embd, n_layer, n_head, n_head_kv, n_embd_head_k, n_embd_head_v, n_ff, n_rot;
     int      n_swa;                   /* sliding window in tokens, the token itself included; 0: none */
@@ -1388,7 +1388,7 @@ static void lmi_pull_row(const lmi_type *t, const uint8_t *group, int r, size_t 
 /* ---- what the products work on */
 typedef struct lmi_act { float d; int32_t sum[2], total; int8_t q[32]; } lmi_act; /* 32 activations: x[i] = d * q[i]; sums of q, per 16 and all */
 typedef struct lmi_panel {            /* one step of 16 rows, lane = row */
-    uint8_t u[8][16][4];              /* u[g][row][j] is weight 4 g + j of the step, as LMI_TYPES has it */
+    uint8_t u[512];                   /* weights as LMI_TYPES has them: 4 of each row, 4 more of each, ...; with LMI_NX 2 (see >>isa) 8 of each, ... */
     float   d[16], m[16];
     int32_t sc[2][16], mn[2][16];
 } lmi_panel;
@@ -1476,7 +1476,8 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #define LMI_AVX512 5                  /* F, BW, VL, VNNI */
 #define LMI_NEON 6
 #define LMI_NEONDOT 7                 /* NEON with the dot product of bytes, ARMv8.2 */
-#define LMI_WASM 8                    /* SIMD128, without its relaxed instructions */
+#define LMI_NEONI8MM 8                /* and with matrix products of bytes, ARMv8.6 */
+#define LMI_WASM 9                    /* SIMD128, without its relaxed instructions */
 /* AVX-VNNI needs a compiler that knows it. LLAMA_TEST_VNNI256 compiles the same text for AVX-512 VL and VNNI, so that tests run it on such CPUs too. */
 #if defined(LLAMA_TEST_VNNI256) || (defined(__clang__) && __clang_major__ >= 12) || (!defined(__clang__) && ((defined(__GNUC__) && __GNUC__ >= 11) || (defined(_MSC_VER) && _MSC_VER >= 1930)))
 #define LMI_HAS_AVXVNNI 1
@@ -1489,6 +1490,16 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
     (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
 #define LMI_ARM64 1
 #include <arm_neon.h>
+#if defined(__ARM_FEATURE_MATMUL_INT8) || (defined(__clang__) && __clang_major__ >= 13) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 10)
+#define LMI_HAS_I8MM 1                /* the compiler knows it */
+#endif
+#if defined(__clang__)
+#define LMI_ARM_WITH(clang, gcc) __attribute__((target(clang)))
+#elif defined(__GNUC__) && !(defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8))
+#define LMI_ARM_WITH(clang, gcc) __attribute__((target("arch=armv8.2-a" gcc)))
+#else                                 /* all is allowed as it is */
+#define LMI_ARM_WITH(clang, gcc)
+#endif
 #elif defined(__wasm_simd128__) && !defined(LLAMA_NO_SIMD)
 #define LMI_WASM_SIMD 1
 #include <wasm_simd128.h>
@@ -1519,6 +1530,8 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #define LMI_PASS LMI_AVX2
 #elif defined(LMI_X86)                /* x86 without SSE2 is refused above: FLT_EVAL_METHOD */
 #define LMI_PASS LMI_SSE2
+#elif defined(LMI_ARM64) && defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
+#define LMI_PASS LMI_NEONI8MM
 #elif defined(LMI_ARM64) && defined(__ARM_FEATURE_DOTPROD)
 #define LMI_PASS LMI_NEONDOT
 #elif defined(LMI_ARM64)
@@ -1554,6 +1567,11 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #define LMI_PASS LMI_NEONDOT
 #include LLAMA_FILE
 #undef LMI_PASS
+#if defined(LMI_HAS_I8MM)
+#define LMI_PASS LMI_NEONI8MM
+#include LLAMA_FILE
+#undef LMI_PASS
+#endif
 #elif defined(LMI_WASM_SIMD)
 #define LMI_PASS LMI_WASM
 #include LLAMA_FILE
@@ -1571,7 +1589,8 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
  * product with a sum but fma. LMI_NR groups of rows times LMI_NT(flags) tokens (LMI_NF: of float weights) share a pass over unpacked weights,
  * LMI_NV(n) vectors a pass over a page for n queries, n <= 4; all fill the registers. Integer products: four() readies four activations, dot4() adds
  * products with four weights of each row to partial sums, at most LMI_RUN(top) times before flush() makes int32 of them. LMI_S8: what signed
- * bytes are raised by in such a sum (where the CPU only has unsigned times signed).
+ * bytes are raised by in such a sum (where the CPU only has unsigned times signed). The matrix kernel's words for tokens
+ * that share instructions are at the end of the section.
  */
 /* Where a word is four registers: r.v[i] = expr, i = 0..3; written out, as a loop would take compilers much longer. */
 #define LMI_ONE(n, expr) { enum { i = n }; r.v[i] = (expr); }
@@ -2027,20 +2046,19 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(k)))));
 }
 
-#elif LMI_PASS == LMI_NEON || LMI_PASS == LMI_NEONDOT /* the same text but for dot4 */
+#elif LMI_PASS == LMI_NEON || LMI_PASS == LMI_NEONDOT || LMI_PASS == LMI_NEONI8MM /* the same text but for integer products */
 #if LMI_PASS == LMI_NEON
 #define LMI(f) lmi_##f##_neon
 #define LMI_ISA "neon"
-#else
+#define LMI_TARGET
+#elif LMI_PASS == LMI_NEONDOT
 #define LMI(f) lmi_##f##_neondot
 #define LMI_ISA "neondot"
-#endif
-#if LMI_PASS == LMI_NEONDOT && defined(__clang__)
-#define LMI_TARGET __attribute__((target("dotprod")))
-#elif LMI_PASS == LMI_NEONDOT && defined(__GNUC__) && !defined(__ARM_FEATURE_DOTPROD)
-#define LMI_TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
+#define LMI_TARGET LMI_ARM_WITH("dotprod", "+dotprod")
 #else
-#define LMI_TARGET
+#define LMI(f) lmi_##f##_neoni8mm
+#define LMI_ISA "neoni8mm"
+#define LMI_TARGET LMI_ARM_WITH("dotprod,i8mm", "+dotprod+i8mm")
 #endif
 #define LMI_STEPS LMI_FULLY
 #define LMI_NR 1
@@ -2051,7 +2069,7 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_UNROLL LMI_FULLY
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_FN static LMI_UNUSED LMI_TARGET
-#define LMI_OP static inline LMI_UNUSED LMI_TARGET __attribute__((always_inline))
+#define LMI_OP static inline LMI_UNUSED LMI_INLINE LMI_TARGET
 #else
 #define LMI_FN static
 #define LMI_OP static __forceinline
@@ -2120,17 +2138,15 @@ LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { /* byte g / 2 of each u32 t
 }
 typedef int8x16_t LMI(xb);
 LMI_OP LMI(xb) LMI(four)(const int8_t *a) { int32_t x; memcpy(&x, a, 4); return vreinterpretq_s8_s32(vdupq_n_s32(x)); }
-#if LMI_PASS == LMI_NEONDOT
+#if LMI_PASS != LMI_NEON
 #define LMI_RUN(top) 8
 typedef LMI(vi) LMI(ps);
-LMI_OP int32x4_t LMI(sdot)(int32x4_t p, int8x16_t u, int8x16_t x) { /* signed by signed: u <= 63 is both */
-#if defined(__clang__) && __clang_major__ < 16 && !defined(__ARM_FEATURE_DOTPROD) /* its arm_neon.h hides the intrinsic */
-    __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(p) : "w"(u), "w"(x));
-    return p;
+#if defined(__clang__) && __clang_major__ < 16 /* its arm_neon.h hides the intrinsics */
+#define LMI_BYTES4(op, intrinsic) { __asm__(op " %0.4s, %1.16b, %2.16b" : "+w"(p) : "w"(u), "w"(x)); return p; }
 #else
-    return vdotq_s32(p, u, x);
+#define LMI_BYTES4(op, intrinsic) { return intrinsic(p, u, x); }
 #endif
-}
+LMI_OP int32x4_t LMI(sdot)(int32x4_t p, int8x16_t u, int8x16_t x) LMI_BYTES4("sdot", vdotq_s32) /* signed by signed: u <= 63 is both */
 LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { (void)top; LMI_FOUR(ps, LMI(sdot)(p.v[i], vreinterpretq_s8_u8(u.v[i]), x)); }
 LMI_OP LMI(ps) LMI(no_sum)(void) { LMI_FOUR(ps, vdupq_n_s32(0)); }
 LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; return p; }
@@ -2144,6 +2160,22 @@ LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { (void)top;
 #undef LMI_DOT4
 LMI_OP LMI(ps) LMI(no_sum)(void) { LMI(ps) p; int16x8_t zero = vdupq_n_s16(0); p.lo[0] = p.lo[1] = p.lo[2] = p.lo[3] = p.hi[0] = p.hi[1] = p.hi[2] = p.hi[3] = zero; return p; }
 LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; LMI_FOUR(vi, vpaddq_s32(vpaddlq_s16(p.lo[i]), vpaddlq_s16(p.hi[i]))); }
+#endif
+#if LMI_PASS == LMI_NEONI8MM          /* smmla: 8 weights of two rows by 8 activations of two tokens; four sums, row 0 for both tokens, then row 1 */
+#define LMI_NX 2
+LMI_OP int32x4_t LMI(smmla)(int32x4_t p, int8x16_t u, int8x16_t x) LMI_BYTES4("smmla", vmmlaq_s32)
+LMI_OP LMI(ps) LMI(dot)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { (void)top; LMI_FOUR(ps, LMI(smmla)(p.v[i], vreinterpretq_s8_u8(u.v[i]), x)); }
+LMI_OP LMI(xb) LMI(share)(const int8_t *a, const int8_t *b, int g) { return vcombine_s8(vld1_s8(a + g / 2 * 8), vld1_s8(b + g / 2 * 8)); }
+LMI_OP void LMI(deal)(uint8_t *u) {
+    int g, i;
+    for (g = 0; g < 8; g += 2) {
+        LMI(vi) a = LMI(unit_i)(u), b = LMI(unit_i)(u + 64);
+        for (i = 0; i < 4; i++, u += 32) { vst1q_u8(u, vreinterpretq_u8_s32(vzip1q_s32(a.v[i], b.v[i]))); vst1q_u8(u + 16, vreinterpretq_u8_s32(vzip2q_s32(a.v[i], b.v[i]))); }
+    }
+}
+LMI_OP int32x4_t LMI(every2)(const int32x4_t *p, int odd) { return odd ? vuzp2q_s32(p[0], p[1]) : vuzp1q_s32(p[0], p[1]); }
+LMI_OP LMI(ps) LMI(of_token)(const LMI(ps) *p, int t) { LMI_FOUR(ps, LMI(every2)(p[i / 2].v + i % 2 * 2, t)); }
+LMI_OP void LMI(sort)(LMI(ps) *p) { LMI(ps) a = LMI(of_token)(p, 0), b = LMI(of_token)(p, 1); p[0] = a; p[1] = b; }
 #endif
 LMI_OP uint32_t LMI(amax_bits)(const float *x) {
     uint32x4_t m = vdupq_n_u32(0); int i;
@@ -2269,6 +2301,17 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
     v128_t kk = wasm_f32x4_splat(k), lo = wasm_i16x8_narrow_i32x4(LMI(round4)(x, kk), LMI(round4)(x + 4, kk)), hi = wasm_i16x8_narrow_i32x4(LMI(round4)(x + 8, kk), LMI(round4)(x + 12, kk));
     wasm_v128_store(q, wasm_i8x16_narrow_i16x8(lo, hi));
 }
+#endif
+
+/* The matrix kernel multiplies for LMI_NX tokens at once: 1, or 2 (then LMI_NR is 1). deal() orders a step's weights for it, from 4 of each row after 4
+ * of each row to 4 LMI_NX of each: a word of 64 bytes has 16 / LMI_NX rows. share() readies activations of LMI_NX tokens for word g, dot() adds the
+ * products to those tokens' sum number g % LMI_NX, and sort() makes of their LMI_NX sums one for each token. For one token: four() and dot4(). */
+#ifndef LMI_NX
+#define LMI_NX 1
+LMI_OP void    LMI(deal)(uint8_t *u) { (void)u; }
+LMI_OP LMI(xb) LMI(share)(const int8_t *a, const int8_t *b, int g) { (void)b; return LMI(four)(a + 4 * g); }
+LMI_OP LMI(ps) LMI(dot)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { return LMI(dot4)(p, u, x, top); }
+LMI_OP void    LMI(sort)(LMI(ps) *p) { (void)p; }
 #endif
 
 /* ============================================================================================== >>kernels
@@ -2425,25 +2468,28 @@ LMI_OP void LMI(panel_as)(int type, int per, int bytes, const uint8_t *p, int n,
     for (b = 0; b < n / per; b++, p += 16 * bytes) {
         LMI_STEPS for (s = 0; s < per / 32; s++, out++) {
             LMI(scale) k = LMI(scales)(type, p, s);
-            LMI_UNROLL for (g = 0; g < 8; g++) LMI(store_b)(out->u[g], LMI(get)(type, p, s, g));
+            LMI_UNROLL for (g = 0; g < 8; g++) LMI(store_b)(out->u + 64 * g, LMI(get)(type, p, s, g));
+            LMI(deal)(out->u);
             LMI(store)(out->d, k.d); LMI(store)(out->m, k.m);
             for (i = 0; i < 2; i++) { LMI(store_i)(out->sc[i], k.sc[i]); LMI(store_i)(out->mn[i], k.mn[i]); }
         }
     }
 }
-/* nt tokens against LMI_NR panels; a [nt][n_step], out [nt][16 LMI_NR]. */
+/* nt tokens against LMI_NR panels; a [nt][n_step], out [nt][16 LMI_NR]. Where tokens share instructions one alone shares with itself. */
 LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int flags, int top, LMI(vi) raise, const lmi_act *a, int nt, float *out) {
     LMI(vf) acc[LMI_NT(0) * LMI_NR]; LMI(vi) half[LMI_NT(0) * LMI_NR][2]; LMI(ps) sum[LMI_NT(0) * LMI_NR]; LMI(xb) x; LMI(b64) u[LMI_NR]; LMI(scale) k;
-    int s, t, r, g;
-    LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) { acc[t] = LMI(set1)(0.0f); sum[t] = LMI(no_sum)(); }
+    int s, t, r, g, n_sum = LMI_MAX(nt, LMI_NX) * LMI_NR, next = nt > 1 ? n_step : 0;
+    LMI_UNROLL for (t = 0; t < n_sum; t++) { acc[t] = LMI(set1)(0.0f); sum[t] = LMI(no_sum)(); }
     for (s = 0; s < n_step; s++, a++) {
         LMI_UNROLL for (g = 0; g < 8; g++) {
-            LMI_UNROLL for (r = 0; r < LMI_NR; r++) u[r] = LMI(bytes)(panel[r][s].u[g]);
-            LMI_UNROLL for (t = 0; t < nt; t++) {
-                x = LMI(four)(a[(size_t)t * (size_t)n_step].q + 4 * g);
-                LMI_UNROLL for (r = 0; r < LMI_NR; r++) sum[t * LMI_NR + r] = LMI(dot4)(sum[t * LMI_NR + r], u[r], x, top);
+            LMI_UNROLL for (r = 0; r < LMI_NR; r++) u[r] = LMI(bytes)(panel[r][s].u + 64 * g);
+            LMI_UNROLL for (t = 0; t < nt; t += LMI_NX) {
+                const lmi_act *b = a + (size_t)t * (size_t)n_step; int to = t + g % LMI_NX;
+                x = LMI(share)(b->q, b[next].q, g);
+                LMI_UNROLL for (r = 0; r < LMI_NR; r++) sum[to * LMI_NR + r] = LMI(dot)(sum[to * LMI_NR + r], u[r], x, top);
             }
-            if ((g + 1) % LMI_MIN(LMI_RUN(top), flags & LMI_TWO ? 4 : 8) == 0) LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) {
+            if ((g + 1) % LMI_MIN(LMI_RUN(top), flags & LMI_TWO ? 4 : 8) == 0) LMI_UNROLL for (t = 0; t < n_sum; t++) {
+                if (t % LMI_NX == 0) LMI(sort)(sum + t);
                 LMI(vi) part = LMI(flush)(sum[t], top), *h = &half[t][flags & LMI_TWO ? g / 4 : 0];
                 *h = (flags & LMI_TWO ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(*h, part); sum[t] = LMI(no_sum)();
             }
@@ -2531,7 +2577,7 @@ LMI_FN void LMI(mul_f1)(int type, const uint8_t *const *group, int n, const floa
 
 /* The values of a type: weight i of row r -> out[r * row_step + i * step]. */
 LMI_FN void LMI(rows)(int type, const uint8_t *group, int n, float *out, size_t row_step, size_t step, int n_rows) {
-    const lmi_type *t = lmi_type_of(type); int at, r, i; float w[16]; lmi_panel panel[8];
+    const lmi_type *t = lmi_type_of(type); int at, r, i; const int k = 4 * LMI_NX; float w[16]; lmi_panel panel[8];
     if (t->flags & LMI_FLT) {
         for (i = 0; i < n; i++) { 
             LMI(store)(w, LMI(column)(type, group, (size_t)i));
@@ -2542,7 +2588,7 @@ LMI_FN void LMI(rows)(int type, const uint8_t *group, int n, float *out, size_t 
     for (at = 0; at < n; at += (int)t->n, group += 16 * (size_t)t->n_bytes) {
         LMI(panel)(type, group, (int)t->n, panel);
         for (r = 0; r < n_rows; r++) for (i = 0; i < (int)t->n; i++) {
-            const lmi_panel *p = &panel[i / 32]; int h = i % 32 / 16, u = p->u[i % 32 / 4][r][i % 4], q = t->top == 255 ? (int8_t)u : u - t->off;
+            const lmi_panel *p = &panel[i / 32]; int h = i % 32 / 16, u = p->u[(i % 32 / k * 16 + r) * k + i % k], q = t->top == 255 ? (int8_t)u : u - t->off;
             float x = p->d[r] * (float)p->sc[h][r];
             x = x * (float)q;
             if (t->flags & LMI_OFF) x = x + p->m[r] * (float)p->mn[h][r];
@@ -2788,6 +2834,7 @@ static const lmi_kernels LMI(kernels) = {
 #undef LMI_NF
 #undef LMI_RUN
 #undef LMI_NV
+#undef LMI_NX
 #undef LMI_S8
 #undef LMI_LANES
 #undef LMI_INTS
@@ -2797,6 +2844,7 @@ static const lmi_kernels LMI(kernels) = {
 #undef LMI_FOUR
 #undef LMI_TARGET
 #undef LMI_DPBUSD
+#undef LMI_BYTES4
 #if LMI_PASS == LMI_SCALAR || defined(LLAMA_NO_DISPATCH)
 static const lmi_kernels *const lmi_base = &LMI(kernels); /* what runs everywhere */
 #endif
@@ -2836,22 +2884,28 @@ static uint64_t lmi_xgetbv(void) { uint32_t lo, hi; __asm__ volatile("xgetbv" : 
 
 /* ---- which kernels */
 #if defined(LMI_ARM64)
-static int lmi_cpu_dotprod(void) {
+static int lmi_cpu_arm(void) {
+    int dot = 0, i8mm = 0;
 #if defined(_WIN32)
-    return IsProcessorFeaturePresent(43) != 0;               /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
-#elif defined(__APPLE__)
-    int has = 0; size_t n = sizeof has;
-    if (sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &n, NULL, 0) == 0) return has != 0;
+    dot = IsProcessorFeaturePresent(43) != 0;                /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
+    i8mm = IsProcessorFeaturePresent(66) != 0;               /* PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE */
 #elif defined(__linux__)
-    return (int)(getauxval(16 /* AT_HWCAP */) >> 20 & 1);    /* HWCAP_ASIMDDP */
-#endif
-#if !defined(_WIN32) && !defined(__linux__)                  /* no answer: what the compiler was told */
-#if defined(__ARM_FEATURE_DOTPROD)
-    return 1;
+    dot = (int)(getauxval(16 /* AT_HWCAP */) >> 20 & 1);     /* HWCAP_ASIMDDP */
+    i8mm = (int)(getauxval(26 /* AT_HWCAP2 */) >> 13 & 1);   /* HWCAP2_I8MM */
 #else
-    return 0;
+#if defined(__ARM_FEATURE_DOTPROD)                           /* without an answer: what the compiler was told */
+    dot = 1;
+#endif
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+    i8mm = 1;
+#endif
+#if defined(__APPLE__)
+    size_t n = sizeof(int);
+    sysctlbyname("hw.optional.arm.FEAT_DotProd", &dot, &n, NULL, 0); n = sizeof(int);
+    sysctlbyname("hw.optional.arm.FEAT_I8MM", &i8mm, &n, NULL, 0);
 #endif
 #endif
+    return !dot ? LMI_NEON : !i8mm ? LMI_NEONDOT : LMI_NEONI8MM;
 }
 #endif
 
@@ -2883,7 +2937,7 @@ static int lmi_cpu_pass(void) { /* the best that CPU and operating system suppor
     avx512 = (saved & 0xe6) == 0xe6 && (b[1] >> 16 & 1) && (b[1] >> 30 & 1) && (b[1] >> 31 & 1) && (b[2] >> 11 & 1); /* F, BW, VL, VNNI */
     best = avx512 ? LMI_AVX512 : lmi_cpu_avxvnni() ? LMI_AVXVNNI : LMI_AVX2;
 #elif defined(LMI_ARM64)
-    best = lmi_cpu_dotprod() ? LMI_NEONDOT : LMI_NEON;
+    best = lmi_cpu_arm();
 #elif defined(LMI_WASM_SIMD)
     best = LMI_WASM;                                         /* a module with SIMD loads only where that runs */
 #endif
@@ -2918,6 +2972,11 @@ static const char *lmi_env_isa(void) { return NULL; }
 #else
 #define LMI_ON_WASM(kernels) NULL
 #endif
+#if defined(LMI_HAS_I8MM)
+#define LMI_ON_I8MM(kernels) LMI_ON_ARM(kernels)
+#else
+#define LMI_ON_I8MM(kernels) NULL
+#endif
 #if defined(LMI_HAS_AVXVNNI)
 #define LMI_ON_VNNI(kernels) LMI_ON_X86(kernels)
 #else
@@ -2926,18 +2985,19 @@ static const char *lmi_env_isa(void) { return NULL; }
 static const struct lmi_isa { const char *name; const lmi_kernels *k; } lmi_isas[] = {
     { "", NULL }, { "scalar", LMI_ON_ANY(lmi_kernels_scalar) }, { "sse2", LMI_ON_X86(lmi_kernels_sse2) }, { "avx2", LMI_ON_X86(lmi_kernels_avx2) }, { "avxvnni", LMI_ON_VNNI(lmi_kernels_avxvnni) },
     { "avx512", LMI_ON_X86(lmi_kernels_avx512) }, { "neon", LMI_ON_ARM(lmi_kernels_neon) }, { "neondot", LMI_ON_ARM(lmi_kernels_neondot) },
-    { "wasm", LMI_ON_WASM(lmi_kernels_wasm) }
+    { "neoni8mm", LMI_ON_I8MM(lmi_kernels_neoni8mm) }, { "wasm", LMI_ON_WASM(lmi_kernels_wasm) }
 };
 #undef LMI_ON_ANY
 #undef LMI_ON_X86
 #undef LMI_ON_VNNI
 #undef LMI_ON_ARM
+#undef LMI_ON_I8MM
 #undef LMI_ON_WASM
 static lm_status lmi_kernels_pick(const lmi_kernels **out, lm_error *err) {
     const char *want = lmi_env_isa(); const lmi_kernels *k; int best = lmi_cpu_pass(), i;
     if (want && *want) {
         for (i = 1; i < LMI_COUNT(lmi_isas) && strcmp(want, lmi_isas[i].name) != 0; i++) {}
-        if (i == LMI_COUNT(lmi_isas)) return lmi_fail(err, LM_E_ARG, "LLAMA_ISA is %s, expected scalar, sse2, avx2, avxvnni, avx512, neon, neondot or wasm", want);
+        if (i == LMI_COUNT(lmi_isas)) return lmi_fail(err, LM_E_ARG, "LLAMA_ISA is %s, expected scalar, sse2, avx2, avxvnni, avx512, neon, neondot, neoni8mm or wasm", want);
         best = LMI_MIN(best, lmi_isas[i].k ? i : LMI_SCALAR);
         if (best == LMI_AVXVNNI && !lmi_cpu_avxvnni()) best = LMI_AVX2; /* a CPU may have AVX-512 alone */
     }

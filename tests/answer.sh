@@ -115,9 +115,10 @@ aarch64() {
     have aarch64-linux-gnu-gcc qemu-aarch64 && build aarch64 aarch64-linux-gnu-gcc -O2 -static || return
     few "cortex-a53" neon 1,3,8 7,64,512 qemu-aarch64 -cpu cortex-a53 "$B/aarch64"
     few "cortex-a76" neondot 1,2,5 1,512 qemu-aarch64 -cpu cortex-a76 "$B/aarch64"
-    few "max" neondot 2 64 qemu-aarch64 -cpu max "$B/aarch64"
+    few "max" neoni8mm 1,2,7 1,7,512 qemu-aarch64 -cpu max "$B/aarch64"
     real "cortex-a53" neon 2 0,1 qemu-aarch64 -cpu cortex-a53 "$B/aarch64"
     real "cortex-a76" neondot 2 0 qemu-aarch64 -cpu cortex-a76 "$B/aarch64"
+    real "max" neoni8mm 2 0 qemu-aarch64 -cpu max "$B/aarch64"
 }
 s390x() {
     echo "--- s390x, big-endian"

@@ -6,7 +6,7 @@ static const char *const isas[] = { /* of this kind of processor */
 #if defined(__x86_64__) || defined(__i386__) || defined(_M_X64)
     "sse2", "avx2", "avxvnni", "avx512",
 #elif defined(__aarch64__)
-    "neon", "neondot",
+    "neon", "neondot", "neoni8mm",
 #endif
     "scalar"
 };
