@@ -276,8 +276,10 @@ LMI_API lm_status   lm_dequantize(int type, const void *src, size_t n, float *ds
 enum {                                /* flags */
     LM_TEXT_ADD_SPECIAL   = 1,        /* tokenize: BOS and EOS where the file's policy adds them */
     LM_TEXT_PARSE_SPECIAL = 2,        /* tokenize: text of a control token becomes its id. Off for text you do not trust */
-    LM_TEXT_SHOW_CONTROL  = 4,        /* detokenize: control tokens as their text, not as nothing */
-    LM_TEXT_CONTINUES     = 8         /* detokenize: the ids continue earlier text, so a leading space stays */
+    LM_TEXT_SHOW_CONTROL  = 4,        /* detokenize, emit: control tokens as their text, not as nothing */
+    LM_TEXT_CONTINUES     = 8,        /* detokenize, emit: the ids continue earlier text, so a leading space stays */
+    LM_TEXT_RAW           = 16,       /* emit: bytes as they come, not whole characters */
+    LM_TEXT_IGNORE_EOG    = 32        /* emit: tokens that end a generation do not end the text */
 };
 /* n_bytes of any text -> ids. *n_ids = ids needed, also with LM_E_FULL, when cap was less (ids may be NULL with cap 0).
  * Time n log n. Takes scratch from the model's hooks and gives it back. Thread-safe. LM_E_ARG: over 512 MiB; LM_E_MEMORY; LM_E_SUPPORT:
@@ -298,6 +300,31 @@ LMI_API int       lm_token_is_eog(const lm_model *m, lm_token id);     /* 0 for 
 typedef enum lm_special { LM_BOS, LM_EOS, LM_EOT, LM_EOM, LM_UNK, LM_SEP, LM_PAD, LM_MASK, LM_FIM_PRE, LM_FIM_SUF, LM_FIM_MID } lm_special;
 LMI_API lm_token  lm_token_special(const lm_model *m, lm_special which); /* -1: the model has none */
 LMI_API int       lm_adds_bos(const lm_model *m);                      /* 1: LM_TEXT_ADD_SPECIAL puts BOS in front */
+
+/* Streaming: token ids in, text out as soon as it is certain. What comes out, joined, is the text of all ids up to the end, and every piece is whole
+ * UTF-8 characters (each maximal ill-formed part as one U+FFFD; Unicode 16, section 3.9), or the bytes themselves with LM_TEXT_RAW. The text ends
+ *   - before a token that ends a generation (unless LM_TEXT_IGNORE_EOG);
+ *   - before the stop string that is complete first, of several that end at the same byte the longest. Stop strings are compared as bytes, wherever
+ *     tokens begin; what may be the beginning of one is held back until that is decided;
+ *   - when the caller says so (lm_emit_end). After the end nothing comes out.
+ * The state is the caller's: fill it with zeros, set the first five fields, copy it as you like (a copy goes on by itself). Model and stop strings must
+ * outlive it. The five may be changed while nothing is held back, so a prompt can be shown without being searched for stops. */
+typedef struct lm_stop { const char *text; size_t n_bytes; } lm_stop;  /* an empty one never matches */
+typedef enum lm_end { LM_END_NOT_YET = 0, LM_END_EOG, LM_END_STOP, LM_END_CALLER } lm_end;
+typedef struct lm_emitter {
+    const lm_model *model;            /* for ids; NULL where only bytes are given */
+    const lm_stop  *stops; int n_stops;
+    int             flags;            /* LM_TEXT_ SHOW_CONTROL, CONTINUES, RAW, IGNORE_EOG */
+    lm_end          end;              /* result: why the text ended */
+    int             stop;             /* result: with LM_END_STOP, which */
+    int             n_part, began, spaced, held; size_t n_held; unsigned char part[4]; /* private */
+} lm_emitter;
+/* The text that id makes certain. *n_bytes = its bytes, also with LM_E_FULL, when cap was less: then nothing has happened, call again with more
+ * room. Room for three times the token's text and the longest stop string, and 4 bytes, always suffices. Allocates nothing. LM_E_ARG: an id
+ * outside the vocabulary, stops changed while text was held back. LM_E_SUPPORT: the model has no vocabulary. */
+LMI_API lm_status lm_emit(lm_emitter *e, lm_token id, char *text, size_t cap, size_t *n_bytes);
+LMI_API lm_status lm_emit_bytes(lm_emitter *e, const char *bytes, size_t n, char *text, size_t cap, size_t *n_bytes); /* the same for text from elsewhere */
+LMI_API lm_status lm_emit_end(lm_emitter *e, char *text, size_t cap, size_t *n_bytes); /* ends the text: what was held back */
 
 /* ---------------------------------------------------------------------------------------------- context */
 
@@ -4283,8 +4310,12 @@ static int lmi_tokenize(lmi_coder *j, const uint8_t *p, size_t n, int parse) {
 }
 
 /* ---- ids to text */
-typedef struct lmi_sink { char *p; size_t cap, n; } lmi_sink; /* n goes on counting */
+typedef struct lmi_stream lmi_stream;
+typedef struct lmi_sink { char *p; size_t cap, n; lmi_stream *to; } lmi_sink; /* n goes on counting; to: where bytes go instead */
+static void lmi_stream_byte(lmi_stream *s, uint8_t b);
 static void lmi_sink_put(lmi_sink *o, const void *p, size_t n) {
+    size_t i;
+    for (i = 0; o->to && i < n; i++) lmi_stream_byte(o->to, ((const uint8_t *)p)[i]);
     if (o->n < o->cap) memcpy(o->p + o->n, p, LMI_MIN(n, o->cap - o->n));
     o->n += n;
 }
@@ -4296,12 +4327,9 @@ static void lmi_piece_spm(lmi_sink *o, lmi_str t, int strip) { /* U+2581 is a sp
     }
 }
 static void lmi_piece_bpe(lmi_sink *o, lmi_str t) { /* a text with letters outside the byte alphabet stands for itself */
-    const uint8_t *p = (const uint8_t *)t.p; size_t i, k, n = o->n; uint32_t cp; uint8_t byte; int b;
-    for (i = 0; i < t.n; i += k) {
-        k = lmi_utf8(p + i, t.n - i, &cp); b = lmi_byte_of_letter(cp);
-        if (b < 0) { o->n = n; lmi_sink_put(o, t.p, t.n); return; }
-        byte = (uint8_t)b; lmi_sink_put(o, &byte, 1);
-    }
+    const uint8_t *p = (const uint8_t *)t.p; size_t i; uint32_t cp; uint8_t byte;
+    for (i = 0; i < t.n; ) { i += lmi_utf8(p + i, t.n - i, &cp); if (lmi_byte_of_letter(cp) < 0) { lmi_sink_put(o, t.p, t.n); return; } }
+    for (i = 0; i < t.n; ) { i += lmi_utf8(p + i, t.n - i, &cp); byte = (uint8_t)lmi_byte_of_letter(cp); lmi_sink_put(o, &byte, 1); }
 }
 static void lmi_piece(const lmi_vocab *v, lmi_sink *o, int32_t id, int show, int strip) {
     lmi_str t = v->text[id]; int type = lmi_kind_of(v, id); uint8_t byte;
@@ -4310,6 +4338,58 @@ static void lmi_piece(const lmi_vocab *v, lmi_sink *o, int32_t id, int show, int
     else if (v->kind == LMI_VOCAB_SPM) lmi_piece_spm(o, t, strip && type != LM_TOKEN_USER);
     else if (type == LM_TOKEN_USER && !(v->pre_flags & LMI_PRE_ADDED)) lmi_sink_put(o, t.p, t.n);
     else lmi_piece_bpe(o, t);
+}
+
+/* ---- streaming. Bytes pass two stages. The first holds back the longest end of the text that begins a stop string: it *is* stops[held][0..n_held), so
+ * no copy is kept, and every other stop's beginning is an end of it. (Aho and Corasick 1975 in the smallest memory: their states, looked for anew.)
+ * The second holds back the beginning of a character. The work is done on a copy of the state, which replaces it if the room sufficed. */
+struct lmi_stream { lm_emitter e; lmi_sink out; };
+static void lmi_stream_bad(lmi_stream *s) { if (s->e.n_part) lmi_sink_put(&s->out, "\xef\xbf\xbd", 3); s->e.n_part = 0; }
+static void lmi_stream_char(lmi_stream *s, uint8_t b) { /* second stage */
+    lm_emitter *e = &s->e; uint8_t lead = e->part[0], lo = 0x80, hi = 0xbf; int n;
+    if (e->flags & LM_TEXT_RAW) { lmi_sink_put(&s->out, &b, 1); return; }
+    if (e->n_part == 1) { /* table 3-7: the second byte of some leads has a smaller range */
+        if (lead == 0xe0) lo = 0xa0; else if (lead == 0xed) hi = 0x9f; else if (lead == 0xf0) lo = 0x90; else if (lead == 0xf4) hi = 0x8f;
+    }
+    if (e->n_part > 0 && (b < lo || b > hi)) lmi_stream_bad(s);
+    e->part[e->n_part++] = b; lead = e->part[0];
+    n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    if (n == 0) lmi_stream_bad(s);
+    else if (n == e->n_part) { lmi_sink_put(&s->out, e->part, (size_t)n); e->n_part = 0; }
+}
+static void lmi_stream_finish(lmi_stream *s, lm_end why, size_t n) { /* the first n of the bytes held belong to the text */
+    size_t i;
+    for (i = 0; i < n; i++) lmi_stream_char(s, (uint8_t)s->e.stops[s->e.held].text[i]);
+    lmi_stream_bad(s);
+    s->e.n_held = 0; s->e.end = why;
+}
+/* Do the bytes held, without the first `from`, and b begin the stop string? */
+static int lmi_stream_begins(const lm_emitter *e, const lm_stop *stop, size_t from, uint8_t b) {
+    size_t n = e->n_held - from;
+    return stop->n_bytes > n && (uint8_t)stop->text[n] == b && (n == 0 || memcmp(stop->text, e->stops[e->held].text + from, n) == 0);
+}
+static void lmi_stream_byte(lmi_stream *s, uint8_t b) { /* first stage */
+    lm_emitter *e = &s->e; size_t from, i; int k, held = -1; size_t n_held = 0;
+    if (e->end != LM_END_NOT_YET) return;
+    for (from = 0; from <= e->n_held; from++) for (k = 0; k < e->n_stops; k++) {
+        if (!lmi_stream_begins(e, &e->stops[k], from, b)) continue;
+        if (e->stops[k].n_bytes == e->n_held - from + 1) { e->stop = k; lmi_stream_finish(s, LM_END_STOP, from); return; } /* complete; the longest */
+        if (held < 0) { held = k; n_held = e->n_held - from + 1; }
+    }
+    for (i = 0; i + n_held < e->n_held + 1; i++) lmi_stream_char(s, i < e->n_held ? (uint8_t)e->stops[e->held].text[i] : b);
+    e->held = held < 0 ? 0 : held; e->n_held = n_held;
+}
+static lm_status lmi_emit_begin(lmi_stream *s, const lm_emitter *e, char *text, size_t cap, const size_t *n_bytes) {
+    if (e == NULL || n_bytes == NULL || (text == NULL && cap > 0) || e->n_stops < 0 || (e->n_stops > 0 && e->stops == NULL)) return LM_E_ARG;
+    if (e->n_part < 0 || e->n_part > 3 || (e->n_held > 0 && (e->held < 0 || e->held >= e->n_stops || e->n_held >= e->stops[e->held].n_bytes))) return LM_E_ARG;
+    s->e = *e; s->out.p = text; s->out.cap = cap; s->out.n = 0; s->out.to = NULL;
+    return LM_OK;
+}
+static lm_status lmi_emit_done(lmi_stream *s, lm_emitter *e, size_t *n_bytes) {
+    *n_bytes = s->out.n;
+    if (s->out.n > s->out.cap) return LM_E_FULL;
+    *e = s->e;
+    return LM_OK;
 }
 
 /* ---- API: text */
@@ -4336,7 +4416,7 @@ LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_byte
 LMI_API lm_status lm_detokenize(const lm_model *m, const lm_token *ids, size_t n_ids, int flags, char *text, size_t cap, size_t *n_bytes) {
     lmi_sink o; const lmi_vocab *v; size_t i; int strip;
     if (m == NULL || n_bytes == NULL || (ids == NULL && n_ids > 0) || (text == NULL && cap > 0)) return LM_E_ARG;
-    v = lmi_model_vocab(m); o.p = text; o.cap = cap; o.n = 0;
+    v = lmi_model_vocab(m); o.p = text; o.cap = cap; o.n = 0; o.to = NULL;
     if (v->kind == LMI_VOCAB_NONE) return LM_E_SUPPORT;
     for (i = 0; i < n_ids; i++) if (ids[i] < 0 || ids[i] >= v->n) return LM_E_ARG;
     strip = v->space_prefix && !(flags & LM_TEXT_CONTINUES);
@@ -4346,6 +4426,33 @@ LMI_API lm_status lm_detokenize(const lm_model *m, const lm_token *ids, size_t n
     }
     *n_bytes = o.n;
     return o.n > cap ? LM_E_FULL : LM_OK;
+}
+LMI_API lm_status lm_emit(lm_emitter *e, lm_token id, char *text, size_t cap, size_t *n_bytes) {
+    lmi_stream s; lmi_sink in; const lmi_vocab *v; int strip;
+    LMI_TRY(lmi_emit_begin(&s, e, text, cap, n_bytes));
+    if (e->model == NULL) return LM_E_ARG;
+    v = lmi_model_vocab(e->model);
+    if (v->kind == LMI_VOCAB_NONE) return LM_E_SUPPORT;
+    if (id < 0 || id >= v->n) return LM_E_ARG;
+    if (e->end == LM_END_NOT_YET && (v->attr[id] & LMI_ATTR_EOG) && !(e->flags & LM_TEXT_IGNORE_EOG)) lmi_stream_finish(&s, LM_END_EOG, s.e.n_held);
+    in.p = NULL; in.cap = in.n = 0; in.to = &s;
+    strip = v->space_prefix && (e->began ? e->spaced : !(e->flags & LM_TEXT_CONTINUES));
+    lmi_piece(v, &in, id, e->flags & LM_TEXT_SHOW_CONTROL, strip);
+    s.e.began = 1; s.e.spaced = lmi_is_special(v, id); /* as lm_detokenize does it */
+    return lmi_emit_done(&s, e, n_bytes);
+}
+LMI_API lm_status lm_emit_bytes(lm_emitter *e, const char *bytes, size_t n, char *text, size_t cap, size_t *n_bytes) {
+    lmi_stream s; size_t i;
+    if (bytes == NULL && n > 0) return LM_E_ARG;
+    LMI_TRY(lmi_emit_begin(&s, e, text, cap, n_bytes));
+    for (i = 0; i < n; i++) lmi_stream_byte(&s, (uint8_t)bytes[i]);
+    return lmi_emit_done(&s, e, n_bytes);
+}
+LMI_API lm_status lm_emit_end(lm_emitter *e, char *text, size_t cap, size_t *n_bytes) {
+    lmi_stream s;
+    LMI_TRY(lmi_emit_begin(&s, e, text, cap, n_bytes));
+    if (e->end == LM_END_NOT_YET) lmi_stream_finish(&s, LM_END_CALLER, s.e.n_held);
+    return lmi_emit_done(&s, e, n_bytes);
 }
 LMI_API lm_status lm_token_get_info(const lm_model *m, lm_token id, lm_token_info *out) {
     const lmi_vocab *v; lm_token_info t;

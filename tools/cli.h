@@ -396,4 +396,16 @@ static inline const char *cli_detokenize(const lm_token *ids, size_t n_ids, int 
     if (s != LM_OK) cli_die("%s: detokenizing: %s", cli.model, lm_status_text(s));
     return text ? text : "";
 }
+/* Prints what the emitter now lets out: of a token; without one (-1), of n bytes; with neither, the rest. */
+static inline void cli_emit(lm_emitter *e, lm_token id, const char *bytes, size_t n) {
+    static char *text; static size_t cap; size_t k = 0; lm_status s;
+    for (;;) {
+        s = id >= 0 ? lm_emit(e, id, text, cap, &k) : bytes ? lm_emit_bytes(e, bytes, n, text, cap, &k) : lm_emit_end(e, text, cap, &k);
+        if (s != LM_E_FULL) break;
+        text = (char *)cli_grow(text, cap = k * 2 + 64);
+    }
+    if (s != LM_OK) cli_die("%s: the text of a token: %s", cli.model, lm_status_text(s));
+    if (k) fwrite(text, 1, k, stdout);
+    cli_flush();
+}
 #endif /* CLI_H */
