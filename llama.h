@@ -179,7 +179,7 @@ typedef struct lm_hooks {
     void  (*parallel_for)(void *user, int n, void (*job)(void *arg, int i), void *arg); /* job(arg, 0..n-1), in any order, on any
                                                                   threads; returns when all n have returned */
     void  (*log)(void *user, int level, const char *line);     /* 0 error, 1 warning, 2 note, 3 detail; no newline */
-    int   (*progress)(void *user, uint64_t done, uint64_t total); /* non-zero cancels: LM_E_CANCEL. Opening: bytes; decoding: layers */
+    int   (*progress)(void *user, uint64_t done, uint64_t total); /* non-zero cancels: LM_E_CANCEL. Opening: bytes; decoding: layers * tokens */
 } lm_hooks;
 
 /* ---------------------------------------------------------------------------------------------- model */
@@ -330,12 +330,16 @@ LMI_API lm_status lm_emit_end(lm_emitter *e, char *text, size_t cap, size_t *n_b
 
 typedef enum lm_cache_type { LM_CACHE_F16 = 0, LM_CACHE_F32 = 1, LM_CACHE_Q8_0 = 2 } lm_cache_type;
 typedef enum lm_compute { LM_COMPUTE_AUTO = 0, LM_COMPUTE_F32 = 1 } lm_compute;
+typedef enum lm_full { LM_FULL_ERROR = 0, LM_FULL_ROLL = 1 } lm_full;
 typedef struct lm_ctx_desc {
     int   n_ctx;                      /* positions of each sequence (0: the smaller of the model's own and 4096) */
     int   n_batch;                    /* tokens computed at once; a longer batch is cut. Scratch grows with it (0: 512) */
     int   n_seq;                      /* independent sequences (0: 1) */
     int   n_logits;                   /* most rows of results one decode may ask for (0: 1); a row is n_vocab + n_embd floats */
     lm_cache_type cache_type;         /* keys and values: float16, float32, or 8 bits with a float16 scale per 32 dimensions of a head */
+    lm_full full;                     /* a token that would take position n_ctx. ERROR: LM_E_FULL. ROLL: the window moves, see lm_decode */
+    int   n_keep;                     /* ROLL: first positions that stay (Xiao 2023, arXiv:2309.17453), less than n_ctx (0: none) */
+    int   n_drop;                     /* ROLL: positions dropped at a time, 1 to n_ctx - n_keep (0: half of that, rounded up) */
     lm_compute compute;               /* AUTO: quantized weights times 8-bit activations. F32: dequantized, float32 (exact, slow) */
     int   n_threads;                  /* jobs at once; 0: physical cores; 1: no thread is ever started */
     void *block; size_t block_bytes;  /* lm_ctx_size() bytes that outlive the context; NULL: hooks.take, once */
@@ -359,7 +363,12 @@ LMI_API void      lm_ctx_close(lm_ctx *c);
 /* Runs the tokens through the model and appends them to their sequences. Allocates nothing. On error or cancelling the context is
  * as if it had never been called, only that no results are kept. The results are the same bits however tokens are cut into batches,
  * mixed with other sequences, or spread over threads. LM_E_ARG: id or sequence out of range; LM_E_FULL: a sequence would
- * pass n_ctx, or more results wanted than n_logits; LM_E_NUMERIC; LM_E_CANCEL: hooks.progress said so. */
+ * pass n_ctx, or more results wanted than n_logits; LM_E_NUMERIC; LM_E_CANCEL: hooks.progress said so.
+ * With LM_FULL_ROLL a sequence never is full. When its length is n_ctx and one more token comes, positions n_keep .. n_keep + n_drop - 1 are
+ * forgotten and those behind them move down by n_drop: values as they are, keys rotated back by n_drop positions and rounded once to the cache's
+ * type (beyond its range: to its largest number). All further tokens see the new positions. When this happens depends on lengths alone, so the bits stay
+ * the same for any batches and threads; they differ from those of a text that begins at the new window, because kept keys and values have seen
+ * what was forgotten. A move cannot fail and is not undone: after an error or cancelling, a sequence has those of its earlier tokens that are left. */
 LMI_API lm_status lm_decode(lm_ctx *c, const lm_batch *b);
 /* The same in slices, for a frame loop (UINT32_MAX: all of it): begin (*b and its arrays must stay until the end), then step until it no longer returns
  * LM_MORE. A step stops at the first layer boundary past its budget, so the smallest slice is one layer of n_batch tokens. Beginning
@@ -373,6 +382,11 @@ LMI_API const float *lm_logits(const lm_ctx *c, int i);    /* [n_vocab] for toke
 LMI_API const float *lm_embedding(const lm_ctx *c, int i); /* [n_embd] hidden state after the last norm, same rules */
 LMI_API int          lm_seq_len(const lm_ctx *c, int seq); /* tokens in the sequence; -1: no such sequence */
 LMI_API lm_status    lm_rewind(lm_ctx *c, int seq, int n_keep); /* forgets positions >= n_keep. LM_E_ARG unless 0 <= n_keep <= length */
+LMI_API const lm_token *lm_seq_tokens(const lm_ctx *c, int seq); /* [lm_seq_len] its tokens by position, until the context's next call; NULL: none such */
+LMI_API uint64_t     lm_seq_dropped(const lm_ctx *c, int seq); /* tokens that a rolling window has forgotten; 0 after lm_rewind to n_keep or less */
+/* Copies sequence `from` over `to`, which loses what it had: several continuations of one prompt. Both then go on alone. Results of the last decode
+ * stay. LM_E_ARG: no such sequence, or a decode is under way. Time: the cache of `from`, once. */
+LMI_API lm_status    lm_fork(lm_ctx *c, int from, int to);
 LMI_API const char  *lm_ctx_error(const lm_ctx *c);        /* what the last failed call said; "" after success */
 LMI_API const lm_model *lm_ctx_model(const lm_ctx *c);
 
@@ -383,7 +397,7 @@ typedef struct lm_counters {          /* since opening or lm_counters_reset */
 } lm_counters;
 LMI_API void lm_get_counters(const lm_ctx *c, lm_counters *out);
 LMI_API void lm_counters_reset(lm_ctx *c);
-typedef struct lm_ctx_info { int n_ctx, n_batch, n_seq, n_logits, n_threads; lm_cache_type cache_type; lm_compute compute;
+typedef struct lm_ctx_info { int n_ctx, n_batch, n_seq, n_logits, n_threads; lm_cache_type cache_type; lm_full full; int n_keep, n_drop; lm_compute compute;
     uint64_t n_cache_bytes, n_result_bytes, n_scratch_bytes, n_block_bytes; } lm_ctx_info;
 LMI_API void lm_ctx_get_info(const lm_ctx *c, lm_ctx_info *out);       /* the descriptor with defaults filled in */
 
@@ -5054,6 +5068,7 @@ struct lm_ctx {
     void *own;
     uint8_t *cache; size_t head_bytes, page_bytes, seq_bytes, layer_bytes; int n_pages; /* pages of one sequence and layer */
     int *n_past, *n_next;             /* [n_seq] length; length with the tokens of the decode under way */
+    uint64_t *n_seen; lm_token *ids;  /* [n_seq] tokens since it was empty, those dropped too; [n_seq][n_ctx] by position */
     int *tok_seq, *tok_pos;           /* [n_batch] */
     float *x, *h, *q, *k, *v, *att, *gate, *up; /* [n_batch][...] residual, normed, projections, attention, feed-forward */
     float *angle;                     /* [n_batch][2][n_rot] what lmi_rope takes: cosines, sines */
@@ -5154,9 +5169,16 @@ static void lmi_linear(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, 
 static uint8_t *lmi_cache_at(const lm_ctx *c, int layer, int seq, int pos) { /* the page that holds a position */
     return c->cache + (size_t)layer * c->layer_bytes + (size_t)seq * c->seq_bytes + (size_t)(pos / LMI_PAGE) * c->page_bytes;
 }
-/* x[0..n) of position j into keys [n][64] or values [64][n rounded up to 16]. 0: out of range, which would silently hide a key. */
+/* Where the numbers of position j stand: from *at on, *step apart; and the scale of dimension d. Keys are [n][64], values [64][n rounded up to 16]. */
+static int lmi_cache_row(int j, int n, int values, size_t *at, size_t *step) { /* -> dimensions with the padding */
+    int all = values ? (n + 15) & ~15 : n;
+    *at = (size_t)(values ? j * all : j); *step = values ? 1 : LMI_PAGE;
+    return all;
+}
+static uint16_t *lmi_cache_scale(uint8_t *p, int all, int j, int d) { return (uint16_t *)(void *)p + (size_t)all * (LMI_PAGE / 2) + (size_t)(d / 32 * LMI_PAGE + j); }
+/* x[0..n) into a position. 0: out of range, which would silently hide a key. */
 static int lmi_cache_put(const lm_ctx *c, uint8_t *p, int j, const float *x, int n, int values) {
-    int d, all = values ? (n + 15) & ~15 : n, fits = 1; size_t at = (size_t)(values ? j * all : j), step = values ? 1 : LMI_PAGE; lmi_act a; float y, block[32];
+    int d, fits = 1; size_t at, step; lmi_act a; float y, block[32]; const int all = lmi_cache_row(j, n, values, &at, &step);
     for (d = 0; d < all; d++, at += step) {
         y = d < n ? x[d] : 0;
         if (c->info.cache_type == LM_CACHE_F32) { ((float *)(void *)p)[at] = y; fits &= lmi_finite(y); }
@@ -5165,12 +5187,19 @@ static int lmi_cache_put(const lm_ctx *c, uint8_t *p, int j, const float *x, int
             if (d % 32 == 0) {            /* a block, as activations are rounded */
                 memset(block, 0, sizeof block); memcpy(block, x + d, (size_t)LMI_MIN(32, n - d) * sizeof(float));
                 fits &= c->m->k->quantize(block, 32, &a) && a.d < 65520.0f;
-                ((uint16_t *)(void *)p)[(all / 2 + d / 32) * LMI_PAGE + j] = lmi_to_f16(a.d);
+                *lmi_cache_scale(p, all, j, d) = lmi_to_f16(a.d);
             }
             p[at] = (uint8_t)a.q[d % 32];
         }
     }
     return fits;
+}
+static void lmi_cache_get(const lm_ctx *c, uint8_t *p, int j, float *x, int n, int values) {
+    int d; size_t at, step; const int all = lmi_cache_row(j, n, values, &at, &step); const lm_cache_type type = c->info.cache_type;
+    for (d = 0; d < n; d++, at += step) {
+        x[d] = type == LM_CACHE_F32 ? ((float *)(void *)p)[at] : type == LM_CACHE_F16 ? lmi_f16(((uint16_t *)(void *)p)[at])
+            : lmi_f16(*lmi_cache_scale(p, all, j, d)) * (float)(int8_t)p[at];
+    }
 }
 /* Rotates q and k of token t by its position and puts k and v into the cache. */
 static void lmi_rotate_job(void *owner, const lmi_work *w, int slot, int t) {
@@ -5233,10 +5262,46 @@ static void lmi_swiglu(lm_ctx *c) {
     lmi_team_run(&c->team, &w, c->run.n_tok);
 }
 
+/* Cosines and sines for lmi_rope at a position, [n_rot] each. */
+static void lmi_angles(const lm_model *m, double pos, double mag, float *co, float *si) {
+    int i; double s, c;
+    for (i = 0; i < m->n_rot; i += 2) {
+        lmi_sincos(pos * m->rope_freq[i / 2], &s, &c);
+        co[i] = co[i + 1] = (float)(c * mag); si[i + 1] = (float)(s * mag); si[i] = -si[i + 1];
+    }
+}
+/* A full sequence's window moves (lm_decode says how): positions n_keep + n_drop .. n_ctx - 1 of one layer and head go down by n_drop. A value is the
+ * same after lmi_cache_get and _put: of a q8_0 block the largest |q| is 127, so its scale comes out again, exactly. */
+static void lmi_roll_job(void *owner, const lmi_work *w, int slot, int item) {
+    const lm_ctx *c = (const lm_ctx *)owner; const lm_model *m = c->m; const lm_ctx_info *in = &c->info; float *x = c->slot[slot].head, most;
+    int layer = item / m->n_head_kv, seq = w->layer, i, j; size_t head = (size_t)(item % m->n_head_kv) * c->head_bytes, keys = lmi_cached_bytes(in->cache_type, m->dk);
+    most = in->cache_type == LM_CACHE_F16 ? 65504.0f : in->cache_type == LM_CACHE_F32 ? FLT_MAX : 127 * 65504.0f;
+    for (j = in->n_keep + in->n_drop; j < in->n_ctx; j++) {
+        uint8_t *from = lmi_cache_at(c, layer, seq, j) + head, *to = lmi_cache_at(c, layer, seq, j - in->n_drop) + head;
+        const int a = j % LMI_PAGE, b = (j - in->n_drop) % LMI_PAGE;
+        lmi_cache_get(c, from, a, x, m->dk, 0);
+        m->k->rope(x, c->angle, c->angle + m->n_rot, m->n_rot);
+        for (i = 0; i < m->n_rot; i++) x[i] = LMI_MAX(-most, LMI_MIN(most, x[i]));
+        lmi_cache_put(c, to, b, x, m->dk, 0);
+        lmi_cache_get(c, from + keys, a, x, m->dv, 1);
+        lmi_cache_put(c, to + keys, b, x, m->dv, 1);
+    }
+}
+static void lmi_roll(lm_ctx *c, int seq) {
+    const lm_ctx_info *in = &c->info; lmi_work w; lm_token *ids = c->ids + (size_t)seq * (size_t)in->n_ctx + in->n_keep; int kept = in->n_ctx - in->n_keep - in->n_drop;
+    memset(&w, 0, sizeof w);
+    w.compute = lmi_roll_job; w.layer = seq; /* the one number this job needs */
+    lmi_angles(c->m, -(double)in->n_drop, 1.0, c->angle, c->angle + c->m->n_rot);
+    lmi_team_run(&c->team, &w, c->m->n_layer * c->m->n_head_kv);
+    memmove(ids, ids + in->n_drop, (size_t)kept * sizeof *ids);
+    c->n_next[seq] -= in->n_drop;
+    if (c->n_past[seq] > in->n_keep) c->n_past[seq] = LMI_MAX(in->n_keep, c->n_past[seq] - in->n_drop);
+}
+
 /* Takes the next n_batch tokens: their embeddings into x, 16 at a time as rows of a group; their sequences, positions and angles. */
 static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item) {
     lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const lmi_mat *w = &m->embd; const lmi_type *type = lmi_type_of(w->type);
-    int t = item * 16, n = LMI_MIN(16, c->run.n_tok - t), r, i; const uint8_t *row[16]; size_t blocks = (size_t)w->n_in / type->n; double s, cs;
+    int t = item * 16, n = LMI_MIN(16, c->run.n_tok - t), r; const uint8_t *row[16]; size_t blocks = (size_t)w->n_in / type->n;
     uint8_t *plain = (uint8_t *)c->slot[slot].panel;
     (void)work;
     for (r = 0; r < 16; r++) {
@@ -5249,23 +5314,22 @@ static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item)
     lmi_interleave(type, row, n, blocks, c->slot[slot].group);
     m->k->rows(w->type, c->slot[slot].group, m->n_embd, c->x + (size_t)t * (size_t)m->n_embd, (size_t)m->n_embd, 1, n);
     for (; n > 0; n--, t++) {
-        float *co = c->angle + (size_t)t * 2 * (size_t)m->n_rot, *si = co + m->n_rot;
-        for (i = 0; i < m->n_rot; i += 2) {
-            lmi_sincos(c->tok_pos[t] * m->rope_freq[i / 2], &s, &cs);
-            co[i] = co[i + 1] = (float)(cs * (double)m->rope_mag); si[i + 1] = (float)(s * (double)m->rope_mag); si[i] = -si[i + 1];
-        }
+        float *co = c->angle + (size_t)t * 2 * (size_t)m->n_rot;
+        lmi_angles(m, (double)c->tok_pos[t], (double)m->rope_mag, co, co + m->n_rot);
     }
 }
 static void lmi_embed(lm_ctx *c) {
-    lmi_run *r = &c->run; int t, l; lmi_work w; memset(&w, 0, sizeof w);
-    r->n_tok = LMI_MIN(c->info.n_batch, r->batch.n - r->at);
-    for (t = 0; t < r->n_tok; t++) {
-        c->tok_seq[t] = r->batch.seq ? r->batch.seq[r->at + t] : 0;
-        c->tok_pos[t] = c->n_next[c->tok_seq[t]]++;
+    lmi_run *r = &c->run; int t, l, seq, n_ctx = c->info.n_ctx; lmi_work w; memset(&w, 0, sizeof w);
+    for (t = 0; t < LMI_MIN(c->info.n_batch, r->batch.n - r->at); t++) {
+        seq = r->batch.seq ? r->batch.seq[r->at + t] : 0;
+        if (c->n_next[seq] == n_ctx) { if (t > 0) break; lmi_roll(c, seq); } /* full: what comes before is computed first */
+        c->tok_seq[t] = seq; c->tok_pos[t] = c->n_next[seq]++;
+        c->ids[(size_t)seq * (size_t)n_ctx + (size_t)c->tok_pos[t]] = r->batch.ids[r->at + t];
         for (l = 0; c->tok_pos[t] % LMI_PAGE == 0 && l < c->m->n_layer; l++) { /* a new page: scores are computed for all of it, then masked */
-            memset(lmi_cache_at(c, l, c->tok_seq[t], c->tok_pos[t]), 0, c->page_bytes);
+            memset(lmi_cache_at(c, l, seq, c->tok_pos[t]), 0, c->page_bytes);
         }
     }
+    r->n_tok = t;
     w.compute = lmi_embed_job;
     lmi_team_run(&c->team, &w, (r->n_tok + 15) / 16);
 }
@@ -5290,12 +5354,10 @@ static void lmi_results(lm_ctx *c) {
 }
 /* Between layers: not a number? cancelled? out of time? */
 static lm_status lmi_pause(lm_ctx *c, uint32_t budget_us) {
-    int i; const lmi_run *r = &c->run;
-        uint64_t per = (uint64_t)c->m->n_layer + 1,
-        total = ((uint64_t)r->batch.n + (uint64_t)c->info.n_batch - 1) / (uint64_t)c->info.n_batch * per;
+    int i; const lmi_run *r = &c->run; uint64_t per = (uint64_t)c->m->n_layer + 1; /* the results count as a layer */
     for (i = 0; i < c->team.n; i++) if (c->slot[i].bad)
         return lmi_fail(&c->error, LM_E_NUMERIC, "a hidden state is infinite or not a number, at token %d, layer %d", r->at, r->layer);
-    if (c->hooks.progress && c->hooks.progress(c->hooks.user, (uint64_t)(r->at / c->info.n_batch) * per + (uint64_t)r->layer, total) != 0)
+    if (c->hooks.progress && c->hooks.progress(c->hooks.user, (uint64_t)r->at * per + (uint64_t)r->layer * (uint64_t)r->n_tok, (uint64_t)r->batch.n * per) != 0)
         return lmi_fail(&c->error, LM_E_CANCEL, "decoding was cancelled");
     return budget_us != UINT32_MAX && lmi_since(r->t0) >= budget_us ? LM_MORE : LM_OK;
 }
@@ -5346,7 +5408,7 @@ LMI_API lm_status lm_decode_begin(lm_ctx *c, const lm_batch *b) {
             "token %d of the batch is id %d, the vocabulary has %d", i, (int)b->ids[i], c->m->n_vocab); break; }
         if (seq < 0 || seq >= c->info.n_seq) { lmi_fail(&c->error, LM_E_ARG,
             "token %d of the batch is for sequence %d, the context has %d", i, seq, c->info.n_seq); break; }
-        if (++c->n_next[seq] > c->info.n_ctx) { lmi_fail(&c->error, LM_E_FULL,
+        if (c->info.full == LM_FULL_ERROR && ++c->n_next[seq] > c->info.n_ctx) { lmi_fail(&c->error, LM_E_FULL,
             "the text is longer than the context: sequence %d has %d tokens, token %d of the batch of %d does not fit in %d", seq,
             c->n_past[seq], i, b->n, c->info.n_ctx); break; }
         if (lmi_want(b, i) && ++wanted > c->info.n_logits) { lmi_fail(&c->error, LM_E_FULL,
@@ -5370,6 +5432,7 @@ LMI_API lm_status lm_decode_step(lm_ctx *c, uint32_t budget_us) {
     if (s == LM_MORE) { lmi_ctx_ok(c); return s; }
     if (s != LM_OK) { lm_decode_cancel(c); return s; }
     for (i = 0; i < c->info.n_seq; i++) c->n_past[i] = c->n_next[i];
+    for (i = 0; i < r->batch.n; i++) c->n_seen[r->batch.seq ? r->batch.seq[i] : 0]++;
     for (i = 0; i < c->team.n; i++) c->counters.n_macs += c->slot[i].n_macs;
     c->counters.n_tokens += (uint64_t)r->batch.n; c->counters.n_decodes++; c->counters.decode_us += r->used_us;
     c->n_rows = r->n_rows; c->n_last = r->batch.n; r->active = 0;
@@ -5399,7 +5462,23 @@ LMI_API lm_status lm_rewind(lm_ctx *c, int seq, int n_keep) {
     if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
     if (seq < 0 || seq >= c->info.n_seq || n_keep < 0 || n_keep > c->n_past[seq])
         return lmi_fail(&c->error, LM_E_ARG, "cannot keep %d positions of sequence %d", n_keep, seq);
+    c->n_seen[seq] = n_keep <= c->info.n_keep ? (uint64_t)n_keep : c->n_seen[seq] - (uint64_t)(c->n_past[seq] - n_keep);
     c->n_past[seq] = c->n_next[seq] = n_keep;
+    return lmi_ctx_ok(c);
+}
+LMI_API const lm_token *lm_seq_tokens(const lm_ctx *c, int seq) {
+    return seq < 0 || seq >= c->info.n_seq ? NULL : c->ids + (size_t)seq * (size_t)c->info.n_ctx;
+}
+LMI_API uint64_t lm_seq_dropped(const lm_ctx *c, int seq) { return seq < 0 || seq >= c->info.n_seq ? 0 : c->n_seen[seq] - (uint64_t)c->n_past[seq]; }
+LMI_API lm_status lm_fork(lm_ctx *c, int from, int to) {
+    int l, n = from < 0 || from >= c->info.n_seq ? 0 : c->n_past[from]; size_t n_ctx = (size_t)c->info.n_ctx;
+    if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
+    if (from < 0 || from >= c->info.n_seq || to < 0 || to >= c->info.n_seq)
+        return lmi_fail(&c->error, LM_E_ARG, "cannot fork sequence %d into %d, the context has %d", from, to, c->info.n_seq);
+    if (from == to) return lmi_ctx_ok(c);
+    for (l = 0; l < c->m->n_layer; l++) memcpy(lmi_cache_at(c, l, to, 0), lmi_cache_at(c, l, from, 0), (size_t)((n + LMI_PAGE - 1) / LMI_PAGE) * c->page_bytes);
+    memcpy(c->ids + (size_t)to * n_ctx, c->ids + (size_t)from * n_ctx, (size_t)n * sizeof *c->ids);
+    c->n_past[to] = c->n_next[to] = n; c->n_seen[to] = c->n_seen[from];
     return lmi_ctx_ok(c);
 }
 LMI_API const char *lm_ctx_error(const lm_ctx *c) { return c->error.text; }
@@ -5416,6 +5495,7 @@ static lm_status lmi_ctx_defaults(const lm_model *m, const lm_ctx_desc *d, lm_ct
         return lmi_fail(err, LM_E_ARG, "a count in the context's descriptor is negative");
     if (d->cache_type != LM_CACHE_F16 && d->cache_type != LM_CACHE_F32 && d->cache_type != LM_CACHE_Q8_0)
         return lmi_fail(err, LM_E_ARG, "cache_type %d is none of f16, f32 and q8_0", (int)d->cache_type);
+    if (d->full != LM_FULL_ERROR && d->full != LM_FULL_ROLL) return lmi_fail(err, LM_E_ARG, "full %d is neither error nor roll", (int)d->full);
     if (d->compute != LM_COMPUTE_AUTO && d->compute != LM_COMPUTE_F32)
         return lmi_fail(err, LM_E_ARG, "compute %d is neither auto nor f32", (int)d->compute);
     i->n_ctx = d->n_ctx ? d->n_ctx : LMI_MIN(m->n_ctx_train, 4096);
@@ -5427,7 +5507,12 @@ static lm_status lmi_ctx_defaults(const lm_model *m, const lm_ctx_desc *d, lm_ct
     if (d->hooks.parallel_for == NULL || !LMI_ATOMICS) i->n_threads = 1;
 #endif
     if (i->n_ctx > INT32_MAX - LMI_PAGE) return lmi_fail(err, LM_E_ARG, "n_ctx is %d, too many", i->n_ctx);
-    i->cache_type = d->cache_type; i->compute = d->compute;
+    i->cache_type = d->cache_type; i->compute = d->compute; i->full = d->full;
+    if (d->full != LM_FULL_ROLL) return LM_OK;
+    if (d->n_keep < 0 || d->n_keep >= i->n_ctx) return lmi_fail(err, LM_E_ARG, "n_keep is %d, expected 0 to n_ctx - 1 = %d", d->n_keep, i->n_ctx - 1);
+    i->n_keep = d->n_keep; i->n_drop = d->n_drop ? d->n_drop : (i->n_ctx - i->n_keep + 1) / 2;
+    if (i->n_drop < 1 || i->n_drop > i->n_ctx - i->n_keep)
+        return lmi_fail(err, LM_E_ARG, "n_drop is %d, expected 1 to n_ctx - n_keep = %d", i->n_drop, i->n_ctx - i->n_keep);
     return LM_OK;
 }
 static int lmi_widest_in(const lm_model *m) { return LMI_MAX(LMI_MAX(m->n_embd, m->n_ff), m->n_head * m->dv); }
@@ -5457,6 +5542,8 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     c->row_token = (int *)lmi_push(a, rows, sizeof(int)); c->row_want = (uint8_t *)lmi_push(a, rows, 1);
     i->n_result_bytes = a->used - at; at = a->used;
     c->n_past = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int)); c->n_next = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int));
+    c->n_seen = (uint64_t *)lmi_push(a, (uint64_t)i->n_seq, sizeof(uint64_t));
+    c->ids = (lm_token *)lmi_push(a, (uint64_t)i->n_seq, (uint64_t)i->n_ctx * sizeof(lm_token));
     c->tok_seq = (int *)lmi_push(a, nb, sizeof(int)); c->tok_pos = (int *)lmi_push(a, nb, sizeof(int));
     c->x = (float *)lmi_push(a, nb, (uint64_t)m->n_embd * f); c->h = (float *)lmi_push(a, nb, (uint64_t)m->n_embd * f);
     c->q = (float *)lmi_push(a, nb, (uint64_t)m->n_head * (uint64_t)m->dk * f);
@@ -5473,7 +5560,7 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
         void *panel = lmi_push(a, LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * 16 * f), tile); /* also 16 rows of token_embd */
         uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), tile);
         float *out = (float *)lmi_push(a, tokens, 16 * tile * f);
-        float *head = (float *)lmi_push(a, LMI_QUERIES * dv16, f);
+        float *head = (float *)lmi_push(a, LMI_MAX(LMI_QUERIES * dv16, (uint64_t)m->dk), f); /* also the key that moves */
         float *page = (float *)lmi_push(a, i->cache_type == LM_CACHE_F32 ? 0 : LMI_PAGE * LMI_MAX((uint64_t)m->dk, dv16), f);
         if (c->slot) {
             lmi_slot *s = &c->slot[t]; memset(s, 0, sizeof *s);
@@ -5518,6 +5605,7 @@ LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc
     *c = tmp;
     c->own = own; c->hooks = d->hooks;
     lmi_ctx_layout(c, &a);
+    memset(c->n_seen, 0, (size_t)c->info.n_seq * sizeof *c->n_seen);
     memset(c->n_past, 0, (size_t)c->info.n_seq * sizeof(int)); memset(c->n_next, 0, (size_t)c->info.n_seq * sizeof(int));
     s = lmi_team_open(&c->team, c->info.n_threads, &c->hooks, c, err);
     if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)tmp.info.n_block_bytes); return s; }
