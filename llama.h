@@ -107,8 +107,8 @@
  *    >>gguf      reading and checking a file                        >>model     from tensors to structs
  *    >>types     weight types                                       >>forward   the forward pass (lmi_forward) and contexts
  *    >>isa       one vocabulary per instruction set                 >>sample    samplers
- *    >>kernels   one text for all of them                           >>licence
- *    >>dispatch  choosing kernels, threads
+ *    >>kernels   one text for all of them                           >>state     sequences as bytes
+ *    >>dispatch  choosing kernels, threads                          >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -446,6 +446,22 @@ LMI_API lm_token  lm_sample_logits(lm_sampler *s, const float *logits);
 /* The candidates of the last draw with their probabilities, likeliest first, valid until the next. Returns how many. */
 typedef struct lm_candidate { lm_token id; float logit; float p; } lm_candidate;
 LMI_API int       lm_sampler_candidates(const lm_sampler *s, const lm_candidate **out);
+
+/* ---------------------------------------------------------------------------------------------- state
+ * A sequence as bytes: its tokens, cache and position, and, where one is given, a sampler's random numbers and memory (its chain is the caller's to build
+ * again). The bytes are the same on every machine, and what is computed after lm_restore has the bits of what would have been computed
+ * without, on another instruction set, thread count, n_batch and n_ctx too (but a window that rolls needs the same n_ctx, n_keep and n_drop for that).
+ * Logits are no part of it: to go on where the last decode ended, forget its last token and decode it again, which gives the same logits:
+ *     n = lm_seq_len(c, seq); id = lm_seq_tokens(c, seq)[n - 1]; lm_rewind(c, seq, n - 1); decode id
+ */
+/* Bytes that lm_save will write, about 8 for each position beyond its share of the cache; s may be NULL; 0: no such sequence. */
+LMI_API size_t    lm_save_size(const lm_ctx *c, int seq, const lm_sampler *s);
+/* *n_bytes = bytes needed, also with LM_E_FULL, when cap was less. LM_E_ARG: no such sequence, a decode is under way, a sampler of another model. */
+LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, size_t cap, size_t *n_bytes);
+/* Puts a saved state in the place of sequence seq, and of the sampler's if one is given. The bytes are hostile until checked; whatever is wrong, the sequence
+ * and the sampler stay as they were, and lm_ctx_error says what it is. LM_E_FORMAT: damaged, or no state; LM_E_SUPPORT: of a later version; LM_E_ARG: of
+ * another model, cache_type, compute or adapters, without a sampler though one is given, or with another n_prev; LM_E_FULL: longer than n_ctx. */
+LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *bytes, size_t n_bytes);
 
 #ifdef __cplusplus
 }
@@ -5077,6 +5093,7 @@ struct lm_ctx {
     uint8_t *row_want; int n_rows, n_last;     /* results of the last decode, and its number of tokens */
     lmi_slot *slot; lmi_team team;
     lmi_run run;
+    uint64_t model_sum;               /* lmi_model_sum, 0: not computed yet */
     lm_counters counters;
     lm_error error;
 };
@@ -6061,6 +6078,203 @@ LMI_API int lm_sampler_candidates(const lm_sampler *s, const lm_candidate **out)
     lmi_fp_leave(fp);
     if (out) *out = s->cand;
     return s->n_cand;
+}
+
+/* ============================================================================================== >>state
+ * A sequence as bytes, little-endian, checked before anything is changed:
+ *     0  "lm-state"     8  u32 version     12  u32 1: with a sampler     16  u64 bytes in all     24  u64 model's sum     32  u64 adapters' sum
+ *    40  u32 cache_type    44  u32 compute    48  u32 n positions    52  u32 0    56  u64 tokens since it was empty    64  general.name, 64 bytes
+ *   128  u32 tokens [n]
+ *        for each layer, key-value head, position: the key's numbers, then the value's, as the cache has them: f32, f16, or for q8_0 each 32
+ *        int8 after their float16 scale
+ *        of a sampler: u64 random state, f64 mu, u64 tokens seen, u32 n_prev, u32 tokens [min(seen, n_prev)], oldest first
+ *        u64 checksum of all before
+ * Only positions in use are stored, and no padding, so nothing depends on how this build lays its cache out.
+ */
+#define LMI_STATE_VERSION 1
+#define LMI_STATE_HEAD 128
+
+/* A sum in which a change of any one word is always seen: each step is a bijection of h, and of v. */
+static uint64_t lmi_stir(uint64_t h, uint64_t v) { h = (h ^ v) * 0x9e3779b97f4a7c15u; return h ^ h >> 32; }
+static uint64_t lmi_stir_bytes(uint64_t h, const void *bytes, size_t n) {
+    const uint8_t *p = (const uint8_t *)bytes; uint8_t last[8];
+    for (h = lmi_stir(h, n); n >= 8; n -= 8, p += 8) h = lmi_stir(h, lmi_u64(p));
+    memset(last, 0, sizeof last);
+    if (n) memcpy(last, p, n);
+    return lmi_stir(h, lmi_u64(last));
+}
+static uint64_t lmi_stir_floats(uint64_t h, const float *x, int n) { int i; for (i = 0; i < n; i++) h = lmi_stir(h, lmi_f32_bits(x[i])); return h; }
+/* The first row as it stands in the file, whatever the layout; row: scratch of row_bytes. */
+static uint64_t lmi_stir_row(uint64_t h, const lmi_mat *w, uint8_t *row) {
+    const lmi_type *t = lmi_type_of(w->type); const uint8_t *p = w->data;
+    if (w->woven) { lmi_pull_row(t, p, 0, (size_t)w->n_in / t->n, row); p = row; }
+    return lmi_stir_bytes(h, p, w->row_bytes);
+}
+/* What tells one model from another without reading all of it: its measures, the names, types and shapes of its tensors (in any order), its vocabulary,
+ * its norms, and the first row of each matrix. */
+static uint64_t lmi_model_sum(const lm_model *m, uint8_t *row) {
+    int n[10], i; uint64_t h = 1, t = 0, k, u;
+    n[0] = m->n_vocab; n[1] = m->n_embd; n[2] = m->n_layer; n[3] = m->n_head; n[4] = m->n_head_kv; n[5] = m->dk; n[6] = m->dv; n[7] = m->n_ff; n[8] = m->n_rot; n[9] = m->n_swa;
+    for (i = 0; i < 10; i++) h = lmi_stir(h, (uint64_t)n[i]);
+    h = lmi_stir(lmi_stir(h, lmi_f32_bits(m->eps)), lmi_f32_bits(m->rope_mag));
+    for (i = 0; i < m->n_rot / 2; i++) { memcpy(&u, &m->rope_freq[i], 8); h = lmi_stir(h, u); }
+    for (k = 0; k < m->gguf.n_tensor; k++) {
+        const lmi_tensor *x = &m->gguf.tensor[k]; u = lmi_stir(lmi_stir_bytes(2, x->name.p, x->name.n), (uint64_t)x->type);
+        for (i = 0; i < 4; i++) u = lmi_stir(u, x->dims[i]);
+        t += u;
+    }
+    h = lmi_stir(h, t);
+    for (i = 0; m->vocab.kind != LMI_VOCAB_NONE && i < m->vocab.n; i++) h = lmi_stir_bytes(h, m->vocab.text[i].p, m->vocab.text[i].n);
+    h = lmi_stir_row(lmi_stir_row(lmi_stir_floats(h, m->output_norm, m->n_embd), &m->embd, row), &m->output, row);
+    for (i = 0; i < m->n_layer; i++) {
+        const lmi_layer *l = &m->layer[i];
+        h = lmi_stir_floats(lmi_stir_floats(h, l->attn_norm, m->n_embd), l->ffn_norm, m->n_embd);
+        h = lmi_stir_row(lmi_stir_row(lmi_stir_row(lmi_stir_row(h, &l->wq, row), &l->wk, row), &l->wv, row), &l->wo, row);
+        h = lmi_stir_row(lmi_stir_row(lmi_stir_row(h, &l->gate, row), &l->up, row), &l->down, row);
+    }
+    return h ? h : 1;
+}
+static uint64_t lmi_ctx_sum(lm_ctx *c) { /* slot 0's panel holds a row of any matrix */
+    if (c->model_sum == 0) c->model_sum = lmi_model_sum(c->m, (uint8_t *)c->slot[0].panel);
+    return c->model_sum;
+}
+
+/* ---- one walk serves both ways, and for counting: pen NULL moves on only, reading takes the bytes */
+typedef struct lmi_pen { uint8_t *p; uint64_t n; int reads; } lmi_pen;
+static uint64_t lmi_pen_u(lmi_pen *o, int n_bytes, uint64_t v) { /* writes v, or returns what is there */
+    int i; uint64_t got = v;
+    if (o->p && o->reads) for (i = 0, got = 0; i < n_bytes; i++) got |= (uint64_t)o->p[o->n + (uint64_t)i] << 8 * i;
+    else if (o->p) for (i = 0; i < n_bytes; i++) o->p[o->n + (uint64_t)i] = (uint8_t)(v >> 8 * i);
+    o->n += (uint64_t)n_bytes;
+    return got;
+}
+static uint64_t lmi_state_row_bytes(lm_cache_type type, int n) {
+    return type == LM_CACHE_Q8_0 ? (uint64_t)n + 2 * (((uint64_t)n + 31) / 32) : (uint64_t)n * (type == LM_CACHE_F32 ? 4 : 2);
+}
+static void lmi_state_row(const lm_ctx *c, lmi_pen *o, uint8_t *page, int j, int n, int values) { /* of one head and position */
+    int d; size_t at, step; const int all = lmi_cache_row(j, n, values, &at, &step);
+    for (d = 0; d < n; d++, at += step) {
+        if (c->info.cache_type == LM_CACHE_F32) { float *x = (float *)(void *)page + at; *x = lmi_bits_f32((uint32_t)lmi_pen_u(o, 4, lmi_f32_bits(*x))); }
+        else if (c->info.cache_type == LM_CACHE_F16) { uint16_t *x = (uint16_t *)(void *)page + at; *x = (uint16_t)lmi_pen_u(o, 2, *x); }
+        else {
+            uint16_t *scale = lmi_cache_scale(page, all, j, d);
+            if (d % 32 == 0) *scale = (uint16_t)lmi_pen_u(o, 2, *scale);
+            page[at] = (uint8_t)lmi_pen_u(o, 1, page[at]);
+        }
+    }
+}
+/* Is a stored row of numbers finite? Moves past it. */
+static int lmi_state_row_ok(lm_cache_type type, lmi_pen *o, int n) {
+    int d, ok = 1;
+    for (d = 0; d < n; d++) {
+        if (type == LM_CACHE_F32) ok &= ((uint32_t)lmi_pen_u(o, 4, 0) & 0x7f800000u) != 0x7f800000u;
+        else if (type == LM_CACHE_F16 || d % 32 == 0) ok &= ((uint32_t)lmi_pen_u(o, 2, 0) & 0x7c00u) != 0x7c00u;
+        if (type == LM_CACHE_Q8_0) o->n++;
+    }
+    return ok;
+}
+static void lmi_state_cache(const lm_ctx *c, lmi_pen *o, int seq, int n) {
+    int l, h, j; const lm_model *m = c->m; size_t keys = lmi_cached_bytes(c->info.cache_type, m->dk);
+    for (l = 0; l < m->n_layer; l++) for (h = 0; h < m->n_head_kv; h++) for (j = 0; j < n; j++) {
+        uint8_t *page = lmi_cache_at(c, l, seq, j) + (size_t)h * c->head_bytes;
+        if (o->reads && h == 0 && j % LMI_PAGE == 0) memset(page, 0, c->page_bytes);
+        lmi_state_row(c, o, page, j % LMI_PAGE, m->dk, 0);
+        lmi_state_row(c, o, page + keys, j % LMI_PAGE, m->dv, 1);
+    }
+}
+static uint64_t lmi_state_bytes(const lm_ctx *c, uint64_t n, int sampler, uint64_t n_prev) { /* n and n_prev < 2^31: no overflow where the cache fits in memory */
+    const lm_model *m = c->m; uint64_t row = lmi_state_row_bytes(c->info.cache_type, m->dk) + lmi_state_row_bytes(c->info.cache_type, m->dv);
+    return LMI_STATE_HEAD + 4 * n + n * (uint64_t)m->n_layer * (uint64_t)m->n_head_kv * row + (sampler ? 28 + 4 * n_prev : 0) + 8;
+}
+static uint64_t lmi_sampler_kept(const lm_sampler *s) { return s ? LMI_MIN(s->n_seen, (uint64_t)s->n_prev) : 0; }
+
+/* ---- API */
+LMI_API size_t lm_save_size(const lm_ctx *c, int seq, const lm_sampler *s) {
+    uint64_t n = seq < 0 || seq >= c->info.n_seq ? 0 : lmi_state_bytes(c, (uint64_t)c->n_past[seq], s != NULL, lmi_sampler_kept(s));
+    return n > SIZE_MAX ? 0 : (size_t)n;
+}
+LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, size_t cap, size_t *n_bytes) {
+    lmi_pen o; lmi_str name; uint64_t mu, k; int i, n; size_t total; lm_error none;
+    if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
+    if (n_bytes == NULL || (bytes == NULL && cap > 0)) return lmi_fail(&c->error, LM_E_ARG, "saving: n_bytes and the bytes must be given");
+    if ((total = lm_save_size(c, seq, s)) == 0) return lmi_fail(&c->error, LM_E_ARG, "cannot save sequence %d, the context has %d", seq, c->info.n_seq);
+    if (s && s->n_vocab != c->m->n_vocab) return lmi_fail(&c->error, LM_E_ARG, "the sampler is of another model");
+    *n_bytes = total;
+    if (cap < total) return lmi_fail(&c->error, LM_E_FULL, "the state has %u bytes, the caller's room %u", (uint64_t)total, (uint64_t)cap);
+    n = c->n_past[seq]; o.p = (uint8_t *)bytes; o.n = LMI_STATE_HEAD; o.reads = 0;
+    memset(bytes, 0, LMI_STATE_HEAD); memcpy(bytes, "lm-state", 8);
+    if (lmi_want_str(&c->m->gguf, "general.name", "", &name, &none) == LM_OK) memcpy(o.p + 64, name.p, LMI_MIN(name.n, (size_t)64));
+    o.n = 8;
+    lmi_pen_u(&o, 4, LMI_STATE_VERSION); lmi_pen_u(&o, 4, s != NULL); lmi_pen_u(&o, 8, total); lmi_pen_u(&o, 8, lmi_ctx_sum(c)); lmi_pen_u(&o, 8, 0);
+    lmi_pen_u(&o, 4, (uint64_t)c->info.cache_type); lmi_pen_u(&o, 4, (uint64_t)c->info.compute); lmi_pen_u(&o, 4, (uint64_t)n); lmi_pen_u(&o, 4, 0);
+    lmi_pen_u(&o, 8, c->n_seen[seq]);
+    for (o.n = LMI_STATE_HEAD, i = 0; i < n; i++) lmi_pen_u(&o, 4, (uint64_t)lm_seq_tokens(c, seq)[i]);
+    lmi_state_cache(c, &o, seq, n);
+    if (s) {
+        memcpy(&mu, &s->mu, 8);
+        lmi_pen_u(&o, 8, s->rng); lmi_pen_u(&o, 8, mu); lmi_pen_u(&o, 8, s->n_seen); lmi_pen_u(&o, 4, (uint64_t)s->n_prev);
+        for (k = lmi_sampler_kept(s); k > 0; k--) lmi_pen_u(&o, 4, (uint64_t)s->prev[(s->n_seen - k) % (uint64_t)s->n_prev]);
+    }
+    lmi_pen_u(&o, 8, lmi_stir_bytes(0, bytes, total - 8));
+    return lmi_ctx_ok(c);
+}
+/* Everything that can be wrong, in the order that gives the best reason. at: where the cache's numbers start, where the sampler's. */
+static lm_status lmi_state_check(lm_ctx *c, const lm_sampler *s, uint8_t *p, size_t n_bytes, lmi_pen *cache, lmi_pen *sampler) {
+    static const char *const types[] = { "f16", "f32", "q8_0" }, *const computes[] = { "auto", "f32" }; const lm_model *m = c->m; lm_error *e = &c->error, none;
+    uint64_t n, n_seen, i, kept = 0, type, compute; lmi_pen o; lmi_str name, own; int ok = 1;
+    if (n_bytes < LMI_STATE_HEAD + 8 || memcmp(p, "lm-state", 8) != 0) return lmi_fail(e, LM_E_FORMAT, "not a saved state (it does not start with \"lm-state\")");
+    if (lmi_u32(p + 8) != LMI_STATE_VERSION) return lmi_fail(e, LM_E_SUPPORT, "a saved state of version %u, expected %d", (uint64_t)lmi_u32(p + 8), LMI_STATE_VERSION);
+    if (lmi_u64(p + 16) != n_bytes) return lmi_fail(e, LM_E_FORMAT, "a saved state of %u bytes, %u are given", lmi_u64(p + 16), (uint64_t)n_bytes);
+    if (lmi_u64(p + n_bytes - 8) != lmi_stir_bytes(0, p, n_bytes - 8)) return lmi_fail(e, LM_E_FORMAT, "the saved state is damaged: its checksum does not fit");
+    for (name.p = (const char *)p + 64, name.n = 0; name.n < 64 && name.p[name.n]; name.n++) {}
+    lmi_want_str(&m->gguf, "general.name", "", &own, &none);
+    own.n = LMI_MIN(own.n, (size_t)64);
+    if (lmi_u64(p + 24) != lmi_ctx_sum(c)) return lmi_fail(e, LM_E_ARG, lmi_str_eq(name, own) ? "the saved state is of another model of the name %S"
+        : "the saved state is of the model %S, not of %S", name, own);
+    type = lmi_u32(p + 40); compute = lmi_u32(p + 44); n = lmi_u32(p + 48); n_seen = lmi_u64(p + 56);
+    if (type > LM_CACHE_Q8_0 || compute > LM_COMPUTE_F32 || lmi_u32(p + 12) > 1 || lmi_u32(p + 52) != 0 || n_seen < n) return lmi_fail(e, LM_E_FORMAT, "the saved state's head is damaged");
+    if (type != (uint64_t)c->info.cache_type) return lmi_fail(e, LM_E_ARG, "the saved state has a cache of type %s, the context one of %s", types[type], types[c->info.cache_type]);
+    if (compute != (uint64_t)c->info.compute) return lmi_fail(e, LM_E_ARG, "the saved state was computed with compute %s, the context has %s", computes[compute], computes[c->info.compute]);
+    if (lmi_u64(p + 32) != 0) return lmi_fail(e, LM_E_ARG, "the saved state was computed with other adapters than the sequence has");
+    if (n > (uint64_t)c->info.n_ctx) return lmi_fail(e, LM_E_FULL, "the saved state has %u positions, the context %d", n, c->info.n_ctx);
+    if (s && !lmi_u32(p + 12)) return lmi_fail(e, LM_E_ARG, "the saved state has no sampler");
+    i = lmi_state_bytes(c, n, 0, 0);
+    if (n_bytes < i + (lmi_u32(p + 12) ? 28 : 0)) return lmi_fail(e, LM_E_FORMAT, "the saved state of %u positions is too short", n);
+    o.p = p; o.reads = 1; o.n = sampler->n = i - 8;
+    if (lmi_u32(p + 12)) {
+        uint64_t mu, seen, n_prev; o.n += 8; mu = lmi_pen_u(&o, 8, 0); seen = lmi_pen_u(&o, 8, 0); n_prev = lmi_pen_u(&o, 4, 0); kept = LMI_MIN(seen, n_prev);
+        if (n_prev < 1 || n_prev > INT32_MAX || !lmi_finite64(lmi_bits_f64(mu))) return lmi_fail(e, LM_E_FORMAT, "the saved sampler is damaged");
+        if (s && n_prev != (uint64_t)s->n_prev) return lmi_fail(e, LM_E_ARG, "the saved sampler remembers %u tokens, the one given %d", n_prev, s->n_prev);
+        i = lmi_state_bytes(c, n, 1, kept);
+    }
+    if (n_bytes != i) return lmi_fail(e, LM_E_FORMAT, "the saved state has %u bytes, its head asks for %u", (uint64_t)n_bytes, i);
+    for (i = 0; i < kept; i++) ok &= lmi_pen_u(&o, 4, 0) < (uint64_t)m->n_vocab;
+    for (o.n = LMI_STATE_HEAD, i = 0; i < n; i++) ok &= lmi_pen_u(&o, 4, 0) < (uint64_t)m->n_vocab;
+    if (!ok) return lmi_fail(e, LM_E_FORMAT, "the saved state has a token outside the vocabulary of %d", m->n_vocab);
+    cache->n = o.n;
+    for (i = 0; i < n * (uint64_t)m->n_layer * (uint64_t)m->n_head_kv; i++) ok &= lmi_state_row_ok(c->info.cache_type, &o, m->dk) & lmi_state_row_ok(c->info.cache_type, &o, m->dv);
+    if (!ok) return lmi_fail(e, LM_E_FORMAT, "the saved state has keys or values that are no numbers");
+    return LM_OK;
+}
+LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *bytes, size_t n_bytes) {
+    uint8_t *p = (uint8_t *)(uintptr_t)bytes; lmi_pen o, cache, sampler; int i, n; uint64_t k; lm_token *ids; /* p is only read */
+    if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
+    if (seq < 0 || seq >= c->info.n_seq) return lmi_fail(&c->error, LM_E_ARG, "cannot restore sequence %d, the context has %d", seq, c->info.n_seq);
+    if (bytes == NULL && n_bytes > 0) return lmi_fail(&c->error, LM_E_ARG, "the bytes of a saved state must be given");
+    if (s && s->n_vocab != c->m->n_vocab) return lmi_fail(&c->error, LM_E_ARG, "the sampler is of another model");
+    cache.p = sampler.p = p; cache.reads = sampler.reads = 1; cache.n = sampler.n = 0;
+    LMI_TRY(lmi_state_check(c, s, p, n_bytes, &cache, &sampler));
+    n = (int)lmi_u32(p + 48); ids = c->ids + (size_t)seq * (size_t)c->info.n_ctx;
+    o = cache; o.n = LMI_STATE_HEAD;
+    for (i = 0; i < n; i++) ids[i] = (lm_token)lmi_pen_u(&o, 4, 0);
+    lmi_state_cache(c, &o, seq, n);
+    c->n_past[seq] = c->n_next[seq] = n; c->n_seen[seq] = lmi_u64(p + 56);
+    if (s) {
+        o = sampler;
+        s->rng = lmi_pen_u(&o, 8, 0); s->mu = lmi_bits_f64(lmi_pen_u(&o, 8, 0)); s->n_seen = lmi_pen_u(&o, 8, 0); o.n += 4; s->n_cand = 0;
+        for (k = lmi_sampler_kept(s); k > 0; k--) s->prev[(s->n_seen - k) % (uint64_t)s->n_prev] = (lm_token)lmi_pen_u(&o, 4, 0);
+    }
+    return lmi_ctx_ok(c);
 }
 
 #ifdef __cplusplus
