@@ -107,8 +107,9 @@
  *    >>gguf      reading and checking a file                        >>model     from tensors to structs
  *    >>types     weight types                                       >>forward   the forward pass (lmi_forward) and contexts
  *    >>isa       one vocabulary per instruction set                 >>sample    samplers
- *    >>kernels   one text for all of them                           >>state     sequences as bytes
- *    >>dispatch  choosing kernels, threads                          >>licence
+ *    >>kernels   one text for all of them                           >>score     probabilities of given tokens
+ *    >>dispatch  choosing kernels, threads                          >>state     sequences as bytes
+ *                                                                   >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -446,6 +447,26 @@ LMI_API lm_token  lm_sample_logits(lm_sampler *s, const float *logits);
 /* The candidates of the last draw with their probabilities, likeliest first, valid until the next. Returns how many. */
 typedef struct lm_candidate { lm_token id; float logit; float p; } lm_candidate;
 LMI_API int       lm_sampler_candidates(const lm_sampler *s, const lm_candidate **out);
+
+/* ---------------------------------------------------------------------------------------------- score
+ * Probabilities as the model gives them, before any sampler: ln p(id) = logits[id] - max - ln(sum of e^(logits[i] - max), in double, by rising id), with
+ * section base's exp and log, so they have the same bits everywhere. */
+typedef struct lm_ranked { lm_token id; double logprob; } lm_ranked;
+/* ln p(id); -infinity where the logit is. NaN: an id that is none of n_vocab, or no logit above -infinity. Time: one exp for each of n_vocab. */
+LMI_API double lm_logprob(const float *logits, int n_vocab, lm_token id);
+/* The n likeliest tokens with their ln p, likeliest first, of equals the lower id. Returns how many: n, or fewer where there are no more. Allocates nothing. */
+LMI_API int lm_top_logprobs(const float *logits, int n_vocab, lm_ranked *out, int n);
+/* Log-probabilities of given tokens (echo): ids[0..n) follow on the sequence, and logprob[i - from] = ln p(ids[i] | all before it) for i = from .. n - 1,
+ * 1 <= from < n. The sequence gets all of them but the last, whose own logits nobody asked for: decode it to go on. Uses the context's n_logits rows, as many
+ * tokens at a time. LM_E_ARG, LM_E_FULL and so on as lm_decode; on error the sequence is as before (but a window that rolled). No results are kept. */
+LMI_API lm_status lm_score(lm_ctx *c, int seq, const lm_token *ids, int n, int from, double *logprob);
+/* Which of several continuations? The sequence gets the prompt, n_prompt >= 1 tokens. Each option is scored as if it alone followed: logprob = sum of ln p of
+ * its tokens, first to last; p = its share among the options, e^(logprob - max) over their sum. The prompt is computed once; options are computed together, in
+ * forks: sequences work .. work + n_work - 1, which lose what they had and are left empty. With n_work 0 they are computed one after another in the
+ * sequence itself. The results are the same bits. LM_E_ARG: an option without tokens, a working sequence that is `seq`; LM_E_FULL: prompt and longest
+ * option do not fit in n_ctx (a window does not roll here); else as lm_decode. On error the sequence is as before. */
+typedef struct lm_option { const lm_token *ids; int n; double logprob, p; } lm_option;  /* logprob, p: results */
+LMI_API lm_status lm_choose(lm_ctx *c, int seq, const lm_token *prompt, int n_prompt, lm_option *options, int n_options, int work, int n_work);
 
 /* ---------------------------------------------------------------------------------------------- state
  * A sequence as bytes: its tokens, cache and position, and, where one is given, a sampler's random numbers and memory (its chain is the caller's to build
@@ -5083,6 +5104,7 @@ struct lm_ctx {
     lm_hooks hooks;
     void *own;
     uint8_t *cache; size_t head_bytes, page_bytes, seq_bytes, layer_bytes; int n_pages; /* pages of one sequence and layer */
+    int as_seq, as_want;              /* what a batch without seq and want means (lmi_decode_as) */
     int *n_past, *n_next;             /* [n_seq] length; length with the tokens of the decode under way */
     uint64_t *n_seen; lm_token *ids;  /* [n_seq] tokens since it was empty, those dropped too; [n_seq][n_ctx] by position */
     int *tok_seq, *tok_pos;           /* [n_batch] */
@@ -5315,6 +5337,13 @@ static void lmi_roll(lm_ctx *c, int seq) {
     if (c->n_past[seq] > in->n_keep) c->n_past[seq] = LMI_MAX(in->n_keep, c->n_past[seq] - in->n_drop);
 }
 
+/* What a batch says of token i; of one without seq and want the context says it. */
+enum { LMI_WANT_LAST = 0, LMI_WANT_NONE, LMI_WANT_ALL };
+static int lmi_want(const lm_ctx *c, const lm_batch *b, int i) {
+    return b->want ? b->want[i] : c->as_want == LMI_WANT_ALL || (c->as_want == LMI_WANT_LAST && i == b->n - 1) ? LM_WANT_LOGITS : 0;
+}
+static int lmi_seq(const lm_ctx *c, const lm_batch *b, int i) { return b->seq ? b->seq[i] : c->as_seq; }
+
 /* Takes the next n_batch tokens: their embeddings into x, 16 at a time as rows of a group; their sequences, positions and angles. */
 static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item) {
     lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const lmi_mat *w = &m->embd; const lmi_type *type = lmi_type_of(w->type);
@@ -5338,7 +5367,7 @@ static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item)
 static void lmi_embed(lm_ctx *c) {
     lmi_run *r = &c->run; int t, l, seq, n_ctx = c->info.n_ctx; lmi_work w; memset(&w, 0, sizeof w);
     for (t = 0; t < LMI_MIN(c->info.n_batch, r->batch.n - r->at); t++) {
-        seq = r->batch.seq ? r->batch.seq[r->at + t] : 0;
+        seq = lmi_seq(c, &r->batch, r->at + t);
         if (c->n_next[seq] == n_ctx) { if (t > 0) break; lmi_roll(c, seq); } /* full: what comes before is computed first */
         c->tok_seq[t] = seq; c->tok_pos[t] = c->n_next[seq]++;
         c->ids[(size_t)seq * (size_t)n_ctx + (size_t)c->tok_pos[t]] = r->batch.ids[r->at + t];
@@ -5350,13 +5379,12 @@ static void lmi_embed(lm_ctx *c) {
     w.compute = lmi_embed_job;
     lmi_team_run(&c->team, &w, (r->n_tok + 15) / 16);
 }
-static int lmi_want(const lm_batch *b, int i) { return b->want ? b->want[i] : i == b->n - 1 ? LM_WANT_LOGITS : 0; }
 /* Logits and embeddings of the tokens that asked. The rows are gathered in h first, so that one product serves all of them. */
 static void lmi_results(lm_ctx *c) {
     lmi_run *r = &c->run; size_t n_embd = (size_t)c->m->n_embd, n_vocab = (size_t)c->m->n_vocab, n; int t, row = r->n_rows, k, got = 0, want;
     lmi_norm(c, c->x, c->m->output_norm, c->h);
     for (t = 0; t < r->n_tok; t++) {
-        if ((want = lmi_want(&r->batch, r->at + t)) == 0) continue;
+        if ((want = lmi_want(c, &r->batch, r->at + t)) == 0) continue;
         memcpy(c->embedding + (size_t)row * n_embd, c->h + (size_t)t * n_embd, n_embd * sizeof(float));
         for (n = (size_t)row * n_embd; n < ((size_t)row + 1) * n_embd; n++) if (!lmi_finite(c->embedding[n])) c->slot[0].bad = 1;
         c->row_token[row] = r->at + t; c->row_want[row++] = (uint8_t)want;
@@ -5420,7 +5448,7 @@ LMI_API lm_status lm_decode_begin(lm_ctx *c, const lm_batch *b) {
     c->n_rows = 0; c->n_last = 0;
     if (b == NULL || b->ids == NULL || b->n < 1) return lmi_fail(&c->error, LM_E_ARG, "a batch needs at least one token");
     for (i = 0; i < b->n; i++) {
-        seq = b->seq ? b->seq[i] : 0;
+        seq = lmi_seq(c, b, i);
         if (b->ids[i] < 0 || b->ids[i] >= c->m->n_vocab) { lmi_fail(&c->error, LM_E_ARG,
             "token %d of the batch is id %d, the vocabulary has %d", i, (int)b->ids[i], c->m->n_vocab); break; }
         if (seq < 0 || seq >= c->info.n_seq) { lmi_fail(&c->error, LM_E_ARG,
@@ -5428,7 +5456,7 @@ LMI_API lm_status lm_decode_begin(lm_ctx *c, const lm_batch *b) {
         if (c->info.full == LM_FULL_ERROR && ++c->n_next[seq] > c->info.n_ctx) { lmi_fail(&c->error, LM_E_FULL,
             "the text is longer than the context: sequence %d has %d tokens, token %d of the batch of %d does not fit in %d", seq,
             c->n_past[seq], i, b->n, c->info.n_ctx); break; }
-        if (lmi_want(b, i) && ++wanted > c->info.n_logits) { lmi_fail(&c->error, LM_E_FULL,
+        if (lmi_want(c, b, i) && ++wanted > c->info.n_logits) { lmi_fail(&c->error, LM_E_FULL,
             "results are wanted for more than n_logits = %d tokens", c->info.n_logits); break; }
     }
     for (seq = 0; seq < c->info.n_seq; seq++) c->n_next[seq] = c->n_past[seq];
@@ -5449,7 +5477,7 @@ LMI_API lm_status lm_decode_step(lm_ctx *c, uint32_t budget_us) {
     if (s == LM_MORE) { lmi_ctx_ok(c); return s; }
     if (s != LM_OK) { lm_decode_cancel(c); return s; }
     for (i = 0; i < c->info.n_seq; i++) c->n_past[i] = c->n_next[i];
-    for (i = 0; i < r->batch.n; i++) c->n_seen[r->batch.seq ? r->batch.seq[i] : 0]++;
+    for (i = 0; i < r->batch.n; i++) c->n_seen[lmi_seq(c, &r->batch, i)]++;
     for (i = 0; i < c->team.n; i++) c->counters.n_macs += c->slot[i].n_macs;
     c->counters.n_tokens += (uint64_t)r->batch.n; c->counters.n_decodes++; c->counters.decode_us += r->used_us;
     c->n_rows = r->n_rows; c->n_last = r->batch.n; r->active = 0;
@@ -5458,6 +5486,14 @@ LMI_API lm_status lm_decode_step(lm_ctx *c, uint32_t budget_us) {
 LMI_API lm_status lm_decode(lm_ctx *c, const lm_batch *b) {
     lm_status s = lm_decode_begin(c, b);
     return s == LM_OK ? lm_decode_step(c, UINT32_MAX) : s;
+}
+/* A batch whose tokens are all of one sequence; want: LMI_WANT_. */
+static lm_status lmi_decode_as(lm_ctx *c, const lm_batch *b, int seq, int want) {
+    lm_status s;
+    c->as_seq = seq; c->as_want = want;
+    s = lm_decode(c, b);
+    c->as_seq = 0; c->as_want = LMI_WANT_LAST;
+    return s;
 }
 
 static int lmi_row_of(const lm_ctx *c, int i) { /* the row of results that belongs to token i; rows are in the order of tokens */
@@ -5475,12 +5511,16 @@ LMI_API const float *lm_embedding(const lm_ctx *c, int i) {
     return row < 0 ? NULL : c->embedding + (size_t)row * (size_t)c->m->n_embd;
 }
 LMI_API int lm_seq_len(const lm_ctx *c, int seq) { return seq < 0 || seq >= c->info.n_seq ? -1 : c->n_past[seq]; }
+static void lmi_forget(lm_ctx *c, int seq, int n_keep) {
+    if (n_keep > c->n_past[seq]) return;
+    c->n_seen[seq] = n_keep <= c->info.n_keep ? (uint64_t)n_keep : c->n_seen[seq] - (uint64_t)(c->n_past[seq] - n_keep);
+    c->n_past[seq] = c->n_next[seq] = n_keep;
+}
 LMI_API lm_status lm_rewind(lm_ctx *c, int seq, int n_keep) {
     if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
     if (seq < 0 || seq >= c->info.n_seq || n_keep < 0 || n_keep > c->n_past[seq])
         return lmi_fail(&c->error, LM_E_ARG, "cannot keep %d positions of sequence %d", n_keep, seq);
-    c->n_seen[seq] = n_keep <= c->info.n_keep ? (uint64_t)n_keep : c->n_seen[seq] - (uint64_t)(c->n_past[seq] - n_keep);
-    c->n_past[seq] = c->n_next[seq] = n_keep;
+    lmi_forget(c, seq, n_keep);
     return lmi_ctx_ok(c);
 }
 LMI_API const lm_token *lm_seq_tokens(const lm_ctx *c, int seq) {
@@ -6078,6 +6118,136 @@ LMI_API int lm_sampler_candidates(const lm_sampler *s, const lm_candidate **out)
     lmi_fp_leave(fp);
     if (out) *out = s->cand;
     return s->n_cand;
+}
+
+/* ============================================================================================== >>score
+ * Probabilities of given tokens. Sums are in double and in a fixed order; what is computed together or alone has the same bits because logits have.
+ */
+static double lmi_log_sum(const float *logits, int n_vocab, float *max) { /* ln of the sum of e^(logit - max); NaN where no logit is a number above -infinity */
+    double sum = 0; int i;
+    for (*max = -HUGE_VALF, i = 0; i < n_vocab; i++) if (logits[i] > *max) *max = logits[i];
+    for (i = 0; i < n_vocab; i++) if (logits[i] >= -FLT_MAX) sum += lmi_exp(lmi_below(*max, logits[i]));
+    return sum > 0 ? lmi_log(sum) : lmi_log(-1.0);
+}
+static double lmi_score_row(const float *logits, int n_vocab, lm_token id) {
+    float max; double log_sum = lmi_log_sum(logits, n_vocab, &max);
+    return logits[id] >= -FLT_MAX ? lmi_below(max, logits[id]) - log_sum : log_sum != log_sum ? log_sum : -HUGE_VAL;
+}
+LMI_API double lm_logprob(const float *logits, int n_vocab, lm_token id) {
+    double x; lmi_fpenv fp;
+    if (logits == NULL || id < 0 || id >= n_vocab) return lmi_log(-1.0);
+    fp = lmi_fp_enter(); x = lmi_score_row(logits, n_vocab, id); lmi_fp_leave(fp);
+    return x;
+}
+LMI_API int lm_top_logprobs(const float *logits, int n_vocab, lm_ranked *out, int n) {
+    int i, j, k = 0; float max; double log_sum; lmi_fpenv fp;
+    if (logits == NULL || out == NULL || n < 1 || n_vocab < 1) return 0;
+    fp = lmi_fp_enter();
+    log_sum = lmi_log_sum(logits, n_vocab, &max);
+    for (i = 0; i < n_vocab; i++) { /* insertion by rising id: an equal goes behind; the logit stands in for its logprob */
+        if (!(logits[i] >= -FLT_MAX) || (k == n && !((double)logits[i] > out[k - 1].logprob))) continue;
+        for (j = k < n ? k++ : k - 1; j > 0 && (double)logits[i] > out[j - 1].logprob; j--) out[j] = out[j - 1];
+        out[j].id = i; out[j].logprob = (double)logits[i];
+    }
+    for (i = 0; i < k; i++) out[i].logprob = lmi_below(max, (float)out[i].logprob) - log_sum;
+    lmi_fp_leave(fp);
+    return k;
+}
+
+#define LMI_SCORED 64                 /* tokens of several options at a time */
+typedef struct lmi_scores { int n; lm_token ids[LMI_SCORED], next[LMI_SCORED]; int32_t seq[LMI_SCORED]; lm_option *option[LMI_SCORED]; } lmi_scores;
+static lm_status lmi_scores_run(lm_ctx *c, lmi_scores *w) { /* logprob of next[k] after ids[k] goes to its option */
+    lm_batch b; int k; lm_status s;
+    if (w->n == 0) return LM_OK;
+    b.ids = w->ids; b.seq = w->seq; b.want = NULL; b.n = w->n;
+    if ((s = lmi_decode_as(c, &b, 0, LMI_WANT_ALL)) != LM_OK) return s;
+    for (k = 0; k < w->n; k++) w->option[k]->logprob += lmi_score_row(lm_logits(c, k), c->m->n_vocab, w->next[k]);
+    w->n = 0;
+    return LM_OK;
+}
+static lm_status lmi_score_ids(lm_ctx *c, int seq, const lm_token *ids, int n) { /* what every id must be, also the last, which is not decoded */
+    int i;
+    if (seq < 0 || seq >= c->info.n_seq) return lmi_fail(&c->error, LM_E_ARG, "sequence %d to score in, the context has %d", seq, c->info.n_seq);
+    if (ids == NULL || n < 1) return lmi_fail(&c->error, LM_E_ARG, "nothing to score: no tokens");
+    for (i = 0; i < n; i++) if (ids[i] < 0 || ids[i] >= c->m->n_vocab)
+        return lmi_fail(&c->error, LM_E_ARG, "token %d to score is id %d, the vocabulary has %d", i, (int)ids[i], c->m->n_vocab);
+    return LM_OK;
+}
+static lm_status lmi_score_run(lm_ctx *c, int seq, const lm_token *ids, int n, int from, double *logprob) {
+    lm_batch b; int i, k;
+    memset(&b, 0, sizeof b);
+    b.ids = ids; b.n = from - 1;
+    if (b.n > 0) LMI_TRY(lmi_decode_as(c, &b, seq, LMI_WANT_NONE));
+    for (i = from - 1; i < n - 1; i += b.n) {
+        b.ids = ids + i; b.n = LMI_MIN(n - 1 - i, c->info.n_logits);
+        LMI_TRY(lmi_decode_as(c, &b, seq, LMI_WANT_ALL));
+        for (k = 0; k < b.n; k++) logprob[i + k + 1 - from] = lmi_score_row(lm_logits(c, k), c->m->n_vocab, ids[i + k + 1]);
+    }
+    return LM_OK;
+}
+LMI_API lm_status lm_score(lm_ctx *c, int seq, const lm_token *ids, int n, int from, double *logprob) {
+    lm_status s; lmi_fpenv fp; int len; uint64_t dropped;
+    LMI_TRY(lmi_score_ids(c, seq, ids, n));
+    if (from < 1 || from >= n || logprob == NULL) return lmi_fail(&c->error, LM_E_ARG, "scoring from token %d of %d: expected 1 to n - 1, and room for them", from, n);
+    len = c->n_past[seq]; dropped = lm_seq_dropped(c, seq);
+    fp = lmi_fp_enter(); s = lmi_score_run(c, seq, ids, n, from, logprob); lmi_fp_leave(fp);
+    if (s != LM_OK && lm_seq_dropped(c, seq) == dropped) lmi_forget(c, seq, len);
+    c->n_rows = 0; c->n_last = 0;
+    return s;
+}
+/* One option in the sequence itself, then forgotten again. */
+static lm_status lmi_choose_alone(lm_ctx *c, int seq, lm_option *o) {
+    int len = c->n_past[seq], i, k; lm_batch b; lm_status s = LM_OK;
+    memset(&b, 0, sizeof b);
+    for (i = 0; s == LM_OK && i < o->n - 1; i += b.n) {
+        b.ids = o->ids + i; b.n = LMI_MIN(o->n - 1 - i, c->info.n_logits);
+        s = lmi_decode_as(c, &b, seq, LMI_WANT_ALL);
+        for (k = 0; s == LM_OK && k < b.n; k++) o->logprob += lmi_score_row(lm_logits(c, k), c->m->n_vocab, o->ids[i + k + 1]);
+    }
+    lmi_forget(c, seq, len);
+    return s;
+}
+/* n options in forks of the sequence, in batches that mix them. */
+static lm_status lmi_choose_forked(lm_ctx *c, int seq, lm_option *o, int n, int work) {
+    lmi_scores w; int k, i; lm_status s = LM_OK;
+    w.n = 0;
+    for (k = 0; s == LM_OK && k < n; k++, o++) {
+        if (o->n > 1) s = lm_fork(c, seq, work + k);
+        for (i = 0; s == LM_OK && i < o->n - 1; i++) {
+            w.ids[w.n] = o->ids[i]; w.next[w.n] = o->ids[i + 1]; w.seq[w.n] = work + k; w.option[w.n++] = o;
+            if (w.n == LMI_MIN(LMI_SCORED, c->info.n_logits)) s = lmi_scores_run(c, &w);
+        }
+    }
+    return s == LM_OK ? lmi_scores_run(c, &w) : s;
+}
+static lm_status lmi_choose_run(lm_ctx *c, int seq, const lm_token *prompt, int n_prompt, lm_option *o, int n, int work, int n_work) {
+    lm_batch b; int k; const float *x; float max; double log_sum, top, sum = 0;
+    memset(&b, 0, sizeof b);
+    b.ids = prompt; b.n = n_prompt;
+    LMI_TRY(lmi_decode_as(c, &b, seq, LMI_WANT_LAST));
+    x = lm_logits(c, -1); log_sum = lmi_log_sum(x, c->m->n_vocab, &max);
+    for (k = 0; k < n; k++) o[k].logprob = lmi_below(max, x[o[k].ids[0]]) - log_sum;
+    for (k = 0; k < n; k += LMI_MAX(n_work, 1)) LMI_TRY(n_work > 0 ? lmi_choose_forked(c, seq, o + k, LMI_MIN(n_work, n - k), work) : lmi_choose_alone(c, seq, o + k));
+    for (top = o[0].logprob, k = 1; k < n; k++) top = LMI_MAX(top, o[k].logprob);
+    for (k = 0; k < n; k++) sum += o[k].p = lmi_exp(o[k].logprob - top);
+    for (k = 0; k < n; k++) o[k].p /= sum;
+    return LM_OK;
+}
+LMI_API lm_status lm_choose(lm_ctx *c, int seq, const lm_token *prompt, int n_prompt, lm_option *options, int n_options, int work, int n_work) {
+    lm_status s; lmi_fpenv fp; int k, len, longest = 1;
+    LMI_TRY(lmi_score_ids(c, seq, prompt, n_prompt));
+    if (options == NULL || n_options < 1) return lmi_fail(&c->error, LM_E_ARG, "no options to choose from");
+    for (k = 0; k < n_options; k++) { LMI_TRY(lmi_score_ids(c, seq, options[k].ids, options[k].n)); longest = LMI_MAX(longest, options[k].n); }
+    if (n_work < 0 || (n_work > 0 && (work < 0 || work > c->info.n_seq - n_work || (seq >= work && seq < work + n_work))))
+        return lmi_fail(&c->error, LM_E_ARG, "%d working sequences from %d on: the context has %d, and %d is the prompt's", n_work, work, c->info.n_seq, seq);
+    len = c->n_past[seq];
+    if ((int64_t)len + n_prompt + longest - 1 > c->info.n_ctx)
+        return lmi_fail(&c->error, LM_E_FULL, "sequence %d has %d tokens; a prompt of %d and an option of %d do not fit in %d", seq, len, n_prompt, longest, c->info.n_ctx);
+    fp = lmi_fp_enter(); s = lmi_choose_run(c, seq, prompt, n_prompt, options, n_options, work, n_work); lmi_fp_leave(fp);
+    for (k = 0; k < n_work; k++) lmi_forget(c, work + k, 0);
+    if (s != LM_OK) lmi_forget(c, seq, len);
+    c->n_rows = 0; c->n_last = 0;
+    return s;
 }
 
 /* ============================================================================================== >>state

@@ -4,7 +4,7 @@
 #include "../tools/cli.h"
 
 static const char *prompt, *samplers = "penalties,bias,top_k,typical_p,top_p,min_p,temp";
-static int   n_gen = 256, ignore_eos, no_echo, top_k = 40;
+static int   n_gen = 256, ignore_eos, no_echo, top_k = 40, n_top = -1;
 static float temp = 0.8f, top_p = 0.95f, min_p = 0.05f, typical_p = 1, repeat = 1, freq, presence;
 static struct { int on; float tau, eta; } mirostat;
 static struct { lm_bias *v; int n; } biases;
@@ -59,6 +59,8 @@ static const cli_option options[] = {
     { "--stop", "TEXT", CLI_CALL, &stops, 0, 0, set_stop, "end before this text, which is not printed. May be repeated" },
     { "--ignore-eos", NULL, CLI_FLAG, &ignore_eos, 0, 0, NULL, "go on after the model's end of text" },
     { "--no-echo", NULL, CLI_FLAG, &no_echo, 0, 0, NULL, "print only the continuation" },
+    { "--logprobs", "N", CLI_INT, &n_top, 0, 1000, NULL, "after the text, a line of JSON for each token generated: its log-probability (of the\n"
+        "model, before any step) and the N likeliest tokens with theirs" },
     CLI_CTX(CLI_OWN_CTX),
     CLI_COMPUTE
 };
@@ -86,6 +88,35 @@ static int make_chain(lm_step *chain, int cap) {
     if (temp <= 0 && !has_temp) { s.kind = LM_STEP_TEMP; chain[n_steps++] = s; }
     if (mirostat.on) { s.kind = LM_STEP_MIROSTAT2; chain[n_steps++] = s; }
     return n_steps;
+}
+
+/* --logprobs: kept until the text is done. */
+typedef struct scored { lm_token id; double logprob; lm_ranked *top; int n_top; } scored;
+static scored *scores; static int n_scores;
+static void keep_scores(lm_token id, int n_vocab) { /* before the next decode */
+    scored *s; const float *logits = lm_logits(cli.c, -1);
+    scores = (scored *)cli_grow(scores, (size_t)(n_scores + 1) * sizeof *scores);
+    s = &scores[n_scores++];
+    s->id = id; s->logprob = lm_logprob(logits, n_vocab, id);
+    s->top = (lm_ranked *)cli_grow(NULL, (size_t)n_top * sizeof *s->top);
+    s->n_top = lm_top_logprobs(logits, n_vocab, s->top, n_top);
+}
+static void print_token(lm_token id, double logprob) {
+    size_t n; const char *text = cli_detokenize(&id, 1, LM_TEXT_SHOW_CONTROL | LM_TEXT_CONTINUES, &n);
+    printf("{\"id\":%d,\"text\":", (int)id);
+    cli_json_text(stdout, text, n);
+    printf(",\"logprob\":%.9g", logprob);
+}
+static void print_scores(void) {
+    int i, k;
+    for (i = 0; i < n_scores; i++) {
+        print_token(scores[i].id, scores[i].logprob);
+        printf(",\"top\":[");
+        for (k = 0; k < scores[i].n_top; k++) { if (k) putchar(','); print_token(scores[i].top[k].id, scores[i].top[k].logprob); putchar('}'); }
+        printf("]}\n");
+        free(scores[i].top);
+    }
+    free(scores);
 }
 
 int main(int argc, char **argv) {
@@ -128,12 +159,14 @@ int main(int argc, char **argv) {
     for (i = 0; i < n_gen; i++) {
         id = lm_sample(cli.c, -1, sampler);
         if (id < 0) cli_die("sampling: %s", lm_status_text((lm_status)id));
+        if (n_top >= 0) keep_scores(id, info.n_vocab);
         cli_emit(&out, id, NULL, 0);
         if (out.end != LM_END_NOT_YET || i + 1 == n_gen) break;
         if (lm_seq_len(cli.c, 0) == n_ctx) { cli_note("note: stopped, the context of %d tokens is full (-c)", n_ctx); break; }
         cli_decode(&id, 1, NULL);
     }
     cli_emit(&out, -1, NULL, 0); putchar('\n');
+    print_scores();
     lm_get_counters(cli.c, &after);
     if (cli.tty) {
         double t0 = (double)before.decode_us * 1e-6, t1 = (double)(after.decode_us - before.decode_us) * 1e-6;
