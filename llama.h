@@ -96,7 +96,7 @@
  *    DeepSeek-LLM and -Coder; tied or own output, any head counts and sizes, biases, partial rotation, rope_freqs, linear and YaRN scaling,
  *    sliding window. Weights: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 TQ1_0 TQ2_0.
  *    Tokenizers: SentencePiece BPE; byte-level BPE with the pre-tokenizers of section text.
- *    Not built in: other architectures, experts, longrope, adapters, grammars.
+ *    Not built in: other architectures, experts, longrope, grammars.
  *
  * 10. HISTORY (newest first; ! breaks callers)
  *    0.1.0  first version
@@ -109,7 +109,7 @@
  *    >>isa       one vocabulary per instruction set                 >>sample    samplers
  *    >>kernels   one text for all of them                           >>score     probabilities of given tokens
  *    >>dispatch  choosing kernels, threads                          >>state     sequences as bytes
- *                                                                   >>licence
+ *    >>adapter   small changes of a model's matrices                >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -151,6 +151,7 @@ extern "C" {
 typedef int32_t lm_token;
 typedef struct lm_model lm_model;     /* weights and vocabulary. Never changes once open: share it between threads */
 typedef struct lm_ctx lm_ctx;         /* cache and scratch. One thread at a time */
+typedef struct lm_adapter lm_adapter; /* small changes of a model's matrices. Never changes once open: share it between threads */
 typedef struct lm_sampler lm_sampler; /* a chain of sampling steps and its state. One thread at a time */
 
 /* The only place where a status is written down: the enum and lm_status_text() come from this list. */
@@ -401,6 +402,28 @@ LMI_API void lm_counters_reset(lm_ctx *c);
 typedef struct lm_ctx_info { int n_ctx, n_batch, n_seq, n_logits, n_threads; lm_cache_type cache_type; lm_full full; int n_keep, n_drop; lm_compute compute;
     uint64_t n_cache_bytes, n_result_bytes, n_scratch_bytes, n_block_bytes; } lm_ctx_info;
 LMI_API void lm_ctx_get_info(const lm_ctx *c, lm_ctx_info *out);       /* the descriptor with defaults filled in */
+
+/* ---------------------------------------------------------------------------------------------- adapter
+ * LoRA (Hu et al. 2021, arXiv:2106.09685): a GGUF file of general.type "adapter" and adapter.type "lora", as llama.cpp's convert_lora_to_gguf.py writes it, with
+ * pairs NAME.weight.lora_a [rank, n_in] and .lora_b [n_out, rank] for any of the model's matrices. They become float32 in memory of the adapter's own; the
+ * model is not touched. Where an adapter is attached to a sequence, a product's result y (with its bias, and added to what it is added to) becomes
+ *     y = y + s * (B (A x)),    s = scale * alpha / rank  (scale, where the file has no adapter.lora.alpha or 0)
+ * for each adapter in the order in which they were attached. A x and B u are sums over rising indices by fused multiply-adds in float32, x is not rounded to
+ * 8 bits, s * v and the sum are rounded once each: one answer, alone or with other sequences in a batch. token_embd works alike, with the token's row of A
+ * for A x; but not in a model whose output matrix is the same tensor (LM_E_SUPPORT), and neither do norms in an adapter. */
+typedef struct lm_adapter_desc {
+    const char *path;                 /* the common case of `source` */
+    lm_source   source;               /* any other origin, when path is NULL; needed while opening only */
+    lm_hooks    hooks;                /* copied; memory, and progress while opening */
+} lm_adapter_desc;
+/* Opens and validates, against the model, which must outlive it: every name, shape and number. Memory of its own: 4 bytes for each weight, ranks and
+ * rows rounded up to 16; and a copy of the file while it opens, where that is not in memory. Statuses as lm_model_open. */
+LMI_API lm_status lm_adapter_open(lm_adapter **out, const lm_model *m, const lm_adapter_desc *d, lm_error *err);
+LMI_API void      lm_adapter_close(lm_adapter *a); /* after it is detached, or the contexts are closed; NULL is fine */
+/* From now on the sequence is computed with the adapter, after those it has already; what is in its cache stays. Attaching one again changes its scale. At
+ * most 8 (LM_E_FULL). A fork has its original's adapters. LM_E_ARG: of another model, no such sequence, a decode is under way, scale is no number. */
+LMI_API lm_status lm_adapter_attach(lm_ctx *c, int seq, const lm_adapter *a, float scale);
+LMI_API lm_status lm_adapter_detach(lm_ctx *c, int seq, const lm_adapter *a); /* NULL: all. LM_E_ARG: it is not attached */
 
 /* ---------------------------------------------------------------------------------------------- sample
  * A chain works on the candidates (all tokens with their logits) in the order the caller gives. After the last step the remaining
@@ -747,6 +770,17 @@ static int64_t lmi_map_put(lmi_map *m, uint32_t hash, lmi_same_fn same, const vo
     m->slot[i] = (uint32_t)index + 1;
     return -1;
 }
+
+/* A sum in which a change of any one word is always seen: each step is a bijection of h, and of v. */
+static uint64_t lmi_stir(uint64_t h, uint64_t v) { h = (h ^ v) * 0x9e3779b97f4a7c15u; return h ^ h >> 32; }
+static uint64_t lmi_stir_bytes(uint64_t h, const void *bytes, size_t n) {
+    const uint8_t *p = (const uint8_t *)bytes; uint8_t last[8];
+    for (h = lmi_stir(h, n); n >= 8; n -= 8, p += 8) h = lmi_stir(h, lmi_u64(p));
+    memset(last, 0, sizeof last);
+    if (n) memcpy(last, p, n);
+    return lmi_stir(h, lmi_u64(last));
+}
+static uint64_t lmi_stir_floats(uint64_t h, const float *x, int n) { int i; for (i = 0; i < n; i++) h = lmi_stir(h, lmi_f32_bits(x[i])); return h; }
 
 /* Sorts n indices so that less(owner, a, b) holds from left to right; heapsort: n log n always, no memory. less is a strict total order. */
 static void lmi_sort(uint32_t *v, size_t n, int (*less)(const void *owner, uint32_t a, uint32_t b), const void *owner) {
@@ -4533,7 +4567,7 @@ LMI_API int lm_adds_bos(const lm_model *m) { return m != NULL && lmi_model_vocab
 typedef struct lmi_mat {              /* y = W x + bias; W [n_out][n_in] */
     const uint8_t *data; size_t row_bytes;
     int woven;                        /* 1: data is groups of 16 interleaved rows, 0: rows */
-    int type, flags, n_in, n_out;
+    int type, flags, n_in, n_out, id; /* id: see lmi_mat_at */
     const float *bias;                /* [n_out] or NULL */
 } lmi_mat;
 typedef struct lmi_layer {
@@ -4788,8 +4822,19 @@ static lm_status lmi_bind(lm_model *m, lmi_arena *a, lm_error *err) {
         LMI_TRY(lmi_bind_mat(m, a, i, "ffn_gate", m->n_embd, m->n_ff, &l->gate, err));
         LMI_TRY(lmi_bind_mat(m, a, i, "ffn_up", m->n_embd, m->n_ff, &l->up, err));
         LMI_TRY(lmi_bind_mat(m, a, i, "ffn_down", m->n_ff, m->n_embd, &l->down, err));
+        l->wq.id = 7 * i; l->wk.id = 7 * i + 1; l->wv.id = 7 * i + 2; l->wo.id = 7 * i + 3; l->gate.id = 7 * i + 4; l->up.id = 7 * i + 5; l->down.id = 7 * i + 6;
     }
+    m->output.id = 7 * m->n_layer; m->embd.id = m->output.id + 1;
     return LM_OK;
+}
+/* The matrices by number: 7 of each layer in the order of lmi_layer, then output, then token_embd. */
+static const lmi_mat *lmi_mat_at(const lm_model *m, int id, int *layer, const char **name) {
+    static const char *const names[] = { "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down" }; const lmi_layer *l; const lmi_mat *w[7];
+    *layer = id / 7; *name = names[id % 7];
+    if (*layer >= m->n_layer) { *layer = -1; *name = id == m->output.id ? "output" : "token_embd"; return id == m->output.id ? &m->output : &m->embd; }
+    l = &m->layer[*layer];
+    w[0] = &l->wq; w[1] = &l->wk; w[2] = &l->wv; w[3] = &l->wo; w[4] = &l->gate; w[5] = &l->up; w[6] = &l->down;
+    return w[id % 7];
 }
 
 /* ---- opening */
@@ -4937,7 +4982,8 @@ static lm_status lmi_model_layout(lm_model *m, lmi_arena *a, const lm_model_desc
     return LM_OK;
 }
 /* Of a file that is not in memory, only the header is kept where nothing else is wanted, or where matrices are interleaved as they are read. */
-static int lmi_header_only(const lm_model_desc *d) { return d->vocab_only || !d->plain_layout; }
+#define LMI_TABLES_ONLY 2             /* vocab_only of a file whose tensors somebody else reads: all of it is kept (section adapter) */
+static int lmi_header_only(const lm_model_desc *d) { return d->vocab_only ? d->vocab_only != LMI_TABLES_ONLY : !d->plain_layout; }
 /* The front of a model's block; lmi_model_layout follows it. */
 typedef struct lmi_front { lm_model *m; lmi_file *file; char *image; lmi_gguf gguf; uint32_t *order; } lmi_front;
 static lm_status lmi_push_front(lmi_front *f, lmi_arena *a, const lmi_opening *o) {
@@ -5087,6 +5133,142 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
     return LM_OK;
 }
 
+/* ============================================================================================== >>adapter
+ * LoRA adapters (Hu et al. 2021, arXiv:2106.09685) from GGUF files. The file is opened like a model of which only tables are wanted; each pair of tensors is
+ * checked against the model's matrix and becomes float32, 16 rows interleaved, as the float kernels want it. How they are applied: section forward, lmi_adapt.
+ */
+#define LMI_MAX_ADAPTERS 8            /* of one sequence */
+typedef struct lmi_lora {             /* of one matrix; a NULL: none */
+    float *a, *b;                     /* [rank / 16][n_in][16], of token_embd plain [n_vocab][rank]; [n_out / 16][rank][16] */
+    int rank;
+} lmi_lora;
+struct lm_adapter {
+    const lm_model *m;
+    lmi_lora *w;                      /* [7 n_layer + 2], by lmi_mat.id */
+    float alpha; uint64_t sum;        /* of all it holds */
+    lm_hooks hooks; void *own; size_t own_bytes;
+};
+
+static lm_status lmi_adapter_head(const lm_model *f, const lm_model *m, float *alpha, lm_error *err) {
+    lmi_str type, kind, arch; double v; lm_meta unused;
+    LMI_TRY(lmi_want_str(&f->gguf, "general.type", "", &type, err));
+    LMI_TRY(lmi_want_str(&f->gguf, "adapter.type", "", &kind, err));
+    LMI_TRY(lmi_want_str(&f->gguf, "general.architecture", "", &arch, err));
+    if (!lmi_str_is(type, "adapter")) return lmi_fail(err, LM_E_FORMAT, "general.type is %S, expected adapter", type);
+    if (!lmi_str_is(kind, "lora")) return lmi_fail(err, LM_E_SUPPORT, "adapter.type is %S; only lora is built in", kind);
+    if (!lmi_str_is(arch, m->arch)) return lmi_fail(err, LM_E_ARG, "the adapter's general.architecture is %S, the model's %s", arch, m->arch);
+    if (lmi_kv(&f->gguf, "adapter.alora.invocation_tokens", &unused)) return lmi_fail(err, LM_E_SUPPORT, "adapters that wait for invocation tokens are not built in");
+    LMI_TRY(lmi_want_real(&f->gguf, "adapter.lora.alpha", -1e6, 1e6, 0.0, &v, err));
+    *alpha = (float)v;
+    return LM_OK;
+}
+static lm_status lmi_lora_shape(const lmi_tensor *t, int n, int rows, lm_error *err) { /* [rows][n] */
+    const lmi_type *type = lmi_type_of(t->type);
+    if (t->dims[0] != (uint64_t)n || t->dims[1] != (uint64_t)rows || t->dims[2] != 1 || t->dims[3] != 1)
+        return lmi_fail(err, LM_E_FORMAT, "tensor %S has shape [%u, %u], expected [%d, %d]", t->name, t->dims[0], t->dims[1], n, rows);
+    if (type->flags & LMI_RAW) return lmi_fail(err, LM_E_SUPPORT, "tensor %S has type %s, for which no kernel is built in", t->name, type->name);
+    return LM_OK;
+}
+/* A tensor's rows of n -> groups of 16, missing rows 0; plain: as they are. row: room for one. */
+static lm_status lmi_lora_fill(const lmi_tensor *t, float *to, int plain, float *row, uint64_t *sum, lm_error *err) {
+    size_t n = (size_t)t->dims[0], rows = (size_t)t->dims[1], row_bytes = (size_t)(t->n_bytes / t->dims[1]), r, i;
+    memset(to, 0, (plain ? rows : (rows + 15) & ~(size_t)15) * n * sizeof *to);
+    for (r = 0; r < rows; r++) {
+        float *at = plain ? to + r * n : to + r / 16 * 16 * n + r % 16;
+        if (lm_dequantize(t->type, t->data + r * row_bytes, n, row) != LM_OK) return lmi_fail(err, LM_E_SUPPORT, "tensor %S cannot be read", t->name);
+        for (i = 0; i < n; i++) {
+            if (!lmi_finite(row[i])) return lmi_fail(err, LM_E_FORMAT, "tensor %S: weight %u of row %u is no number", t->name, (uint64_t)i, (uint64_t)r);
+            at[plain ? i : 16 * i] = row[i];
+        }
+        *sum = lmi_stir_floats(*sum, row, (int)n);
+    }
+    return LM_OK;
+}
+/* One pair, if the file has it: checked, laid out, and filled where the arena has memory. */
+static lm_status lmi_adapter_pair(const lm_model *f, const lm_model *m, int id, lmi_arena *arena, lmi_lora *w, float *row, uint64_t *n_row, uint64_t *found,
+    uint64_t *sum, lm_error *err) {
+    int layer, embd = id == m->embd.id, rank; const char *name; const lmi_mat *mat = lmi_mat_at(m, id, &layer, &name); uint64_t na, nb;
+    const lmi_tensor *a = lmi_weight(f, layer, name, ".weight.lora_a"), *b = lmi_weight(f, layer, name, ".weight.lora_b");
+    memset(w, 0, sizeof *w);
+    if (a == NULL && b == NULL) return LM_OK;
+    if (a == NULL || b == NULL) return lmi_fail(err, LM_E_FORMAT, "tensor %S has no partner", a ? a->name : b->name);
+    if (m->tied && id >= m->output.id) {
+        if (embd) return lmi_fail(err, LM_E_SUPPORT, "tensor %S: adapters of an embedding that is the output too are not built in", a->name);
+        return lmi_fail(err, LM_E_FORMAT, "tensor %S belongs to no matrix of the model", a->name);
+    }
+    if (b->dims[0] > (uint64_t)mat->n_in) return lmi_fail(err, LM_E_FORMAT, "tensor %S has rank %u, more than the matrix's %d inputs", b->name, b->dims[0], mat->n_in);
+    rank = (int)b->dims[0];
+    LMI_TRY(lmi_lora_shape(a, embd ? rank : mat->n_in, embd ? mat->n_out : rank, err));
+    LMI_TRY(lmi_lora_shape(b, rank, embd ? mat->n_in : mat->n_out, err));
+    na = (uint64_t)(embd ? mat->n_out : (rank + 15) & ~15) * (uint64_t)(embd ? rank : mat->n_in);
+    nb = (((uint64_t)(embd ? mat->n_in : mat->n_out) + 15) & ~(uint64_t)15) * (uint64_t)rank;
+    w->rank = rank; w->a = (float *)lmi_push(arena, na, sizeof(float)); w->b = (float *)lmi_push(arena, nb, sizeof(float));
+    *n_row = LMI_MAX(*n_row, (uint64_t)mat->n_in); *found += 2;
+    if (w->b == NULL) return LM_OK;
+    *sum = lmi_stir(lmi_stir(*sum, (uint64_t)id), (uint64_t)rank);
+    LMI_TRY(lmi_lora_fill(a, w->a, embd, row, sum, err));
+    return lmi_lora_fill(b, w->b, 0, row, sum, err);
+}
+/* Names the first tensor that no matrix asked for; there is one among the first 2 * (matrices) + 1. */
+static lm_status lmi_adapter_stray(const lm_model *f, const lm_model *m, lm_error *err) {
+    uint64_t i; int id, layer, norm; const char *name; const lmi_tensor *t;
+    for (i = 0; i < f->gguf.n_tensor; i++) {
+        t = &f->gguf.tensor[i];
+        for (id = 0; id <= m->embd.id; id++) {
+            lmi_mat_at(m, id, &layer, &name);
+            if (t == lmi_weight(f, layer, name, ".weight.lora_a") || t == lmi_weight(f, layer, name, ".weight.lora_b")) break;
+        }
+        if (id > m->embd.id) break;
+    }
+    if (i == f->gguf.n_tensor) return LM_OK;
+    for (norm = 0, id = 0; id + 4 < (int)t->name.n; id++) norm |= memcmp(t->name.p + id, "_norm", 5) == 0;
+    return norm ? lmi_fail(err, LM_E_SUPPORT, "tensor %S: norms in adapters are not built in", t->name)
+        : lmi_fail(err, LM_E_FORMAT, "tensor %S belongs to no matrix of the model", t->name);
+}
+static lm_status lmi_adapter_make(lm_adapter **out, const lm_model *f, const lm_model *m, const lm_adapter_desc *d, lm_error *err) {
+    lmi_arena a; lm_adapter *x = NULL; lmi_lora *w = NULL, unused; int pass, id; uint64_t n_row = 0, found = 0, sum = 3, bytes = 0; float alpha = 0, *row = NULL; void *own = NULL;
+    lm_status s = LM_OK;
+    memset(&a, 0, sizeof a);
+    LMI_TRY(lmi_adapter_head(f, m, &alpha, err));
+    for (pass = 0; pass < 2 && s == LM_OK; pass++) {
+        if (pass == 1) {
+            if (found == 0) return lmi_fail(err, LM_E_FORMAT, "the adapter has no tensors");
+            if (found != f->gguf.n_tensor) return lmi_adapter_stray(f, m, err);
+            bytes = a.used;
+            LMI_TRY(lmi_arena_open(&a, bytes, NULL, 0, &d->hooks, &own, "the adapter", err));
+        }
+        x = (lm_adapter *)lmi_push(&a, 1, sizeof *x);
+        w = (lmi_lora *)lmi_push(&a, (uint64_t)m->embd.id + 1, sizeof *w);
+        row = (float *)lmi_push(&a, n_row, sizeof(float));
+        for (id = 0; id <= m->embd.id && s == LM_OK; id++) {
+            s = lmi_adapter_pair(f, m, id, &a, w ? &w[id] : &unused, row, &n_row, &found, &sum, err);
+            if (d->hooks.progress && s == LM_OK && d->hooks.progress(d->hooks.user, (uint64_t)id, (uint64_t)m->embd.id) != 0) s = lmi_fail(err, LM_E_CANCEL, "opening was cancelled");
+        }
+        if (pass == 0) lmi_push(&a, n_row, sizeof(float)); /* `row` was not known yet */
+    }
+    if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)bytes + LMI_ALIGN); return s; }
+    x->m = m; x->w = w; x->alpha = alpha; x->sum = lmi_stir(sum, lmi_f32_bits(alpha)); x->hooks = d->hooks; x->own = own; x->own_bytes = (size_t)bytes + LMI_ALIGN;
+    *out = x;
+    return LM_OK;
+}
+LMI_API lm_status lm_adapter_open(lm_adapter **out, const lm_model *m, const lm_adapter_desc *d, lm_error *err) {
+    lm_model_desc md; lm_model *f; lm_status s; lmi_fpenv fp;
+    if (out == NULL || m == NULL || d == NULL) return lmi_fail(err, LM_E_ARG, "result, model and descriptor must be given");
+    if (m->vocab_only) return lmi_fail(err, LM_E_ARG, "the model was opened with vocab_only: there is nothing to adapt");
+    memset(&md, 0, sizeof md);
+    md.path = d->path; md.source = d->source; md.hooks = d->hooks; md.vocab_only = LMI_TABLES_ONLY;
+    LMI_TRY(lm_model_open(&f, &md, err));
+    fp = lmi_fp_enter(); s = lmi_adapter_make(out, f, m, d, err); lmi_fp_leave(fp);
+    lm_model_close(f);
+    return s == LM_OK ? lmi_ok(err) : s;
+}
+LMI_API void lm_adapter_close(lm_adapter *a) {
+    lm_hooks h;
+    if (a == NULL) return;
+    h = a->hooks;
+    lmi_give(&h, a->own, a->own_bytes);
+}
+
 /* ============================================================================================== >>forward
  * The model at work: tokens in, hidden states through the layers, logits out. lmi_forward is the whole of it; what stands before are its
  * words. Shapes are [n_tok] rows of the width named; n_tok tokens are computed at once, of any mix of sequences.
@@ -5098,6 +5280,7 @@ typedef struct lmi_run {              /* a decode under way */
     lm_batch batch; int active, at, n_tok, layer, n_rows; /* at: first token of those computed now */
     uint64_t t0, used_us;
 } lmi_run;
+typedef struct lmi_worn { const lm_adapter *a; float scale; } lmi_worn;
 struct lm_ctx {
     const lm_model *m;
     lm_ctx_info info;                 /* the descriptor with its defaults filled in */
@@ -5113,6 +5296,8 @@ struct lm_ctx {
     lmi_act *act; int act_steps;      /* [n_batch][act_steps] the input of a product as int8 */
     float *logits, *embedding; int *row_token; /* [n_logits][n_vocab], [n_logits][n_embd], [n_logits] token each row belongs to */
     uint8_t *row_want; int n_rows, n_last;     /* results of the last decode, and its number of tokens */
+    lmi_worn *worn; int *n_worn, any_worn; /* [n_seq][LMI_MAX_ADAPTERS], [n_seq] adapters in the order of attachment; 1: there are any */
+    int *row_seq; const int *who;     /* [n_logits] sequence of each row of results; of each row of the product under way */
     lmi_slot *slot; lmi_team team;
     lmi_run run;
     uint64_t model_sum;               /* lmi_model_sum, 0: not computed yet */
@@ -5184,6 +5369,40 @@ static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int 
     c->m->k->place(s->out, 16 * c->m->k->tile, work->n_tok, &dst);
     s->n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
 }
+/* out += s * (B u), u = A x of n rows that follow each other (s: the file's alpha and the caller's scale); u NULL: it is computed from in. */
+static void lmi_lora_rows(lm_ctx *c, int slot, const lmi_worn *worn, const lmi_lora *l, const float *in, int n_in, const float *u, float *out, int n_out, int n) {
+    const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; const uint8_t *group[LMI_TILE]; float *own = (float *)s->panel, v, scale = worn->scale;
+    int g, r, t, row, rank = l->rank, rows = 16 * k->tile; size_t group_in = 16 * (size_t)n_in, group_out = 16 * (size_t)rank;
+    if (worn->a->alpha != 0) scale = scale * worn->a->alpha / (float)rank;
+    for (row = 0; u == NULL && row < rank; row += rows) {
+        for (g = 0; g < k->tile; g++) group[g] = (const uint8_t *)(l->a + (size_t)LMI_MIN(row / 16 + g, (rank - 1) / 16) * group_in);
+        k->mul_f(LMI_HOST, group, n_in, in, n, s->out);
+        for (t = 0; t < n; t++) for (r = 0; r < LMI_MIN(rows, rank - row); r++) own[(size_t)t * (size_t)rank + (size_t)(row + r)] = s->out[t * rows + r];
+    }
+    for (row = 0; row < n_out; row += rows) {
+        for (g = 0; g < k->tile; g++) group[g] = (const uint8_t *)(l->b + (size_t)LMI_MIN(row / 16 + g, (n_out - 1) / 16) * group_out);
+        k->mul_f(LMI_HOST, group, rank, u ? u : own, n, s->out);
+        for (t = 0; t < n; t++) for (r = 0; r < LMI_MIN(rows, n_out - row); r++) {
+            float *y = out + (size_t)t * (size_t)n_out + (size_t)(row + r);
+            v = scale * s->out[t * rows + r]; *y = *y + v;
+        }
+    }
+    s->n_macs += (uint64_t)n * (uint64_t)rank * (uint64_t)(n_in + n_out);
+}
+/* What adapters add to the products of w: an item is 8 rows of one matrix; rows of one sequence that follow each other go together. In the panel there is
+ * room for 16 rows of the widest input, and no rank is larger. */
+#define LMI_ADAPTED 8
+static void lmi_adapt_job(void *owner, const lmi_work *w, int slot, int item) {
+    lm_ctx *c = (lm_ctx *)owner; const lmi_mat *mat = w->mat[item % w->n_mat]; int t = item / w->n_mat * LMI_ADAPTED, end = LMI_MIN(t + LMI_ADAPTED, w->n_tok), n, k, seq;
+    for (; t < end; t += n) {
+        seq = c->who[t];
+        for (n = 1; t + n < end && c->who[t + n] == seq; n++) {}
+        for (k = 0; k < c->n_worn[seq]; k++) {
+            const lmi_worn *worn = &c->worn[(size_t)seq * LMI_MAX_ADAPTERS + (size_t)k]; const lmi_lora *l = &worn->a->w[mat->id];
+            if (l->a) lmi_lora_rows(c, slot, worn, l, w->in + (size_t)t * (size_t)mat->n_in, mat->n_in, NULL, w->out[item % w->n_mat] + (size_t)t * (size_t)mat->n_out, mat->n_out, n);
+        }
+    }
+}
 static void lmi_products(lm_ctx *c, lmi_work *w) {
     int i, items = 0, any_int = 0, rows = 16 * c->m->k->tile;
     for (i = 0; i < w->n_mat; i++) { w->first[i] = items; items += (w->mat[i]->n_out + rows - 1) / rows; any_int |= lmi_is_int(c, w->mat[i]); }
@@ -5191,6 +5410,8 @@ static void lmi_products(lm_ctx *c, lmi_work *w) {
     if (any_int) lmi_team_run(&c->team, w, w->n_tok);
     w->compute = lmi_product_compute; w->commit = lmi_product_commit;
     lmi_team_run(&c->team, w, items);
+    w->compute = lmi_adapt_job; w->commit = NULL;
+    if (c->any_worn) lmi_team_run(&c->team, w, (w->n_tok + LMI_ADAPTED - 1) / LMI_ADAPTED * w->n_mat);
 }
 static void lmi_linear3(lm_ctx *c, const float *in, const lmi_mat *a, float *out_a, const lmi_mat *b, float *out_b, const lmi_mat *d,
     float *out_d) {
@@ -5360,8 +5581,13 @@ static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item)
     lmi_interleave(type, row, n, blocks, c->slot[slot].group);
     m->k->rows(w->type, c->slot[slot].group, m->n_embd, c->x + (size_t)t * (size_t)m->n_embd, (size_t)m->n_embd, 1, n);
     for (; n > 0; n--, t++) {
+        const lmi_worn *worn = &c->worn[(size_t)c->tok_seq[t] * LMI_MAX_ADAPTERS]; int k, id = c->run.batch.ids[c->run.at + t];
         float *co = c->angle + (size_t)t * 2 * (size_t)m->n_rot;
         lmi_angles(m, (double)c->tok_pos[t], (double)m->rope_mag, co, co + m->n_rot);
+        for (k = 0; k < c->n_worn[c->tok_seq[t]]; k++) {
+            const lmi_lora *l = &worn[k].a->w[w->id];
+            if (l->a) lmi_lora_rows(c, slot, &worn[k], l, NULL, 0, l->a + (size_t)id * (size_t)l->rank, c->x + (size_t)t * (size_t)m->n_embd, m->n_embd, 1);
+        }
     }
 }
 static void lmi_embed(lm_ctx *c) {
@@ -5375,7 +5601,7 @@ static void lmi_embed(lm_ctx *c) {
             memset(lmi_cache_at(c, l, seq, c->tok_pos[t]), 0, c->page_bytes);
         }
     }
-    r->n_tok = t;
+    r->n_tok = t; c->who = c->tok_seq;
     w.compute = lmi_embed_job;
     lmi_team_run(&c->team, &w, (r->n_tok + 15) / 16);
 }
@@ -5387,10 +5613,11 @@ static void lmi_results(lm_ctx *c) {
         if ((want = lmi_want(c, &r->batch, r->at + t)) == 0) continue;
         memcpy(c->embedding + (size_t)row * n_embd, c->h + (size_t)t * n_embd, n_embd * sizeof(float));
         for (n = (size_t)row * n_embd; n < ((size_t)row + 1) * n_embd; n++) if (!lmi_finite(c->embedding[n])) c->slot[0].bad = 1;
-        c->row_token[row] = r->at + t; c->row_want[row++] = (uint8_t)want;
+        c->row_seq[row] = c->tok_seq[t]; c->row_token[row] = r->at + t; c->row_want[row++] = (uint8_t)want;
     }
     for (k = r->n_rows; k < row; k += got) { /* runs of rows that want logits */
         for (got = 0; k + got < row && (c->row_want[k + got] & LM_WANT_LOGITS); got++) {}
+        c->who = c->row_seq + k;
         if (got > 0) lmi_linear(c, c->embedding + (size_t)k * n_embd, got, &c->m->output, c->logits + (size_t)k * n_vocab, 0);
         for (n = (size_t)k * n_vocab; n < (size_t)(k + got) * n_vocab; n++) if (!lmi_finite(c->logits[n])) c->slot[0].bad = 1;
         if (got == 0) got = 1;
@@ -5536,7 +5763,38 @@ LMI_API lm_status lm_fork(lm_ctx *c, int from, int to) {
     for (l = 0; l < c->m->n_layer; l++) memcpy(lmi_cache_at(c, l, to, 0), lmi_cache_at(c, l, from, 0), (size_t)((n + LMI_PAGE - 1) / LMI_PAGE) * c->page_bytes);
     memcpy(c->ids + (size_t)to * n_ctx, c->ids + (size_t)from * n_ctx, (size_t)n * sizeof *c->ids);
     c->n_past[to] = c->n_next[to] = n; c->n_seen[to] = c->n_seen[from];
+    memcpy(c->worn + (size_t)to * LMI_MAX_ADAPTERS, c->worn + (size_t)from * LMI_MAX_ADAPTERS, LMI_MAX_ADAPTERS * sizeof *c->worn); c->n_worn[to] = c->n_worn[from];
     return lmi_ctx_ok(c);
+}
+static lm_status lmi_worn_ok(lm_ctx *c, int seq) {
+    if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
+    return seq < 0 || seq >= c->info.n_seq ? lmi_fail(&c->error, LM_E_ARG, "adapters of sequence %d, the context has %d", seq, c->info.n_seq) : LM_OK;
+}
+LMI_API lm_status lm_adapter_attach(lm_ctx *c, int seq, const lm_adapter *a, float scale) {
+    lmi_worn *w; int k, n;
+    LMI_TRY(lmi_worn_ok(c, seq));
+    if (a == NULL || a->m != c->m) return lmi_fail(&c->error, LM_E_ARG, "the adapter was opened for another model");
+    if (!lmi_finite(scale)) return lmi_fail(&c->error, LM_E_ARG, "the adapter's scale is no finite number");
+    w = c->worn + (size_t)seq * LMI_MAX_ADAPTERS; n = c->n_worn[seq];
+    for (k = 0; k < n && w[k].a != a; k++) {}
+    if (k == LMI_MAX_ADAPTERS) return lmi_fail(&c->error, LM_E_FULL, "sequence %d has %d adapters, no more fit", seq, n);
+    w[k].a = a; w[k].scale = scale; c->n_worn[seq] = LMI_MAX(n, k + 1); c->any_worn = 1;
+    return lmi_ctx_ok(c);
+}
+LMI_API lm_status lm_adapter_detach(lm_ctx *c, int seq, const lm_adapter *a) {
+    lmi_worn *w; int k, n = 0;
+    LMI_TRY(lmi_worn_ok(c, seq));
+    w = c->worn + (size_t)seq * LMI_MAX_ADAPTERS;
+    for (k = 0; k < c->n_worn[seq]; k++) if (a != NULL && w[k].a != a) w[n++] = w[k];
+    if (a != NULL && n == c->n_worn[seq]) return lmi_fail(&c->error, LM_E_ARG, "the adapter is not attached to sequence %d", seq);
+    c->n_worn[seq] = n;
+    for (c->any_worn = 0, k = 0; k < c->info.n_seq; k++) c->any_worn |= c->n_worn[k] > 0;
+    return lmi_ctx_ok(c);
+}
+static uint64_t lmi_worn_sum(const lm_ctx *c, int seq) { /* 0: none */
+    const lmi_worn *w = c->worn + (size_t)seq * LMI_MAX_ADAPTERS; uint64_t h = 0; int k;
+    for (k = 0; k < c->n_worn[seq]; k++) h = lmi_stir(lmi_stir(h, w[k].a->sum), lmi_f32_bits(w[k].scale));
+    return h;
 }
 LMI_API const char *lm_ctx_error(const lm_ctx *c) { return c->error.text; }
 LMI_API const lm_model *lm_ctx_model(const lm_ctx *c) { return c->m; }
@@ -5596,9 +5854,10 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     if (!lmi_mul(rows, (uint64_t)m->n_vocab * f, &n)) n = UINT64_MAX;
     c->logits = (float *)lmi_push(a, 1, n);
     c->embedding = (float *)lmi_push(a, rows, (uint64_t)m->n_embd * f);
-    c->row_token = (int *)lmi_push(a, rows, sizeof(int)); c->row_want = (uint8_t *)lmi_push(a, rows, 1);
+    c->row_seq = (int *)lmi_push(a, rows, sizeof(int)); c->row_token = (int *)lmi_push(a, rows, sizeof(int)); c->row_want = (uint8_t *)lmi_push(a, rows, 1);
     i->n_result_bytes = a->used - at; at = a->used;
     c->n_past = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int)); c->n_next = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int));
+    c->worn = (lmi_worn *)lmi_push(a, (uint64_t)i->n_seq, LMI_MAX_ADAPTERS * sizeof(lmi_worn)); c->n_worn = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int));
     c->n_seen = (uint64_t *)lmi_push(a, (uint64_t)i->n_seq, sizeof(uint64_t));
     c->ids = (lm_token *)lmi_push(a, (uint64_t)i->n_seq, (uint64_t)i->n_ctx * sizeof(lm_token));
     c->tok_seq = (int *)lmi_push(a, nb, sizeof(int)); c->tok_pos = (int *)lmi_push(a, nb, sizeof(int));
@@ -5662,7 +5921,7 @@ LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc
     *c = tmp;
     c->own = own; c->hooks = d->hooks;
     lmi_ctx_layout(c, &a);
-    memset(c->n_seen, 0, (size_t)c->info.n_seq * sizeof *c->n_seen);
+    memset(c->n_seen, 0, (size_t)c->info.n_seq * sizeof *c->n_seen); memset(c->n_worn, 0, (size_t)c->info.n_seq * sizeof(int));
     memset(c->n_past, 0, (size_t)c->info.n_seq * sizeof(int)); memset(c->n_next, 0, (size_t)c->info.n_seq * sizeof(int));
     s = lmi_team_open(&c->team, c->info.n_threads, &c->hooks, c, err);
     if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)tmp.info.n_block_bytes); return s; }
@@ -6264,16 +6523,6 @@ LMI_API lm_status lm_choose(lm_ctx *c, int seq, const lm_token *prompt, int n_pr
 #define LMI_STATE_VERSION 1
 #define LMI_STATE_HEAD 128
 
-/* A sum in which a change of any one word is always seen: each step is a bijection of h, and of v. */
-static uint64_t lmi_stir(uint64_t h, uint64_t v) { h = (h ^ v) * 0x9e3779b97f4a7c15u; return h ^ h >> 32; }
-static uint64_t lmi_stir_bytes(uint64_t h, const void *bytes, size_t n) {
-    const uint8_t *p = (const uint8_t *)bytes; uint8_t last[8];
-    for (h = lmi_stir(h, n); n >= 8; n -= 8, p += 8) h = lmi_stir(h, lmi_u64(p));
-    memset(last, 0, sizeof last);
-    if (n) memcpy(last, p, n);
-    return lmi_stir(h, lmi_u64(last));
-}
-static uint64_t lmi_stir_floats(uint64_t h, const float *x, int n) { int i; for (i = 0; i < n; i++) h = lmi_stir(h, lmi_f32_bits(x[i])); return h; }
 /* The first row as it stands in the file, whatever the layout; row: scratch of row_bytes. */
 static uint64_t lmi_stir_row(uint64_t h, const lmi_mat *w, uint8_t *row) {
     const lmi_type *t = lmi_type_of(w->type); const uint8_t *p = w->data;
@@ -6375,7 +6624,7 @@ LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, 
     memset(bytes, 0, LMI_STATE_HEAD); memcpy(bytes, "lm-state", 8);
     if (lmi_want_str(&c->m->gguf, "general.name", "", &name, &none) == LM_OK) memcpy(o.p + 64, name.p, LMI_MIN(name.n, (size_t)64));
     o.n = 8;
-    lmi_pen_u(&o, 4, LMI_STATE_VERSION); lmi_pen_u(&o, 4, s != NULL); lmi_pen_u(&o, 8, total); lmi_pen_u(&o, 8, lmi_ctx_sum(c)); lmi_pen_u(&o, 8, 0);
+    lmi_pen_u(&o, 4, LMI_STATE_VERSION); lmi_pen_u(&o, 4, s != NULL); lmi_pen_u(&o, 8, total); lmi_pen_u(&o, 8, lmi_ctx_sum(c)); lmi_pen_u(&o, 8, lmi_worn_sum(c, seq));
     lmi_pen_u(&o, 4, (uint64_t)c->info.cache_type); lmi_pen_u(&o, 4, (uint64_t)c->info.compute); lmi_pen_u(&o, 4, (uint64_t)n); lmi_pen_u(&o, 4, 0);
     lmi_pen_u(&o, 8, c->n_seen[seq]);
     for (o.n = LMI_STATE_HEAD, i = 0; i < n; i++) lmi_pen_u(&o, 4, (uint64_t)lm_seq_tokens(c, seq)[i]);
@@ -6389,7 +6638,7 @@ LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, 
     return lmi_ctx_ok(c);
 }
 /* Everything that can be wrong, in the order that gives the best reason. at: where the cache's numbers start, where the sampler's. */
-static lm_status lmi_state_check(lm_ctx *c, const lm_sampler *s, uint8_t *p, size_t n_bytes, lmi_pen *cache, lmi_pen *sampler) {
+static lm_status lmi_state_check(lm_ctx *c, int seq, const lm_sampler *s, uint8_t *p, size_t n_bytes, lmi_pen *cache, lmi_pen *sampler) {
     static const char *const types[] = { "f16", "f32", "q8_0" }, *const computes[] = { "auto", "f32" }; const lm_model *m = c->m; lm_error *e = &c->error, none;
     uint64_t n, n_seen, i, kept = 0, type, compute; lmi_pen o; lmi_str name, own; int ok = 1;
     if (n_bytes < LMI_STATE_HEAD + 8 || memcmp(p, "lm-state", 8) != 0) return lmi_fail(e, LM_E_FORMAT, "not a saved state (it does not start with \"lm-state\")");
@@ -6405,7 +6654,7 @@ static lm_status lmi_state_check(lm_ctx *c, const lm_sampler *s, uint8_t *p, siz
     if (type > LM_CACHE_Q8_0 || compute > LM_COMPUTE_F32 || lmi_u32(p + 12) > 1 || lmi_u32(p + 52) != 0 || n_seen < n) return lmi_fail(e, LM_E_FORMAT, "the saved state's head is damaged");
     if (type != (uint64_t)c->info.cache_type) return lmi_fail(e, LM_E_ARG, "the saved state has a cache of type %s, the context one of %s", types[type], types[c->info.cache_type]);
     if (compute != (uint64_t)c->info.compute) return lmi_fail(e, LM_E_ARG, "the saved state was computed with compute %s, the context has %s", computes[compute], computes[c->info.compute]);
-    if (lmi_u64(p + 32) != 0) return lmi_fail(e, LM_E_ARG, "the saved state was computed with other adapters than the sequence has");
+    if (lmi_u64(p + 32) != lmi_worn_sum(c, seq)) return lmi_fail(e, LM_E_ARG, "the saved state was computed with other adapters than the sequence has");
     if (n > (uint64_t)c->info.n_ctx) return lmi_fail(e, LM_E_FULL, "the saved state has %u positions, the context %d", n, c->info.n_ctx);
     if (s && !lmi_u32(p + 12)) return lmi_fail(e, LM_E_ARG, "the saved state has no sampler");
     i = lmi_state_bytes(c, n, 0, 0);
@@ -6433,7 +6682,7 @@ LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *byte
     if (bytes == NULL && n_bytes > 0) return lmi_fail(&c->error, LM_E_ARG, "the bytes of a saved state must be given");
     if (s && s->n_vocab != c->m->n_vocab) return lmi_fail(&c->error, LM_E_ARG, "the sampler is of another model");
     cache.p = sampler.p = p; cache.reads = sampler.reads = 1; cache.n = sampler.n = 0;
-    LMI_TRY(lmi_state_check(c, s, p, n_bytes, &cache, &sampler));
+    LMI_TRY(lmi_state_check(c, seq, s, p, n_bytes, &cache, &sampler));
     n = (int)lmi_u32(p + 48); ids = c->ids + (size_t)seq * (size_t)c->info.n_ctx;
     o = cache; o.n = LMI_STATE_HEAD;
     for (i = 0; i < n; i++) ids[i] = (lm_token)lmi_pen_u(&o, 4, 0);
