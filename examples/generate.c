@@ -38,19 +38,6 @@ static int set_stop(void *to, const char *s) {
     return 1;
 }
 
-static struct { struct lora { const char *path; float scale; lm_adapter *a; } *v; int n; } loras;
-static int set_lora(void *to, const char *s) { /* FILE[:SCALE]; what follows the last colon is a scale if it is a number */
-    struct lora l; const char *colon = strrchr(s, ':'); size_t n = strlen(s); char *path;
-    (void)to;
-    l.scale = 1; l.a = NULL;
-    if (colon && cli_real(colon + 1, -1e3, 1e3, &l.scale)) n = (size_t)(colon - s);
-    if (n == 0) return 0;
-    path = (char *)cli_grow(NULL, n + 1); memcpy(path, s, n); path[n] = 0; l.path = path;
-    loras.v = (struct lora *)cli_grow(loras.v, (size_t)(loras.n + 1) * sizeof l);
-    loras.v[loras.n++] = l;
-    return 1;
-}
-
 static const cli_option options[] = {
     { "-p", "TEXT", CLI_TEXT, &prompt, 0, 0, NULL,
         "the text to continue; -: read it from stdin. The text of control tokens\nsuch as <|im_start|> counts as these tokens" },
@@ -74,7 +61,7 @@ static const cli_option options[] = {
     { "--no-echo", NULL, CLI_FLAG, &no_echo, 0, 0, NULL, "print only the continuation" },
     { "--logprobs", "N", CLI_INT, &n_top, 0, 1000, NULL, "after the text, a line of JSON for each token generated: its log-probability (of the\n"
         "model, before any step) and the N likeliest tokens with theirs" },
-    { "--lora", "FILE[:SCALE]", CLI_CALL, &loras, 0, 0, set_lora, "an adapter (GGUF), with a scale (default 1). May be repeated" },
+    CLI_LORA,
     CLI_CTX(CLI_OWN_CTX),
     CLI_COMPUTE
 };
@@ -160,13 +147,7 @@ int main(int argc, char **argv) {
     cd = cli_ctx_desc(0, 1, label);
     cli_open_ctx(&cd);
     n_ctx = cli_n_ctx();
-    for (i = 0; i < loras.n; i++) {
-        lm_adapter_desc ad;
-        memset(&ad, 0, sizeof ad); ad.path = loras.v[i].path;
-        if (lm_adapter_open(&loras.v[i].a, cli.m, &ad, &err) != LM_OK)
-            cli_die("%s%s%s", strstr(err.text, ad.path) == err.text ? "" : ad.path, strstr(err.text, ad.path) == err.text ? "" : ": ", err.text);
-        if (lm_adapter_attach(cli.c, 0, loras.v[i].a, loras.v[i].scale) != LM_OK) cli_die("%s: %s", ad.path, lm_ctx_error(cli.c));
-    }
+    cli_attach(0);
     if (n_ids > (size_t)n_ctx) cli_die("prompt: %lu tokens do not fit in the context of %d (-c)", (unsigned long)n_ids, n_ctx);
 
     if (n_gen > 0) cli_decode(ids, (int)n_ids, NULL);
@@ -195,7 +176,6 @@ int main(int argc, char **argv) {
         cli_note("read %lu tokens in %.2f s (%.1f/s), computed %lu in %.2f s (%.1f/s), seed %llu",
                  n0, t0, t0 > 0 ? (double)n0 / t0 : 0.0, n1, t1, t1 > 0 ? (double)n1 / t1 : 0.0, (unsigned long long)sd.seed);
     }
-    for (i = 0; i < loras.n; i++) { (void)lm_adapter_detach(cli.c, 0, loras.v[i].a); lm_adapter_close(loras.v[i].a); free((void *)(uintptr_t)loras.v[i].path); }
-    lm_sampler_close(sampler); free(ids); free(stops.v); free(loras.v);
+    lm_sampler_close(sampler); free(ids); free(stops.v);
     return cli_end();
 }
