@@ -1,4 +1,4 @@
-/* llama.h - v0.1.0 - LLaMA-architecture language models in one C file
+/* llama.h - v0.2.0 - LLaMA-architecture language models in one C file
  *
  * Do this in ONE C or C++ file to create the implementation, and include the header anywhere else as usual:
  *
@@ -66,12 +66,12 @@
  * 4. MEMORY
  *    A model is one block: its tables, its norms as float32, and its matrices, interleaved by 16 rows for speed; a mapped file's pages are let go as
  *    they are read. With plain_layout the matrices stay in the file instead, mapped or in memory (read whole where it is neither). A
- *    context is one block: cache, results, scratch. lm_model_size, lm_ctx_size and lm_sampler_size tell the bytes before; you may bring
- *    the block, or an allocator (lm_hooks). Opening a model takes some further scratch for the length of the call, tokenizing as well. Decoding,
- *    sampling and detokenizing allocate nothing.
+ *    context is one block: cache, results, scratch; an adapter another. lm_model_size, lm_ctx_size and lm_sampler_size tell the bytes before; you may bring
+ *    the block, or an allocator (lm_hooks). Opening a model or an adapter takes some further scratch for the length of the call, tokenizing as well. Decoding,
+ *    sampling, detokenizing, streaming, scoring, saving and restoring allocate nothing.
  *
  * 5. THREADS
- *    A model never changes: any number of threads may use it. A context and a sampler belong to one thread at a time. A context starts
+ *    A model and an adapter never change: any number of threads may use them. A context and a sampler belong to one thread at a time. A context starts
  *    n_threads - 1 threads, which park when there is nothing to do; n_threads = 1 starts none; lm_hooks.parallel_for puts your job system in
  *    their place. A child made by fork() must not use its parent's contexts: it has none of their threads.
  *
@@ -87,7 +87,7 @@
  *    were. LM_E_NUMERIC: the weights or the input drove a hidden state out of the range of floats.
  *
  * 8. UNTRUSTED INPUT
- *    Model files, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by opening are
+ *    Model files, adapters, saved states, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by opening are
  *    bounded by the size of the file. One limit: a file that another process rewrites or shrinks while it is mapped; use read_at
  *    where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL.
  *
@@ -96,9 +96,13 @@
  *    DeepSeek-LLM and -Coder; tied or own output, any head counts and sizes, biases, partial rotation, rope_freqs, linear and YaRN scaling,
  *    sliding window. Weights: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 TQ1_0 TQ2_0.
  *    Tokenizers: SentencePiece BPE; byte-level BPE with the pre-tokenizers of section text.
+ *    Around it: streaming with stop strings, forks, windows that roll when a context is full, log-probabilities and choices, LoRA adapters per
+ *    sequence, sequences saved as bytes.
  *    Not built in: other architectures, experts, longrope, grammars.
  *
  * 10. HISTORY (newest first; ! breaks callers)
+ *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore.
+ *           ! hooks.progress counts layers times tokens while decoding; lm_ctx_desc and lm_ctx_info have new fields
  *    0.1.0  first version
  *
  * CONTENTS (search for the mark)
@@ -127,8 +131,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LLAMA_VERSION 100             /* major*10000 + minor*100 + patch */
-#define LLAMA_VERSION_TEXT "0.1.0"
+#define LLAMA_VERSION 200             /* major*10000 + minor*100 + patch */
+#define LLAMA_VERSION_TEXT "0.2.0"
 
 #ifndef LLAMA_DEF
 #ifdef LLAMA_STATIC

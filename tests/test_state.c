@@ -200,6 +200,7 @@ static void refusals(void) {
     ns = lm_save_size(c, 0, s);
     p = (uint8_t *)malloc(n); ps = (uint8_t *)malloc(ns);
     CHECK_STATUS(lm_save(c, 0, NULL, p, n, &k), LM_OK); CHECK_STATUS(lm_save(c, 0, s, ps, ns, &k), LM_OK);
+    { uint64_t h = fnv1a(FNV1A, ps, ns); CHECK(h == 0xff77ca7f50d9481bu); if (h != 0xff77ca7f50d9481bu) note("0x%08lx%08lx", (unsigned long)(h >> 32), (unsigned long)(h & 0xffffffffu)); } /* on every machine */
     CHECK_STATUS(lm_rewind(c, 0, 0), LM_OK);
     says(c, s, p, n, LM_E_ARG, "no sampler");
     says(c, s2, ps, ns, LM_E_ARG, "remembers 10 tokens, the one given 20");
