@@ -66,13 +66,13 @@
  * 4. MEMORY
  *    A model is one block: its tables, its norms as float32, and its matrices, interleaved by 16 rows for speed; a mapped file's pages are let go as
  *    they are read. With plain_layout the matrices stay in the file instead, mapped or in memory (read whole where it is neither). A
- *    context is one block: cache, results, scratch; an adapter another. lm_model_size, lm_ctx_size and lm_sampler_size tell the bytes before; you may bring
- *    the block, or an allocator (lm_hooks). Opening a model or an adapter takes some further scratch for the length of the call, tokenizing as well. Decoding,
- *    sampling, detokenizing, streaming, scoring, saving and restoring allocate nothing.
+ *    context is one block: cache, results, scratch; an adapter another. lm_model_size, lm_ctx_size and lm_sampler_size tell the bytes before; you may
+ *    bring the block, or an allocator (lm_hooks). Opening a model or an adapter takes some further scratch for the length of the call, tokenizing as
+ *    well. Decoding, sampling, detokenizing, streaming, scoring, saving and restoring allocate nothing.
  *
  * 5. THREADS
- *    A model and an adapter never change: any number of threads may use them. A context and a sampler belong to one thread at a time. A context starts
- *    n_threads - 1 threads, which park when there is nothing to do; n_threads = 1 starts none; lm_hooks.parallel_for puts your job system in
+ *    A model and an adapter never change: any number of threads may use them. A context and a sampler belong to one thread at a time. A context
+ *    starts n_threads - 1 threads, which park when there is nothing to do; n_threads = 1 starts none; lm_hooks.parallel_for puts your job system in
  *    their place. A child made by fork() must not use its parent's contexts: it has none of their threads.
  *
  * 6. ONE ANSWER
@@ -87,8 +87,8 @@
  *    were. LM_E_NUMERIC: the weights or the input drove a hidden state out of the range of floats.
  *
  * 8. UNTRUSTED INPUT
- *    Model files, adapters, saved states, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by opening are
- *    bounded by the size of the file. One limit: a file that another process rewrites or shrinks while it is mapped; use read_at
+ *    Model files, adapters, saved states, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by
+ *    opening are bounded by the size of the file. One limit: a file that another process rewrites or shrinks while it is mapped; use read_at
  *    where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL.
  *
  * 9. WHAT IS SUPPORTED
@@ -313,8 +313,8 @@ LMI_API int       lm_adds_bos(const lm_model *m);                      /* 1: LM_
  *   - before the stop string that is complete first, of several that end at the same byte the longest. Stop strings are compared as bytes, wherever
  *     tokens begin; what may be the beginning of one is held back until that is decided;
  *   - when the caller says so (lm_emit_end). After the end nothing comes out.
- * The state is the caller's: fill it with zeros, set the first five fields, copy it as you like (a copy goes on by itself). Model and stop strings must
- * outlive it. The five may be changed while nothing is held back, so a prompt can be shown without being searched for stops. */
+ * The state is the caller's: fill it with zeros, set the first five fields, copy it as you like (a copy goes on by itself). Model and stop strings
+ * must outlive it. The five may be changed while nothing is held back, so a prompt can be shown without being searched for stops. */
 typedef struct lm_stop { const char *text; size_t n_bytes; } lm_stop;  /* an empty one never matches */
 typedef enum lm_end { LM_END_NOT_YET = 0, LM_END_EOG, LM_END_STOP, LM_END_CALLER } lm_end;
 typedef struct lm_emitter {
@@ -372,9 +372,9 @@ LMI_API void      lm_ctx_close(lm_ctx *c);
  * pass n_ctx, or more results wanted than n_logits; LM_E_NUMERIC; LM_E_CANCEL: hooks.progress said so.
  * With LM_FULL_ROLL a sequence never is full. When its length is n_ctx and one more token comes, positions n_keep .. n_keep + n_drop - 1 are
  * forgotten and those behind them move down by n_drop: values as they are, keys rotated back by n_drop positions and rounded once to the cache's
- * type (beyond its range: to its largest number). All further tokens see the new positions. When this happens depends on lengths alone, so the bits stay
- * the same for any batches and threads; they differ from those of a text that begins at the new window, because kept keys and values have seen
- * what was forgotten. A move cannot fail and is not undone: after an error or cancelling, a sequence has those of its earlier tokens that are left. */
+ * type (beyond its range: to its largest number). All further tokens see the new positions. When this happens depends on lengths alone, so the bits
+ * stay the same for any batches and threads; they differ from those of a text that begins at the new window, because kept keys and values have seen
+ * what was forgotten. A move cannot fail and is not undone: after an error or cancelling, a sequence has what is left of its earlier tokens. */
 LMI_API lm_status lm_decode(lm_ctx *c, const lm_batch *b);
 /* The same in slices, for a frame loop (UINT32_MAX: all of it): begin (*b and its arrays must stay until the end), then step until it no longer returns
  * LM_MORE. A step stops at the first layer boundary past its budget, so the smallest slice is one layer of n_batch tokens. Beginning
@@ -408,13 +408,14 @@ typedef struct lm_ctx_info { int n_ctx, n_batch, n_seq, n_logits, n_threads; lm_
 LMI_API void lm_ctx_get_info(const lm_ctx *c, lm_ctx_info *out);       /* the descriptor with defaults filled in */
 
 /* ---------------------------------------------------------------------------------------------- adapter
- * LoRA (Hu et al. 2021, arXiv:2106.09685): a GGUF file of general.type "adapter" and adapter.type "lora", as llama.cpp's convert_lora_to_gguf.py writes it, with
- * pairs NAME.weight.lora_a [rank, n_in] and .lora_b [n_out, rank] for any of the model's matrices. They become float32 in memory of the adapter's own; the
- * model is not touched. Where an adapter is attached to a sequence, a product's result y (with its bias, and added to what it is added to) becomes
+ * LoRA (Hu et al. 2021, arXiv:2106.09685): a GGUF file of general.type "adapter" and adapter.type "lora", as llama.cpp's convert_lora_to_gguf.py
+ * writes it, with pairs NAME.weight.lora_a [rank, n_in] and .lora_b [n_out, rank] for any of the model's matrices. They become float32 in memory of
+ * the adapter's own; the model is not touched. Where an adapter is attached to a sequence, a product's result y (with its bias, and added to what it
+ * is added to) becomes
  *     y = y + s * (B (A x)),    s = scale * alpha / rank  (scale, where the file has no adapter.lora.alpha or 0)
- * for each adapter in the order in which they were attached. A x and B u are sums over rising indices by fused multiply-adds in float32, x is not rounded to
- * 8 bits, s * v and the sum are rounded once each: one answer, alone or with other sequences in a batch. token_embd works alike, with the token's row of A
- * for A x; but not in a model whose output matrix is the same tensor (LM_E_SUPPORT), and neither do norms in an adapter. */
+ * for each adapter in the order in which they were attached. A x and B u are sums over rising indices by fused multiply-adds in float32, x is not
+ * rounded to 8 bits, s * v and the sum are rounded once each: one answer, alone or with other sequences in a batch. token_embd works alike, with the
+ * token's row of A for A x; but not in a model whose output matrix is the same tensor (LM_E_SUPPORT), and neither do norms in an adapter. */
 typedef struct lm_adapter_desc {
     const char *path;                 /* the common case of `source` */
     lm_source   source;               /* any other origin, when path is NULL; needed while opening only */
@@ -424,8 +425,9 @@ typedef struct lm_adapter_desc {
  * rows rounded up to 16; and a copy of the file while it opens, where that is not in memory. Statuses as lm_model_open. */
 LMI_API lm_status lm_adapter_open(lm_adapter **out, const lm_model *m, const lm_adapter_desc *d, lm_error *err);
 LMI_API void      lm_adapter_close(lm_adapter *a); /* after it is detached, or the contexts are closed; NULL is fine */
-/* From now on the sequence is computed with the adapter, after those it has already; what is in its cache stays. Attaching one again changes its scale. At
- * most 8 (LM_E_FULL). A fork has its original's adapters. LM_E_ARG: of another model, no such sequence, a decode is under way, scale is no number. */
+/* From now on the sequence is computed with the adapter, after those it has already; what is in its cache stays. Attaching one again changes its
+ * scale. At most 8 (LM_E_FULL). A fork has its original's adapters. LM_E_ARG: of another model, no such sequence, a decode is under way, scale is no
+ * number. */
 LMI_API lm_status lm_adapter_attach(lm_ctx *c, int seq, const lm_adapter *a, float scale);
 LMI_API lm_status lm_adapter_detach(lm_ctx *c, int seq, const lm_adapter *a); /* NULL: all. LM_E_ARG: it is not attached */
 
@@ -476,39 +478,42 @@ typedef struct lm_candidate { lm_token id; float logit; float p; } lm_candidate;
 LMI_API int       lm_sampler_candidates(const lm_sampler *s, const lm_candidate **out);
 
 /* ---------------------------------------------------------------------------------------------- score
- * Probabilities as the model gives them, before any sampler: ln p(id) = logits[id] - max - ln(sum of e^(logits[i] - max), in double, by rising id), with
- * section base's exp and log, so they have the same bits everywhere. */
+ * Probabilities as the model gives them, before any sampler: ln p(id) = logits[id] - max - ln(sum of e^(logits[i] - max), in double, by rising id),
+ * with section base's exp and log, so they have the same bits everywhere. */
 typedef struct lm_ranked { lm_token id; double logprob; } lm_ranked;
 /* ln p(id); -infinity where the logit is. NaN: an id that is none of n_vocab, or no logit above -infinity. Time: one exp for each of n_vocab. */
 LMI_API double lm_logprob(const float *logits, int n_vocab, lm_token id);
-/* The n likeliest tokens with their ln p, likeliest first, of equals the lower id. Returns how many: n, or fewer where there are no more. Allocates nothing. */
+/* The n likeliest tokens with their ln p, likeliest first, of equals the lower id. Returns how many: n, or fewer where there are no more. Allocates
+ * nothing. */
 LMI_API int lm_top_logprobs(const float *logits, int n_vocab, lm_ranked *out, int n);
-/* Log-probabilities of given tokens (echo): ids[0..n) follow on the sequence, and logprob[i - from] = ln p(ids[i] | all before it) for i = from .. n - 1,
- * 1 <= from < n. The sequence gets all of them but the last, whose own logits nobody asked for: decode it to go on. Uses the context's n_logits rows, as many
- * tokens at a time. LM_E_ARG, LM_E_FULL and so on as lm_decode; on error the sequence is as before (but a window that rolled). No results are kept. */
+/* Log-probabilities of given tokens (echo): ids[0..n) follow on the sequence, and logprob[i - from] = ln p(ids[i] | all before it) for
+ * i = from .. n - 1, 1 <= from < n. The sequence gets all of them but the last, whose own logits nobody asked for: decode it to go on. Uses the context's n_logits
+ * rows, as many tokens at a time. LM_E_ARG, LM_E_FULL and so on as lm_decode; on error the sequence is as before (but a window that rolled). No
+ * results are kept. */
 LMI_API lm_status lm_score(lm_ctx *c, int seq, const lm_token *ids, int n, int from, double *logprob);
-/* Which of several continuations? The sequence gets the prompt, n_prompt >= 1 tokens. Each option is scored as if it alone followed: logprob = sum of ln p of
- * its tokens, first to last; p = its share among the options, e^(logprob - max) over their sum. The prompt is computed once; options are computed together, in
- * forks: sequences work .. work + n_work - 1, which lose what they had and are left empty. With n_work 0 they are computed one after another in the
- * sequence itself. The results are the same bits. LM_E_ARG: an option without tokens, a working sequence that is `seq`; LM_E_FULL: prompt and longest
- * option do not fit in n_ctx (a window does not roll here); else as lm_decode. On error the sequence is as before. */
+/* Which of several continuations? The sequence gets the prompt, n_prompt >= 1 tokens. Each option is scored as if it alone followed: logprob = sum of
+ * ln p of its tokens, first to last; p = its share among the options, e^(logprob - max) over their sum. The prompt is computed once; options are
+ * computed together, in forks: sequences work .. work + n_work - 1, which lose what they had and are left empty. With n_work 0 they are computed one
+ * after another in the sequence itself. The results are the same bits. LM_E_ARG: an option without tokens, a working sequence that is `seq`;
+ * LM_E_FULL: prompt and longest option do not fit in n_ctx (a window does not roll here); else as lm_decode. On error the sequence is as before. */
 typedef struct lm_option { const lm_token *ids; int n; double logprob, p; } lm_option;  /* logprob, p: results */
 LMI_API lm_status lm_choose(lm_ctx *c, int seq, const lm_token *prompt, int n_prompt, lm_option *options, int n_options, int work, int n_work);
 
 /* ---------------------------------------------------------------------------------------------- state
- * A sequence as bytes: its tokens, cache and position, and, where one is given, a sampler's random numbers and memory (its chain is the caller's to build
- * again). The bytes are the same on every machine, and what is computed after lm_restore has the bits of what would have been computed
- * without, on another instruction set, thread count, n_batch and n_ctx too (but a window that rolls needs the same n_ctx, n_keep and n_drop for that).
- * Logits are no part of it: to go on where the last decode ended, forget its last token and decode it again, which gives the same logits:
+ * A sequence as bytes: its tokens, cache and position, and, where one is given, a sampler's random numbers and memory (its chain is the caller's to
+ * build again). The bytes are the same on every machine, and what is computed after lm_restore has the bits of what would have been computed
+ * without, on another instruction set, thread count, n_batch and n_ctx too (but a window that rolls needs the same n_ctx, n_keep and n_drop for
+ * that). Logits are no part of it: to go on where the last decode ended, forget its last token and decode it again, which gives the same logits:
  *     n = lm_seq_len(c, seq); id = lm_seq_tokens(c, seq)[n - 1]; lm_rewind(c, seq, n - 1); decode id
  */
 /* Bytes that lm_save will write, about 8 for each position beyond its share of the cache; s may be NULL; 0: no such sequence. */
 LMI_API size_t    lm_save_size(const lm_ctx *c, int seq, const lm_sampler *s);
 /* *n_bytes = bytes needed, also with LM_E_FULL, when cap was less. LM_E_ARG: no such sequence, a decode is under way, a sampler of another model. */
 LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, size_t cap, size_t *n_bytes);
-/* Puts a saved state in the place of sequence seq, and of the sampler's if one is given. The bytes are hostile until checked; whatever is wrong, the sequence
- * and the sampler stay as they were, and lm_ctx_error says what it is. LM_E_FORMAT: damaged, or no state; LM_E_SUPPORT: of a later version; LM_E_ARG: of
- * another model, cache_type, compute or adapters, without a sampler though one is given, or with another n_prev; LM_E_FULL: longer than n_ctx. */
+/* Puts a saved state in the place of sequence seq, and of the sampler's if one is given. The bytes are hostile until checked; whatever is wrong, the
+ * sequence and the sampler stay as they were, and lm_ctx_error says what it is. LM_E_FORMAT: damaged, or no state; LM_E_SUPPORT: of a later version;
+ * LM_E_ARG: of another model, cache_type, compute or adapters, without a sampler though one is given, or with another n_prev; LM_E_FULL: longer than
+ * n_ctx. */
 LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *bytes, size_t n_bytes);
 
 #ifdef __cplusplus
@@ -4429,9 +4434,9 @@ static void lmi_piece(const lmi_vocab *v, lmi_sink *o, int32_t id, int show, int
     else lmi_piece_bpe(o, t);
 }
 
-/* ---- streaming. Bytes pass two stages. The first holds back the longest end of the text that begins a stop string: it *is* stops[held][0..n_held), so
- * no copy is kept, and every other stop's beginning is an end of it. (Aho and Corasick 1975 in the smallest memory: their states, looked for anew.)
- * The second holds back the beginning of a character. The work is done on a copy of the state, which replaces it if the room sufficed. */
+/* ---- streaming. Bytes pass two stages. The first holds back the longest end of the text that begins a stop string: it *is* stops[held][0..n_held),
+ * so no copy is kept, and every other stop's beginning is an end of it. (Aho and Corasick 1975 in the smallest memory: their states, looked for
+ * anew.) The second holds back the beginning of a character. The work is done on a copy of the state, which replaces it if the room sufficed. */
 struct lmi_stream { lm_emitter e; lmi_sink out; };
 static void lmi_stream_bad(lmi_stream *s) { if (s->e.n_part) lmi_sink_put(&s->out, "\xef\xbf\xbd", 3); s->e.n_part = 0; }
 static void lmi_stream_char(lmi_stream *s, uint8_t b) { /* second stage */
@@ -4826,14 +4831,16 @@ static lm_status lmi_bind(lm_model *m, lmi_arena *a, lm_error *err) {
         LMI_TRY(lmi_bind_mat(m, a, i, "ffn_gate", m->n_embd, m->n_ff, &l->gate, err));
         LMI_TRY(lmi_bind_mat(m, a, i, "ffn_up", m->n_embd, m->n_ff, &l->up, err));
         LMI_TRY(lmi_bind_mat(m, a, i, "ffn_down", m->n_ff, m->n_embd, &l->down, err));
-        l->wq.id = 7 * i; l->wk.id = 7 * i + 1; l->wv.id = 7 * i + 2; l->wo.id = 7 * i + 3; l->gate.id = 7 * i + 4; l->up.id = 7 * i + 5; l->down.id = 7 * i + 6;
+        l->wq.id = 7 * i; l->wk.id = 7 * i + 1; l->wv.id = 7 * i + 2; l->wo.id = 7 * i + 3; l->gate.id = 7 * i + 4; l->up.id = 7 * i + 5;
+        l->down.id = 7 * i + 6;
     }
     m->output.id = 7 * m->n_layer; m->embd.id = m->output.id + 1;
     return LM_OK;
 }
 /* The matrices by number: 7 of each layer in the order of lmi_layer, then output, then token_embd. */
 static const lmi_mat *lmi_mat_at(const lm_model *m, int id, int *layer, const char **name) {
-    static const char *const names[] = { "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down" }; const lmi_layer *l; const lmi_mat *w[7];
+    static const char *const names[] = { "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down" }; const lmi_layer *l;
+    const lmi_mat *w[7];
     *layer = id / 7; *name = names[id % 7];
     if (*layer >= m->n_layer) { *layer = -1; *name = id == m->output.id ? "output" : "token_embd"; return id == m->output.id ? &m->output : &m->embd; }
     l = &m->layer[*layer];
@@ -5138,8 +5145,9 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
 }
 
 /* ============================================================================================== >>adapter
- * LoRA adapters (Hu et al. 2021, arXiv:2106.09685) from GGUF files. The file is opened like a model of which only tables are wanted; each pair of tensors is
- * checked against the model's matrix and becomes float32, 16 rows interleaved, as the float kernels want it. How they are applied: section forward, lmi_adapt.
+ * LoRA adapters (Hu et al. 2021, arXiv:2106.09685) from GGUF files. The file is opened like a model of which only tables are wanted; each pair of
+ * tensors is checked against the model's matrix and becomes float32, 16 rows interleaved, as the float kernels want it. How they are applied: section
+ * forward, lmi_adapt.
  */
 #define LMI_MAX_ADAPTERS 8            /* of one sequence */
 typedef struct lmi_lora {             /* of one matrix; a NULL: none */
@@ -5161,7 +5169,8 @@ static lm_status lmi_adapter_head(const lm_model *f, const lm_model *m, float *a
     if (!lmi_str_is(type, "adapter")) return lmi_fail(err, LM_E_FORMAT, "general.type is %S, expected adapter", type);
     if (!lmi_str_is(kind, "lora")) return lmi_fail(err, LM_E_SUPPORT, "adapter.type is %S; only lora is built in", kind);
     if (!lmi_str_is(arch, m->arch)) return lmi_fail(err, LM_E_ARG, "the adapter's general.architecture is %S, the model's %s", arch, m->arch);
-    if (lmi_kv(&f->gguf, "adapter.alora.invocation_tokens", &unused)) return lmi_fail(err, LM_E_SUPPORT, "adapters that wait for invocation tokens are not built in");
+    if (lmi_kv(&f->gguf, "adapter.alora.invocation_tokens", &unused))
+        return lmi_fail(err, LM_E_SUPPORT, "adapters that wait for invocation tokens are not built in");
     LMI_TRY(lmi_want_real(&f->gguf, "adapter.lora.alpha", -1e6, 1e6, 0.0, &v, err));
     *alpha = (float)v;
     return LM_OK;
@@ -5181,7 +5190,8 @@ static lm_status lmi_lora_fill(const lmi_tensor *t, float *to, int plain, float 
         float *at = plain ? to + r * n : to + r / 16 * 16 * n + r % 16;
         if (lm_dequantize(t->type, t->data + r * row_bytes, n, row) != LM_OK) return lmi_fail(err, LM_E_SUPPORT, "tensor %S cannot be read", t->name);
         for (i = 0; i < n; i++) {
-            if (!lmi_finite(row[i])) return lmi_fail(err, LM_E_FORMAT, "tensor %S: weight %u of row %u is no number", t->name, (uint64_t)i, (uint64_t)r);
+            if (!lmi_finite(row[i]))
+                return lmi_fail(err, LM_E_FORMAT, "tensor %S: weight %u of row %u is no number", t->name, (uint64_t)i, (uint64_t)r);
             at[plain ? i : 16 * i] = row[i];
         }
         *sum = lmi_stir_floats(*sum, row, (int)n);
@@ -5200,7 +5210,8 @@ static lm_status lmi_adapter_pair(const lm_model *f, const lm_model *m, int id, 
         if (embd) return lmi_fail(err, LM_E_SUPPORT, "tensor %S: adapters of an embedding that is the output too are not built in", a->name);
         return lmi_fail(err, LM_E_FORMAT, "tensor %S belongs to no matrix of the model", a->name);
     }
-    if (b->dims[0] > (uint64_t)mat->n_in) return lmi_fail(err, LM_E_FORMAT, "tensor %S has rank %u, more than the matrix's %d inputs", b->name, b->dims[0], mat->n_in);
+    if (b->dims[0] > (uint64_t)mat->n_in)
+        return lmi_fail(err, LM_E_FORMAT, "tensor %S has rank %u, more than the matrix's %d inputs", b->name, b->dims[0], mat->n_in);
     rank = (int)b->dims[0];
     LMI_TRY(lmi_lora_shape(a, embd ? rank : mat->n_in, embd ? mat->n_out : rank, err));
     LMI_TRY(lmi_lora_shape(b, rank, embd ? mat->n_in : mat->n_out, err));
@@ -5230,7 +5241,8 @@ static lm_status lmi_adapter_stray(const lm_model *f, const lm_model *m, lm_erro
         : lmi_fail(err, LM_E_FORMAT, "tensor %S belongs to no matrix of the model", t->name);
 }
 static lm_status lmi_adapter_make(lm_adapter **out, const lm_model *f, const lm_model *m, const lm_adapter_desc *d, lm_error *err) {
-    lmi_arena a; lm_adapter *x = NULL; lmi_lora *w = NULL, unused; int pass, id; uint64_t n_row = 0, found = 0, sum = 3, bytes = 0; float alpha = 0, *row = NULL; void *own = NULL;
+    lmi_arena a; lm_adapter *x = NULL; lmi_lora *w = NULL, unused; int pass, id; uint64_t n_row = 0, found = 0, sum = 3, bytes = 0;
+    float alpha = 0, *row = NULL; void *own = NULL;
     lm_status s = LM_OK;
     memset(&a, 0, sizeof a);
     LMI_TRY(lmi_adapter_head(f, m, &alpha, err));
@@ -5251,7 +5263,8 @@ static lm_status lmi_adapter_make(lm_adapter **out, const lm_model *f, const lm_
         if (pass == 0) lmi_push(&a, n_row, sizeof(float)); /* `row` was not known yet */
     }
     if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)bytes + LMI_ALIGN); return s; }
-    x->m = m; x->w = w; x->alpha = alpha; x->sum = lmi_stir(sum, lmi_f32_bits(alpha)); x->hooks = d->hooks; x->own = own; x->own_bytes = (size_t)bytes + LMI_ALIGN;
+    x->m = m; x->w = w; x->alpha = alpha; x->sum = lmi_stir(sum, lmi_f32_bits(alpha)); x->hooks = d->hooks; x->own = own;
+    x->own_bytes = (size_t)bytes + LMI_ALIGN;
     *out = x;
     return LM_OK;
 }
@@ -5375,7 +5388,8 @@ static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int 
 }
 /* out += s * (B u), u = A x of n rows that follow each other (s: the file's alpha and the caller's scale); u NULL: it is computed from in. */
 static void lmi_lora_rows(lm_ctx *c, int slot, const lmi_worn *worn, const lmi_lora *l, const float *in, int n_in, const float *u, float *out, int n_out, int n) {
-    const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; const uint8_t *group[LMI_TILE]; float *own = (float *)s->panel, v, scale = worn->scale;
+    const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; const uint8_t *group[LMI_TILE];
+    float *own = (float *)s->panel, v, scale = worn->scale;
     int g, r, t, row, rank = l->rank, rows = 16 * k->tile; size_t group_in = 16 * (size_t)n_in, group_out = 16 * (size_t)rank;
     if (worn->a->alpha != 0) scale = scale * worn->a->alpha / (float)rank;
     for (row = 0; u == NULL && row < rank; row += rows) {
@@ -5393,11 +5407,12 @@ static void lmi_lora_rows(lm_ctx *c, int slot, const lmi_worn *worn, const lmi_l
     }
     s->n_macs += (uint64_t)n * (uint64_t)rank * (uint64_t)(n_in + n_out);
 }
-/* What adapters add to the products of w: an item is 8 rows of one matrix; rows of one sequence that follow each other go together. In the panel there is
- * room for 16 rows of the widest input, and no rank is larger. */
+/* What adapters add to the products of w: an item is 8 rows of one matrix; rows of one sequence that follow each other go together. In the panel
+ * there is room for 16 rows of the widest input, and no rank is larger. */
 #define LMI_ADAPTED 8
 static void lmi_adapt_job(void *owner, const lmi_work *w, int slot, int item) {
-    lm_ctx *c = (lm_ctx *)owner; const lmi_mat *mat = w->mat[item % w->n_mat]; int t = item / w->n_mat * LMI_ADAPTED, end = LMI_MIN(t + LMI_ADAPTED, w->n_tok), n, k, seq;
+    lm_ctx *c = (lm_ctx *)owner; const lmi_mat *mat = w->mat[item % w->n_mat];
+    int t = item / w->n_mat * LMI_ADAPTED, end = LMI_MIN(t + LMI_ADAPTED, w->n_tok), n, k, seq;
     for (; t < end; t += n) {
         seq = c->who[t];
         for (n = 1; t + n < end && c->who[t + n] == seq; n++) {}
@@ -5433,7 +5448,7 @@ static void lmi_linear(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, 
 static uint8_t *lmi_cache_at(const lm_ctx *c, int layer, int seq, int pos) { /* the page that holds a position */
     return c->cache + (size_t)layer * c->layer_bytes + (size_t)seq * c->seq_bytes + (size_t)(pos / LMI_PAGE) * c->page_bytes;
 }
-/* Where the numbers of position j stand: from *at on, *step apart; and the scale of dimension d. Keys are [n][64], values [64][n rounded up to 16]. */
+/* Where the numbers of position j stand: from *at on, *step apart; and the scale of dimension d. Keys are [n][64], values [64][n to 16]. */
 static int lmi_cache_row(int j, int n, int values, size_t *at, size_t *step) { /* -> dimensions with the padding */
     int all = values ? (n + 15) & ~15 : n;
     *at = (size_t)(values ? j * all : j); *step = values ? 1 : LMI_PAGE;
@@ -5538,7 +5553,8 @@ static void lmi_angles(const lm_model *m, double pos, double mag, float *co, flo
  * same after lmi_cache_get and _put: of a q8_0 block the largest |q| is 127, so its scale comes out again, exactly. */
 static void lmi_roll_job(void *owner, const lmi_work *w, int slot, int item) {
     const lm_ctx *c = (const lm_ctx *)owner; const lm_model *m = c->m; const lm_ctx_info *in = &c->info; float *x = c->slot[slot].head, most;
-    int layer = item / m->n_head_kv, seq = w->layer, i, j; size_t head = (size_t)(item % m->n_head_kv) * c->head_bytes, keys = lmi_cached_bytes(in->cache_type, m->dk);
+    int layer = item / m->n_head_kv, seq = w->layer, i, j;
+    size_t head = (size_t)(item % m->n_head_kv) * c->head_bytes, keys = lmi_cached_bytes(in->cache_type, m->dk);
     most = in->cache_type == LM_CACHE_F16 ? 65504.0f : in->cache_type == LM_CACHE_F32 ? FLT_MAX : 127 * 65504.0f;
     for (j = in->n_keep + in->n_drop; j < in->n_ctx; j++) {
         uint8_t *from = lmi_cache_at(c, layer, seq, j) + head, *to = lmi_cache_at(c, layer, seq, j - in->n_drop) + head;
@@ -5552,7 +5568,8 @@ static void lmi_roll_job(void *owner, const lmi_work *w, int slot, int item) {
     }
 }
 static void lmi_roll(lm_ctx *c, int seq) {
-    const lm_ctx_info *in = &c->info; lmi_work w; lm_token *ids = c->ids + (size_t)seq * (size_t)in->n_ctx + in->n_keep; int kept = in->n_ctx - in->n_keep - in->n_drop;
+    const lm_ctx_info *in = &c->info; lmi_work w; lm_token *ids = c->ids + (size_t)seq * (size_t)in->n_ctx + in->n_keep;
+    int kept = in->n_ctx - in->n_keep - in->n_drop;
     memset(&w, 0, sizeof w);
     w.compute = lmi_roll_job; w.layer = seq; /* the one number this job needs */
     lmi_angles(c->m, -(double)in->n_drop, 1.0, c->angle, c->angle + c->m->n_rot);
@@ -5767,7 +5784,8 @@ LMI_API lm_status lm_fork(lm_ctx *c, int from, int to) {
     for (l = 0; l < c->m->n_layer; l++) memcpy(lmi_cache_at(c, l, to, 0), lmi_cache_at(c, l, from, 0), (size_t)((n + LMI_PAGE - 1) / LMI_PAGE) * c->page_bytes);
     memcpy(c->ids + (size_t)to * n_ctx, c->ids + (size_t)from * n_ctx, (size_t)n * sizeof *c->ids);
     c->n_past[to] = c->n_next[to] = n; c->n_seen[to] = c->n_seen[from];
-    memcpy(c->worn + (size_t)to * LMI_MAX_ADAPTERS, c->worn + (size_t)from * LMI_MAX_ADAPTERS, LMI_MAX_ADAPTERS * sizeof *c->worn); c->n_worn[to] = c->n_worn[from];
+    memcpy(c->worn + (size_t)to * LMI_MAX_ADAPTERS, c->worn + (size_t)from * LMI_MAX_ADAPTERS, LMI_MAX_ADAPTERS * sizeof *c->worn);
+    c->n_worn[to] = c->n_worn[from];
     return lmi_ctx_ok(c);
 }
 static lm_status lmi_worn_ok(lm_ctx *c, int seq) {
@@ -5858,10 +5876,12 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     if (!lmi_mul(rows, (uint64_t)m->n_vocab * f, &n)) n = UINT64_MAX;
     c->logits = (float *)lmi_push(a, 1, n);
     c->embedding = (float *)lmi_push(a, rows, (uint64_t)m->n_embd * f);
-    c->row_seq = (int *)lmi_push(a, rows, sizeof(int)); c->row_token = (int *)lmi_push(a, rows, sizeof(int)); c->row_want = (uint8_t *)lmi_push(a, rows, 1);
+    c->row_seq = (int *)lmi_push(a, rows, sizeof(int)); c->row_token = (int *)lmi_push(a, rows, sizeof(int));
+    c->row_want = (uint8_t *)lmi_push(a, rows, 1);
     i->n_result_bytes = a->used - at; at = a->used;
     c->n_past = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int)); c->n_next = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int));
-    c->worn = (lmi_worn *)lmi_push(a, (uint64_t)i->n_seq, LMI_MAX_ADAPTERS * sizeof(lmi_worn)); c->n_worn = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int));
+    c->worn = (lmi_worn *)lmi_push(a, (uint64_t)i->n_seq, LMI_MAX_ADAPTERS * sizeof(lmi_worn));
+    c->n_worn = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int));
     c->n_seen = (uint64_t *)lmi_push(a, (uint64_t)i->n_seq, sizeof(uint64_t));
     c->ids = (lm_token *)lmi_push(a, (uint64_t)i->n_seq, (uint64_t)i->n_ctx * sizeof(lm_token));
     c->tok_seq = (int *)lmi_push(a, nb, sizeof(int)); c->tok_pos = (int *)lmi_push(a, nb, sizeof(int));
@@ -6451,7 +6471,8 @@ static lm_status lmi_score_run(lm_ctx *c, int seq, const lm_token *ids, int n, i
 LMI_API lm_status lm_score(lm_ctx *c, int seq, const lm_token *ids, int n, int from, double *logprob) {
     lm_status s; lmi_fpenv fp; int len; uint64_t dropped;
     LMI_TRY(lmi_score_ids(c, seq, ids, n));
-    if (from < 1 || from >= n || logprob == NULL) return lmi_fail(&c->error, LM_E_ARG, "scoring from token %d of %d: expected 1 to n - 1, and room for them", from, n);
+    if (from < 1 || from >= n || logprob == NULL)
+        return lmi_fail(&c->error, LM_E_ARG, "scoring from token %d of %d: expected 1 to n - 1, and room for them", from, n);
     len = c->n_past[seq]; dropped = lm_seq_dropped(c, seq);
     fp = lmi_fp_enter(); s = lmi_score_run(c, seq, ids, n, from, logprob); lmi_fp_leave(fp);
     if (s != LM_OK && lm_seq_dropped(c, seq) == dropped) lmi_forget(c, seq, len);
@@ -6533,11 +6554,12 @@ static uint64_t lmi_stir_row(uint64_t h, const lmi_mat *w, uint8_t *row) {
     if (w->woven) { lmi_pull_row(t, p, 0, (size_t)w->n_in / t->n, row); p = row; }
     return lmi_stir_bytes(h, p, w->row_bytes);
 }
-/* What tells one model from another without reading all of it: its measures, the names, types and shapes of its tensors (in any order), its vocabulary,
- * its norms, and the first row of each matrix. */
+/* What tells one model from another without reading all of it: its measures, the names, types and shapes of its tensors (in any order), its
+ * vocabulary, its norms, and the first row of each matrix. */
 static uint64_t lmi_model_sum(const lm_model *m, uint8_t *row) {
     int n[10], i; uint64_t h = 1, t = 0, k, u;
-    n[0] = m->n_vocab; n[1] = m->n_embd; n[2] = m->n_layer; n[3] = m->n_head; n[4] = m->n_head_kv; n[5] = m->dk; n[6] = m->dv; n[7] = m->n_ff; n[8] = m->n_rot; n[9] = m->n_swa;
+    n[0] = m->n_vocab; n[1] = m->n_embd; n[2] = m->n_layer; n[3] = m->n_head; n[4] = m->n_head_kv; n[5] = m->dk; n[6] = m->dv; n[7] = m->n_ff;
+    n[8] = m->n_rot; n[9] = m->n_swa;
     for (i = 0; i < 10; i++) h = lmi_stir(h, (uint64_t)n[i]);
     h = lmi_stir(lmi_stir(h, lmi_f32_bits(m->eps)), lmi_f32_bits(m->rope_mag));
     for (i = 0; i < m->n_rot / 2; i++) { memcpy(&u, &m->rope_freq[i], 8); h = lmi_stir(h, u); }
@@ -6620,7 +6642,8 @@ LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, 
     lmi_pen o; lmi_str name; uint64_t mu, k; int i, n; size_t total; lm_error none;
     if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
     if (n_bytes == NULL || (bytes == NULL && cap > 0)) return lmi_fail(&c->error, LM_E_ARG, "saving: n_bytes and the bytes must be given");
-    if ((total = lm_save_size(c, seq, s)) == 0) return lmi_fail(&c->error, LM_E_ARG, "cannot save sequence %d, the context has %d", seq, c->info.n_seq);
+    if ((total = lm_save_size(c, seq, s)) == 0)
+        return lmi_fail(&c->error, LM_E_ARG, "cannot save sequence %d, the context has %d", seq, c->info.n_seq);
     if (s && s->n_vocab != c->m->n_vocab) return lmi_fail(&c->error, LM_E_ARG, "the sampler is of another model");
     *n_bytes = total;
     if (cap < total) return lmi_fail(&c->error, LM_E_FULL, "the state has %u bytes, the caller's room %u", (uint64_t)total, (uint64_t)cap);
@@ -6628,7 +6651,8 @@ LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, 
     memset(bytes, 0, LMI_STATE_HEAD); memcpy(bytes, "lm-state", 8);
     if (lmi_want_str(&c->m->gguf, "general.name", "", &name, &none) == LM_OK) memcpy(o.p + 64, name.p, LMI_MIN(name.n, (size_t)64));
     o.n = 8;
-    lmi_pen_u(&o, 4, LMI_STATE_VERSION); lmi_pen_u(&o, 4, s != NULL); lmi_pen_u(&o, 8, total); lmi_pen_u(&o, 8, lmi_ctx_sum(c)); lmi_pen_u(&o, 8, lmi_worn_sum(c, seq));
+    lmi_pen_u(&o, 4, LMI_STATE_VERSION); lmi_pen_u(&o, 4, s != NULL); lmi_pen_u(&o, 8, total); lmi_pen_u(&o, 8, lmi_ctx_sum(c));
+    lmi_pen_u(&o, 8, lmi_worn_sum(c, seq));
     lmi_pen_u(&o, 4, (uint64_t)c->info.cache_type); lmi_pen_u(&o, 4, (uint64_t)c->info.compute); lmi_pen_u(&o, 4, (uint64_t)n); lmi_pen_u(&o, 4, 0);
     lmi_pen_u(&o, 8, c->n_seen[seq]);
     for (o.n = LMI_STATE_HEAD, i = 0; i < n; i++) lmi_pen_u(&o, 4, (uint64_t)lm_seq_tokens(c, seq)[i]);
@@ -6643,31 +6667,41 @@ LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, 
 }
 /* Everything that can be wrong, in the order that gives the best reason. at: where the cache's numbers start, where the sampler's. */
 static lm_status lmi_state_check(lm_ctx *c, int seq, const lm_sampler *s, uint8_t *p, size_t n_bytes, lmi_pen *cache, lmi_pen *sampler) {
-    static const char *const types[] = { "f16", "f32", "q8_0" }, *const computes[] = { "auto", "f32" }; const lm_model *m = c->m; lm_error *e = &c->error, none;
+    static const char *const types[] = { "f16", "f32", "q8_0" }, *const computes[] = { "auto", "f32" }; const lm_model *m = c->m;
+    lm_error *e = &c->error, none;
     uint64_t n, n_seen, i, kept = 0, type, compute; lmi_pen o; lmi_str name, own; int ok = 1;
-    if (n_bytes < LMI_STATE_HEAD + 8 || memcmp(p, "lm-state", 8) != 0) return lmi_fail(e, LM_E_FORMAT, "not a saved state (it does not start with \"lm-state\")");
-    if (lmi_u32(p + 8) != LMI_STATE_VERSION) return lmi_fail(e, LM_E_SUPPORT, "a saved state of version %u, expected %d", (uint64_t)lmi_u32(p + 8), LMI_STATE_VERSION);
+    if (n_bytes < LMI_STATE_HEAD + 8 || memcmp(p, "lm-state", 8) != 0)
+        return lmi_fail(e, LM_E_FORMAT, "not a saved state (it does not start with \"lm-state\")");
+    if (lmi_u32(p + 8) != LMI_STATE_VERSION)
+        return lmi_fail(e, LM_E_SUPPORT, "a saved state of version %u, expected %d", (uint64_t)lmi_u32(p + 8), LMI_STATE_VERSION);
     if (lmi_u64(p + 16) != n_bytes) return lmi_fail(e, LM_E_FORMAT, "a saved state of %u bytes, %u are given", lmi_u64(p + 16), (uint64_t)n_bytes);
-    if (lmi_u64(p + n_bytes - 8) != lmi_stir_bytes(0, p, n_bytes - 8)) return lmi_fail(e, LM_E_FORMAT, "the saved state is damaged: its checksum does not fit");
+    if (lmi_u64(p + n_bytes - 8) != lmi_stir_bytes(0, p, n_bytes - 8))
+        return lmi_fail(e, LM_E_FORMAT, "the saved state is damaged: its checksum does not fit");
     for (name.p = (const char *)p + 64, name.n = 0; name.n < 64 && name.p[name.n]; name.n++) {}
     lmi_want_str(&m->gguf, "general.name", "", &own, &none);
     own.n = LMI_MIN(own.n, (size_t)64);
     if (lmi_u64(p + 24) != lmi_ctx_sum(c)) return lmi_fail(e, LM_E_ARG, lmi_str_eq(name, own) ? "the saved state is of another model of the name %S"
         : "the saved state is of the model %S, not of %S", name, own);
     type = lmi_u32(p + 40); compute = lmi_u32(p + 44); n = lmi_u32(p + 48); n_seen = lmi_u64(p + 56);
-    if (type > LM_CACHE_Q8_0 || compute > LM_COMPUTE_F32 || lmi_u32(p + 12) > 1 || lmi_u32(p + 52) != 0 || n_seen < n) return lmi_fail(e, LM_E_FORMAT, "the saved state's head is damaged");
-    if (type != (uint64_t)c->info.cache_type) return lmi_fail(e, LM_E_ARG, "the saved state has a cache of type %s, the context one of %s", types[type], types[c->info.cache_type]);
-    if (compute != (uint64_t)c->info.compute) return lmi_fail(e, LM_E_ARG, "the saved state was computed with compute %s, the context has %s", computes[compute], computes[c->info.compute]);
-    if (lmi_u64(p + 32) != lmi_worn_sum(c, seq)) return lmi_fail(e, LM_E_ARG, "the saved state was computed with other adapters than the sequence has");
+    if (type > LM_CACHE_Q8_0 || compute > LM_COMPUTE_F32 || lmi_u32(p + 12) > 1 || lmi_u32(p + 52) != 0 || n_seen < n)
+        return lmi_fail(e, LM_E_FORMAT, "the saved state's head is damaged");
+    if (type != (uint64_t)c->info.cache_type)
+        return lmi_fail(e, LM_E_ARG, "the saved state has a cache of type %s, the context one of %s", types[type], types[c->info.cache_type]);
+    if (compute != (uint64_t)c->info.compute)
+        return lmi_fail(e, LM_E_ARG, "the saved state was computed with compute %s, the context has %s", computes[compute], computes[c->info.compute]);
+    if (lmi_u64(p + 32) != lmi_worn_sum(c, seq))
+        return lmi_fail(e, LM_E_ARG, "the saved state was computed with other adapters than the sequence has");
     if (n > (uint64_t)c->info.n_ctx) return lmi_fail(e, LM_E_FULL, "the saved state has %u positions, the context %d", n, c->info.n_ctx);
     if (s && !lmi_u32(p + 12)) return lmi_fail(e, LM_E_ARG, "the saved state has no sampler");
     i = lmi_state_bytes(c, n, 0, 0);
     if (n_bytes < i + (lmi_u32(p + 12) ? 28 : 0)) return lmi_fail(e, LM_E_FORMAT, "the saved state of %u positions is too short", n);
     o.p = p; o.reads = 1; o.n = sampler->n = i - 8;
     if (lmi_u32(p + 12)) {
-        uint64_t mu, seen, n_prev; o.n += 8; mu = lmi_pen_u(&o, 8, 0); seen = lmi_pen_u(&o, 8, 0); n_prev = lmi_pen_u(&o, 4, 0); kept = LMI_MIN(seen, n_prev);
+        uint64_t mu, seen, n_prev; o.n += 8; mu = lmi_pen_u(&o, 8, 0); seen = lmi_pen_u(&o, 8, 0); n_prev = lmi_pen_u(&o, 4, 0);
+        kept = LMI_MIN(seen, n_prev);
         if (n_prev < 1 || n_prev > INT32_MAX || !lmi_finite64(lmi_bits_f64(mu))) return lmi_fail(e, LM_E_FORMAT, "the saved sampler is damaged");
-        if (s && n_prev != (uint64_t)s->n_prev) return lmi_fail(e, LM_E_ARG, "the saved sampler remembers %u tokens, the one given %d", n_prev, s->n_prev);
+        if (s && n_prev != (uint64_t)s->n_prev)
+            return lmi_fail(e, LM_E_ARG, "the saved sampler remembers %u tokens, the one given %d", n_prev, s->n_prev);
         i = lmi_state_bytes(c, n, 1, kept);
     }
     if (n_bytes != i) return lmi_fail(e, LM_E_FORMAT, "the saved state has %u bytes, its head asks for %u", (uint64_t)n_bytes, i);
