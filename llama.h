@@ -1,4 +1,4 @@
-/* llama.h - v0.1.0 - LLaMA-architecture language models in one C file
+/* llama.h - v0.2.0 - LLaMA-architecture language models in one C file
  *
  * Do this in ONE C or C++ file to create the implementation, and include the header anywhere else as usual:
  *
@@ -66,13 +66,13 @@
  * 4. MEMORY
  *    A model is one block: its tables, its norms as float32, and its matrices, interleaved by 16 rows for speed; a mapped file's pages are let go as
  *    they are read. With plain_layout the matrices stay in the file instead, mapped or in memory (read whole where it is neither). A
- *    context is one block: cache, results, scratch. lm_model_size, lm_ctx_size and lm_sampler_size tell the bytes before; you may bring
- *    the block, or an allocator (lm_hooks). Opening a model takes some further scratch for the length of the call, tokenizing as well. Decoding,
- *    sampling and detokenizing allocate nothing.
+ *    context is one block: cache, results, scratch; an adapter another. lm_model_size, lm_ctx_size and lm_sampler_size tell the bytes before; you may
+ *    bring the block, or an allocator (lm_hooks). Opening a model or an adapter takes some further scratch for the length of the call, tokenizing as
+ *    well. Decoding, sampling, detokenizing, streaming, scoring, saving and restoring allocate nothing.
  *
  * 5. THREADS
- *    A model never changes: any number of threads may use it. A context and a sampler belong to one thread at a time. A context starts
- *    n_threads - 1 threads, which park when there is nothing to do; n_threads = 1 starts none; lm_hooks.parallel_for puts your job system in
+ *    A model and an adapter never change: any number of threads may use them. A context and a sampler belong to one thread at a time. A context
+ *    starts n_threads - 1 threads, which park when there is nothing to do; n_threads = 1 starts none; lm_hooks.parallel_for puts your job system in
  *    their place. A child made by fork() must not use its parent's contexts: it has none of their threads.
  *
  * 6. ONE ANSWER
@@ -87,8 +87,8 @@
  *    were. LM_E_NUMERIC: the weights or the input drove a hidden state out of the range of floats.
  *
  * 8. UNTRUSTED INPUT
- *    Model files, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by opening are
- *    bounded by the size of the file. One limit: a file that another process rewrites or shrinks while it is mapped; use read_at
+ *    Model files, adapters, saved states, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by
+ *    opening are bounded by the size of the file. One limit: a file that another process rewrites or shrinks while it is mapped; use read_at
  *    where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL.
  *
  * 9. WHAT IS SUPPORTED
@@ -96,9 +96,13 @@
  *    DeepSeek-LLM and -Coder; tied or own output, any head counts and sizes, biases, partial rotation, rope_freqs, linear and YaRN scaling,
  *    sliding window. Weights: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 TQ1_0 TQ2_0.
  *    Tokenizers: SentencePiece BPE; byte-level BPE with the pre-tokenizers of section text.
- *    Not built in: other architectures, experts, longrope, adapters, grammars.
+ *    Around it: streaming with stop strings, forks, windows that roll when a context is full, log-probabilities and choices, LoRA adapters per
+ *    sequence, sequences saved as bytes.
+ *    Not built in: other architectures, experts, longrope, grammars.
  *
  * 10. HISTORY (newest first; ! breaks callers)
+ *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore.
+ *           ! hooks.progress counts layers times tokens while decoding; lm_ctx_desc and lm_ctx_info have new fields
  *    0.1.0  first version
  *
  * CONTENTS (search for the mark)
@@ -107,8 +111,9 @@
  *    >>gguf      reading and checking a file                        >>model     from tensors to structs
  *    >>types     weight types                                       >>forward   the forward pass (lmi_forward) and contexts
  *    >>isa       one vocabulary per instruction set                 >>sample    samplers
- *    >>kernels   one text for all of them                           >>licence
- *    >>dispatch  choosing kernels, threads
+ *    >>kernels   one text for all of them                           >>score     probabilities of given tokens
+ *    >>dispatch  choosing kernels, threads                          >>state     sequences as bytes
+ *    >>adapter   small changes of a model's matrices                >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -126,8 +131,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LLAMA_VERSION 100             /* major*10000 + minor*100 + patch */
-#define LLAMA_VERSION_TEXT "0.1.0"
+#define LLAMA_VERSION 200             /* major*10000 + minor*100 + patch */
+#define LLAMA_VERSION_TEXT "0.2.0"
 
 #ifndef LLAMA_DEF
 #ifdef LLAMA_STATIC
@@ -150,6 +155,7 @@ extern "C" {
 typedef int32_t lm_token;
 typedef struct lm_model lm_model;     /* weights and vocabulary. Never changes once open: share it between threads */
 typedef struct lm_ctx lm_ctx;         /* cache and scratch. One thread at a time */
+typedef struct lm_adapter lm_adapter; /* small changes of a model's matrices. Never changes once open: share it between threads */
 typedef struct lm_sampler lm_sampler; /* a chain of sampling steps and its state. One thread at a time */
 
 /* The only place where a status is written down: the enum and lm_status_text() come from this list. */
@@ -179,7 +185,7 @@ typedef struct lm_hooks {
     void  (*parallel_for)(void *user, int n, void (*job)(void *arg, int i), void *arg); /* job(arg, 0..n-1), in any order, on any
                                                                   threads; returns when all n have returned */
     void  (*log)(void *user, int level, const char *line);     /* 0 error, 1 warning, 2 note, 3 detail; no newline */
-    int   (*progress)(void *user, uint64_t done, uint64_t total); /* non-zero cancels: LM_E_CANCEL. Opening: bytes; decoding: layers */
+    int   (*progress)(void *user, uint64_t done, uint64_t total); /* non-zero cancels: LM_E_CANCEL. Opening: bytes; decoding: layers * tokens */
 } lm_hooks;
 
 /* ---------------------------------------------------------------------------------------------- model */
@@ -276,8 +282,10 @@ LMI_API lm_status   lm_dequantize(int type, const void *src, size_t n, float *ds
 enum {                                /* flags */
     LM_TEXT_ADD_SPECIAL   = 1,        /* tokenize: BOS and EOS where the file's policy adds them */
     LM_TEXT_PARSE_SPECIAL = 2,        /* tokenize: text of a control token becomes its id. Off for text you do not trust */
-    LM_TEXT_SHOW_CONTROL  = 4,        /* detokenize: control tokens as their text, not as nothing */
-    LM_TEXT_CONTINUES     = 8         /* detokenize: the ids continue earlier text, so a leading space stays */
+    LM_TEXT_SHOW_CONTROL  = 4,        /* detokenize, emit: control tokens as their text, not as nothing */
+    LM_TEXT_CONTINUES     = 8,        /* detokenize, emit: the ids continue earlier text, so a leading space stays */
+    LM_TEXT_RAW           = 16,       /* emit: bytes as they come, not whole characters */
+    LM_TEXT_IGNORE_EOG    = 32        /* emit: tokens that end a generation do not end the text */
 };
 /* n_bytes of any text -> ids. *n_ids = ids needed, also with LM_E_FULL, when cap was less (ids may be NULL with cap 0).
  * Time n log n. Takes scratch from the model's hooks and gives it back. Thread-safe. LM_E_ARG: over 512 MiB; LM_E_MEMORY; LM_E_SUPPORT:
@@ -299,16 +307,45 @@ typedef enum lm_special { LM_BOS, LM_EOS, LM_EOT, LM_EOM, LM_UNK, LM_SEP, LM_PAD
 LMI_API lm_token  lm_token_special(const lm_model *m, lm_special which); /* -1: the model has none */
 LMI_API int       lm_adds_bos(const lm_model *m);                      /* 1: LM_TEXT_ADD_SPECIAL puts BOS in front */
 
+/* Streaming: token ids in, text out as soon as it is certain. What comes out, joined, is the text of all ids up to the end, and every piece is whole
+ * UTF-8 characters (each maximal ill-formed part as one U+FFFD; Unicode 16, section 3.9), or the bytes themselves with LM_TEXT_RAW. The text ends
+ *   - before a token that ends a generation (unless LM_TEXT_IGNORE_EOG);
+ *   - before the stop string that is complete first, of several that end at the same byte the longest. Stop strings are compared as bytes, wherever
+ *     tokens begin; what may be the beginning of one is held back until that is decided;
+ *   - when the caller says so (lm_emit_end). After the end nothing comes out.
+ * The state is the caller's: fill it with zeros, set the first five fields, copy it as you like (a copy goes on by itself). Model and stop strings
+ * must outlive it. The five may be changed while nothing is held back, so a prompt can be shown without being searched for stops. */
+typedef struct lm_stop { const char *text; size_t n_bytes; } lm_stop;  /* an empty one never matches */
+typedef enum lm_end { LM_END_NOT_YET = 0, LM_END_EOG, LM_END_STOP, LM_END_CALLER } lm_end;
+typedef struct lm_emitter {
+    const lm_model *model;            /* for ids; NULL where only bytes are given */
+    const lm_stop  *stops; int n_stops;
+    int             flags;            /* LM_TEXT_ SHOW_CONTROL, CONTINUES, RAW, IGNORE_EOG */
+    lm_end          end;              /* result: why the text ended */
+    int             stop;             /* result: with LM_END_STOP, which */
+    int             n_part, began, spaced, held; size_t n_held; unsigned char part[4]; /* private */
+} lm_emitter;
+/* The text that id makes certain. *n_bytes = its bytes, also with LM_E_FULL, when cap was less: then nothing has happened, call again with more
+ * room. Room for three times the token's text and the longest stop string, and 4 bytes, always suffices. Allocates nothing. LM_E_ARG: an id
+ * outside the vocabulary, stops changed while text was held back. LM_E_SUPPORT: the model has no vocabulary. */
+LMI_API lm_status lm_emit(lm_emitter *e, lm_token id, char *text, size_t cap, size_t *n_bytes);
+LMI_API lm_status lm_emit_bytes(lm_emitter *e, const char *bytes, size_t n, char *text, size_t cap, size_t *n_bytes); /* the same for text from elsewhere */
+LMI_API lm_status lm_emit_end(lm_emitter *e, char *text, size_t cap, size_t *n_bytes); /* ends the text: what was held back */
+
 /* ---------------------------------------------------------------------------------------------- context */
 
 typedef enum lm_cache_type { LM_CACHE_F16 = 0, LM_CACHE_F32 = 1, LM_CACHE_Q8_0 = 2 } lm_cache_type;
 typedef enum lm_compute { LM_COMPUTE_AUTO = 0, LM_COMPUTE_F32 = 1 } lm_compute;
+typedef enum lm_full { LM_FULL_ERROR = 0, LM_FULL_ROLL = 1 } lm_full;
 typedef struct lm_ctx_desc {
     int   n_ctx;                      /* positions of each sequence (0: the smaller of the model's own and 4096) */
     int   n_batch;                    /* tokens computed at once; a longer batch is cut. Scratch grows with it (0: 512) */
     int   n_seq;                      /* independent sequences (0: 1) */
     int   n_logits;                   /* most rows of results one decode may ask for (0: 1); a row is n_vocab + n_embd floats */
     lm_cache_type cache_type;         /* keys and values: float16, float32, or 8 bits with a float16 scale per 32 dimensions of a head */
+    lm_full full;                     /* a token that would take position n_ctx. ERROR: LM_E_FULL. ROLL: the window moves, see lm_decode */
+    int   n_keep;                     /* ROLL: first positions that stay (Xiao 2023, arXiv:2309.17453), less than n_ctx (0: none) */
+    int   n_drop;                     /* ROLL: positions dropped at a time, 1 to n_ctx - n_keep (0: half of that, rounded up) */
     lm_compute compute;               /* AUTO: quantized weights times 8-bit activations. F32: dequantized, float32 (exact, slow) */
     int   n_threads;                  /* jobs at once; 0: physical cores; 1: no thread is ever started */
     void *block; size_t block_bytes;  /* lm_ctx_size() bytes that outlive the context; NULL: hooks.take, once */
@@ -332,7 +369,12 @@ LMI_API void      lm_ctx_close(lm_ctx *c);
 /* Runs the tokens through the model and appends them to their sequences. Allocates nothing. On error or cancelling the context is
  * as if it had never been called, only that no results are kept. The results are the same bits however tokens are cut into batches,
  * mixed with other sequences, or spread over threads. LM_E_ARG: id or sequence out of range; LM_E_FULL: a sequence would
- * pass n_ctx, or more results wanted than n_logits; LM_E_NUMERIC; LM_E_CANCEL: hooks.progress said so. */
+ * pass n_ctx, or more results wanted than n_logits; LM_E_NUMERIC; LM_E_CANCEL: hooks.progress said so.
+ * With LM_FULL_ROLL a sequence never is full. When its length is n_ctx and one more token comes, positions n_keep .. n_keep + n_drop - 1 are
+ * forgotten and those behind them move down by n_drop: values as they are, keys rotated back by n_drop positions and rounded once to the cache's
+ * type (beyond its range: to its largest number). All further tokens see the new positions. When this happens depends on lengths alone, so the bits
+ * stay the same for any batches and threads; they differ from those of a text that begins at the new window, because kept keys and values have seen
+ * what was forgotten. A move cannot fail and is not undone: after an error or cancelling, a sequence has what is left of its earlier tokens. */
 LMI_API lm_status lm_decode(lm_ctx *c, const lm_batch *b);
 /* The same in slices, for a frame loop (UINT32_MAX: all of it): begin (*b and its arrays must stay until the end), then step until it no longer returns
  * LM_MORE. A step stops at the first layer boundary past its budget, so the smallest slice is one layer of n_batch tokens. Beginning
@@ -346,6 +388,11 @@ LMI_API const float *lm_logits(const lm_ctx *c, int i);    /* [n_vocab] for toke
 LMI_API const float *lm_embedding(const lm_ctx *c, int i); /* [n_embd] hidden state after the last norm, same rules */
 LMI_API int          lm_seq_len(const lm_ctx *c, int seq); /* tokens in the sequence; -1: no such sequence */
 LMI_API lm_status    lm_rewind(lm_ctx *c, int seq, int n_keep); /* forgets positions >= n_keep. LM_E_ARG unless 0 <= n_keep <= length */
+LMI_API const lm_token *lm_seq_tokens(const lm_ctx *c, int seq); /* [lm_seq_len] its tokens by position, until the context's next call; NULL: none such */
+LMI_API uint64_t     lm_seq_dropped(const lm_ctx *c, int seq); /* tokens that a rolling window has forgotten; 0 after lm_rewind to n_keep or less */
+/* Copies sequence `from` over `to`, which loses what it had: several continuations of one prompt. Both then go on alone. Results of the last decode
+ * stay. LM_E_ARG: no such sequence, or a decode is under way. Time: the cache of `from`, once. */
+LMI_API lm_status    lm_fork(lm_ctx *c, int from, int to);
 LMI_API const char  *lm_ctx_error(const lm_ctx *c);        /* what the last failed call said; "" after success */
 LMI_API const lm_model *lm_ctx_model(const lm_ctx *c);
 
@@ -356,9 +403,33 @@ typedef struct lm_counters {          /* since opening or lm_counters_reset */
 } lm_counters;
 LMI_API void lm_get_counters(const lm_ctx *c, lm_counters *out);
 LMI_API void lm_counters_reset(lm_ctx *c);
-typedef struct lm_ctx_info { int n_ctx, n_batch, n_seq, n_logits, n_threads; lm_cache_type cache_type; lm_compute compute;
+typedef struct lm_ctx_info { int n_ctx, n_batch, n_seq, n_logits, n_threads; lm_cache_type cache_type; lm_full full; int n_keep, n_drop; lm_compute compute;
     uint64_t n_cache_bytes, n_result_bytes, n_scratch_bytes, n_block_bytes; } lm_ctx_info;
 LMI_API void lm_ctx_get_info(const lm_ctx *c, lm_ctx_info *out);       /* the descriptor with defaults filled in */
+
+/* ---------------------------------------------------------------------------------------------- adapter
+ * LoRA (Hu et al. 2021, arXiv:2106.09685): a GGUF file of general.type "adapter" and adapter.type "lora", as llama.cpp's convert_lora_to_gguf.py
+ * writes it, with pairs NAME.weight.lora_a [rank, n_in] and .lora_b [n_out, rank] for any of the model's matrices. They become float32 in memory of
+ * the adapter's own; the model is not touched. Where an adapter is attached to a sequence, a product's result y (with its bias, and added to what it
+ * is added to) becomes
+ *     y = y + s * (B (A x)),    s = scale * alpha / rank  (scale, where the file has no adapter.lora.alpha or 0)
+ * for each adapter in the order in which they were attached. A x and B u are sums over rising indices by fused multiply-adds in float32, x is not
+ * rounded to 8 bits, s * v and the sum are rounded once each: one answer, alone or with other sequences in a batch. token_embd works alike, with the
+ * token's row of A for A x; but not in a model whose output matrix is the same tensor (LM_E_SUPPORT), and neither do norms in an adapter. */
+typedef struct lm_adapter_desc {
+    const char *path;                 /* the common case of `source` */
+    lm_source   source;               /* any other origin, when path is NULL; needed while opening only */
+    lm_hooks    hooks;                /* copied; memory, and progress while opening */
+} lm_adapter_desc;
+/* Opens and validates, against the model, which must outlive it: every name, shape and number. Memory of its own: 4 bytes for each weight, ranks and
+ * rows rounded up to 16; and a copy of the file while it opens, where that is not in memory. Statuses as lm_model_open. */
+LMI_API lm_status lm_adapter_open(lm_adapter **out, const lm_model *m, const lm_adapter_desc *d, lm_error *err);
+LMI_API void      lm_adapter_close(lm_adapter *a); /* after it is detached, or the contexts are closed; NULL is fine */
+/* From now on the sequence is computed with the adapter, after those it has already; what is in its cache stays. Attaching one again changes its
+ * scale. At most 8 (LM_E_FULL). A fork has its original's adapters. LM_E_ARG: of another model, no such sequence, a decode is under way, scale is no
+ * number. */
+LMI_API lm_status lm_adapter_attach(lm_ctx *c, int seq, const lm_adapter *a, float scale);
+LMI_API lm_status lm_adapter_detach(lm_ctx *c, int seq, const lm_adapter *a); /* NULL: all. LM_E_ARG: it is not attached */
 
 /* ---------------------------------------------------------------------------------------------- sample
  * A chain works on the candidates (all tokens with their logits) in the order the caller gives. After the last step the remaining
@@ -405,6 +476,45 @@ LMI_API lm_token  lm_sample_logits(lm_sampler *s, const float *logits);
 /* The candidates of the last draw with their probabilities, likeliest first, valid until the next. Returns how many. */
 typedef struct lm_candidate { lm_token id; float logit; float p; } lm_candidate;
 LMI_API int       lm_sampler_candidates(const lm_sampler *s, const lm_candidate **out);
+
+/* ---------------------------------------------------------------------------------------------- score
+ * Probabilities as the model gives them, before any sampler: ln p(id) = logits[id] - max - ln(sum of e^(logits[i] - max), in double, by rising id),
+ * with section base's exp and log, so they have the same bits everywhere. */
+typedef struct lm_ranked { lm_token id; double logprob; } lm_ranked;
+/* ln p(id); -infinity where the logit is. NaN: an id that is none of n_vocab, or no logit above -infinity. Time: one exp for each of n_vocab. */
+LMI_API double lm_logprob(const float *logits, int n_vocab, lm_token id);
+/* The n likeliest tokens with their ln p, likeliest first, of equals the lower id. Returns how many: n, or fewer where there are no more. Allocates
+ * nothing. */
+LMI_API int lm_top_logprobs(const float *logits, int n_vocab, lm_ranked *out, int n);
+/* Log-probabilities of given tokens (echo): ids[0..n) follow on the sequence, and logprob[i - from] = ln p(ids[i] | all before it) for
+ * i = from .. n - 1, 1 <= from < n. The sequence gets all of them but the last, whose own logits nobody asked for: decode it to go on. Uses the context's n_logits
+ * rows, as many tokens at a time. LM_E_ARG, LM_E_FULL and so on as lm_decode; on error the sequence is as before (but a window that rolled). No
+ * results are kept. */
+LMI_API lm_status lm_score(lm_ctx *c, int seq, const lm_token *ids, int n, int from, double *logprob);
+/* Which of several continuations? The sequence gets the prompt, n_prompt >= 1 tokens. Each option is scored as if it alone followed: logprob = sum of
+ * ln p of its tokens, first to last; p = its share among the options, e^(logprob - max) over their sum. The prompt is computed once; options are
+ * computed together, in forks: sequences work .. work + n_work - 1, which lose what they had and are left empty. With n_work 0 they are computed one
+ * after another in the sequence itself. The results are the same bits. LM_E_ARG: an option without tokens, a working sequence that is `seq`;
+ * LM_E_FULL: prompt and longest option do not fit in n_ctx (a window does not roll here); else as lm_decode. On error the sequence is as before. */
+typedef struct lm_option { const lm_token *ids; int n; double logprob, p; } lm_option;  /* logprob, p: results */
+LMI_API lm_status lm_choose(lm_ctx *c, int seq, const lm_token *prompt, int n_prompt, lm_option *options, int n_options, int work, int n_work);
+
+/* ---------------------------------------------------------------------------------------------- state
+ * A sequence as bytes: its tokens, cache and position, and, where one is given, a sampler's random numbers and memory (its chain is the caller's to
+ * build again). The bytes are the same on every machine, and what is computed after lm_restore has the bits of what would have been computed
+ * without, on another instruction set, thread count, n_batch and n_ctx too (but a window that rolls needs the same n_ctx, n_keep and n_drop for
+ * that). Logits are no part of it: to go on where the last decode ended, forget its last token and decode it again, which gives the same logits:
+ *     n = lm_seq_len(c, seq); id = lm_seq_tokens(c, seq)[n - 1]; lm_rewind(c, seq, n - 1); decode id
+ */
+/* Bytes that lm_save will write, about 8 for each position beyond its share of the cache; s may be NULL; 0: no such sequence. */
+LMI_API size_t    lm_save_size(const lm_ctx *c, int seq, const lm_sampler *s);
+/* *n_bytes = bytes needed, also with LM_E_FULL, when cap was less. LM_E_ARG: no such sequence, a decode is under way, a sampler of another model. */
+LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, size_t cap, size_t *n_bytes);
+/* Puts a saved state in the place of sequence seq, and of the sampler's if one is given. The bytes are hostile until checked; whatever is wrong, the
+ * sequence and the sampler stay as they were, and lm_ctx_error says what it is. LM_E_FORMAT: damaged, or no state; LM_E_SUPPORT: of a later version;
+ * LM_E_ARG: of another model, cache_type, compute or adapters, without a sampler though one is given, or with another n_prev; LM_E_FULL: longer than
+ * n_ctx. */
+LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *bytes, size_t n_bytes);
 
 #ifdef __cplusplus
 }
@@ -688,6 +798,17 @@ static int64_t lmi_map_put(lmi_map *m, uint32_t hash, lmi_same_fn same, const vo
     m->slot[i] = (uint32_t)index + 1;
     return -1;
 }
+
+/* A sum in which a change of any one word is always seen: each step is a bijection of h, and of v. */
+static uint64_t lmi_stir(uint64_t h, uint64_t v) { h = (h ^ v) * 0x9e3779b97f4a7c15u; return h ^ h >> 32; }
+static uint64_t lmi_stir_bytes(uint64_t h, const void *bytes, size_t n) {
+    const uint8_t *p = (const uint8_t *)bytes; uint8_t last[8];
+    for (h = lmi_stir(h, n); n >= 8; n -= 8, p += 8) h = lmi_stir(h, lmi_u64(p));
+    memset(last, 0, sizeof last);
+    if (n) memcpy(last, p, n);
+    return lmi_stir(h, lmi_u64(last));
+}
+static uint64_t lmi_stir_floats(uint64_t h, const float *x, int n) { int i; for (i = 0; i < n; i++) h = lmi_stir(h, lmi_f32_bits(x[i])); return h; }
 
 /* Sorts n indices so that less(owner, a, b) holds from left to right; heapsort: n log n always, no memory. less is a strict total order. */
 static void lmi_sort(uint32_t *v, size_t n, int (*less)(const void *owner, uint32_t a, uint32_t b), const void *owner) {
@@ -3159,7 +3280,7 @@ typedef struct lmi_work lmi_work;
 typedef void (*lmi_job)(void *owner, const lmi_work *w, int slot, int item, int n); /* n items, at most w->most */
 struct lmi_work {
     lmi_job compute, commit;          /* commit NULL: compute does all */
-    int n_items, most, rows, n_tok, layer, n_mat, add, first[3]; const float *in, *norm; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
+    int n_items, most, rows, n_tok, layer, n_mat, add, first[3]; const int *who; const float *in, *norm; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
 };
 typedef struct lmi_share {            /* one slot's part; a line of its own */
     uint64_t range;                   /* an LMI_RANGE: items not begun */
@@ -4428,8 +4549,12 @@ static int lmi_tokenize(lmi_coder *j, const uint8_t *p, size_t n, int parse) {
 }
 
 /* ---- ids to text */
-typedef struct lmi_sink { char *p; size_t cap, n; } lmi_sink; /* n goes on counting */
+typedef struct lmi_stream lmi_stream;
+typedef struct lmi_sink { char *p; size_t cap, n; lmi_stream *to; } lmi_sink; /* n goes on counting; to: where bytes go instead */
+static void lmi_stream_byte(lmi_stream *s, uint8_t b);
 static void lmi_sink_put(lmi_sink *o, const void *p, size_t n) {
+    size_t i;
+    for (i = 0; o->to && i < n; i++) lmi_stream_byte(o->to, ((const uint8_t *)p)[i]);
     if (o->n < o->cap) memcpy(o->p + o->n, p, LMI_MIN(n, o->cap - o->n));
     o->n += n;
 }
@@ -4441,12 +4566,9 @@ static void lmi_piece_spm(lmi_sink *o, lmi_str t, int strip) { /* U+2581 is a sp
     }
 }
 static void lmi_piece_bpe(lmi_sink *o, lmi_str t) { /* a text with letters outside the byte alphabet stands for itself */
-    const uint8_t *p = (const uint8_t *)t.p; size_t i, k, n = o->n; uint32_t cp; uint8_t byte; int b;
-    for (i = 0; i < t.n; i += k) {
-        k = lmi_utf8(p + i, t.n - i, &cp); b = lmi_byte_of_letter(cp);
-        if (b < 0) { o->n = n; lmi_sink_put(o, t.p, t.n); return; }
-        byte = (uint8_t)b; lmi_sink_put(o, &byte, 1);
-    }
+    const uint8_t *p = (const uint8_t *)t.p; size_t i; uint32_t cp; uint8_t byte;
+    for (i = 0; i < t.n; ) { i += lmi_utf8(p + i, t.n - i, &cp); if (lmi_byte_of_letter(cp) < 0) { lmi_sink_put(o, t.p, t.n); return; } }
+    for (i = 0; i < t.n; ) { i += lmi_utf8(p + i, t.n - i, &cp); byte = (uint8_t)lmi_byte_of_letter(cp); lmi_sink_put(o, &byte, 1); }
 }
 static void lmi_piece(const lmi_vocab *v, lmi_sink *o, int32_t id, int show, int strip) {
     lmi_str t = v->text[id]; int type = lmi_kind_of(v, id); uint8_t byte;
@@ -4455,6 +4577,58 @@ static void lmi_piece(const lmi_vocab *v, lmi_sink *o, int32_t id, int show, int
     else if (v->kind == LMI_VOCAB_SPM) lmi_piece_spm(o, t, strip && type != LM_TOKEN_USER);
     else if (type == LM_TOKEN_USER && !(v->pre_flags & LMI_PRE_ADDED)) lmi_sink_put(o, t.p, t.n);
     else lmi_piece_bpe(o, t);
+}
+
+/* ---- streaming. Bytes pass two stages. The first holds back the longest end of the text that begins a stop string: it *is* stops[held][0..n_held),
+ * so no copy is kept, and every other stop's beginning is an end of it. (Aho and Corasick 1975 in the smallest memory: their states, looked for
+ * anew.) The second holds back the beginning of a character. The work is done on a copy of the state, which replaces it if the room sufficed. */
+struct lmi_stream { lm_emitter e; lmi_sink out; };
+static void lmi_stream_bad(lmi_stream *s) { if (s->e.n_part) lmi_sink_put(&s->out, "\xef\xbf\xbd", 3); s->e.n_part = 0; }
+static void lmi_stream_char(lmi_stream *s, uint8_t b) { /* second stage */
+    lm_emitter *e = &s->e; uint8_t lead = e->part[0], lo = 0x80, hi = 0xbf; int n;
+    if (e->flags & LM_TEXT_RAW) { lmi_sink_put(&s->out, &b, 1); return; }
+    if (e->n_part == 1) { /* table 3-7: the second byte of some leads has a smaller range */
+        if (lead == 0xe0) lo = 0xa0; else if (lead == 0xed) hi = 0x9f; else if (lead == 0xf0) lo = 0x90; else if (lead == 0xf4) hi = 0x8f;
+    }
+    if (e->n_part > 0 && (b < lo || b > hi)) lmi_stream_bad(s);
+    e->part[e->n_part++] = b; lead = e->part[0];
+    n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    if (n == 0) lmi_stream_bad(s);
+    else if (n == e->n_part) { lmi_sink_put(&s->out, e->part, (size_t)n); e->n_part = 0; }
+}
+static void lmi_stream_finish(lmi_stream *s, lm_end why, size_t n) { /* the first n of the bytes held belong to the text */
+    size_t i;
+    for (i = 0; i < n; i++) lmi_stream_char(s, (uint8_t)s->e.stops[s->e.held].text[i]);
+    lmi_stream_bad(s);
+    s->e.n_held = 0; s->e.end = why;
+}
+/* Do the bytes held, without the first `from`, and b begin the stop string? */
+static int lmi_stream_begins(const lm_emitter *e, const lm_stop *stop, size_t from, uint8_t b) {
+    size_t n = e->n_held - from;
+    return stop->n_bytes > n && (uint8_t)stop->text[n] == b && (n == 0 || memcmp(stop->text, e->stops[e->held].text + from, n) == 0);
+}
+static void lmi_stream_byte(lmi_stream *s, uint8_t b) { /* first stage */
+    lm_emitter *e = &s->e; size_t from, i; int k, held = -1; size_t n_held = 0;
+    if (e->end != LM_END_NOT_YET) return;
+    for (from = 0; from <= e->n_held; from++) for (k = 0; k < e->n_stops; k++) {
+        if (!lmi_stream_begins(e, &e->stops[k], from, b)) continue;
+        if (e->stops[k].n_bytes == e->n_held - from + 1) { e->stop = k; lmi_stream_finish(s, LM_END_STOP, from); return; } /* complete; the longest */
+        if (held < 0) { held = k; n_held = e->n_held - from + 1; }
+    }
+    for (i = 0; i + n_held < e->n_held + 1; i++) lmi_stream_char(s, i < e->n_held ? (uint8_t)e->stops[e->held].text[i] : b);
+    e->held = held < 0 ? 0 : held; e->n_held = n_held;
+}
+static lm_status lmi_emit_begin(lmi_stream *s, const lm_emitter *e, char *text, size_t cap, const size_t *n_bytes) {
+    if (e == NULL || n_bytes == NULL || (text == NULL && cap > 0) || e->n_stops < 0 || (e->n_stops > 0 && e->stops == NULL)) return LM_E_ARG;
+    if (e->n_part < 0 || e->n_part > 3 || (e->n_held > 0 && (e->held < 0 || e->held >= e->n_stops || e->n_held >= e->stops[e->held].n_bytes))) return LM_E_ARG;
+    s->e = *e; s->out.p = text; s->out.cap = cap; s->out.n = 0; s->out.to = NULL;
+    return LM_OK;
+}
+static lm_status lmi_emit_done(lmi_stream *s, lm_emitter *e, size_t *n_bytes) {
+    *n_bytes = s->out.n;
+    if (s->out.n > s->out.cap) return LM_E_FULL;
+    *e = s->e;
+    return LM_OK;
 }
 
 /* ---- API: text */
@@ -4481,7 +4655,7 @@ LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_byte
 LMI_API lm_status lm_detokenize(const lm_model *m, const lm_token *ids, size_t n_ids, int flags, char *text, size_t cap, size_t *n_bytes) {
     lmi_sink o; const lmi_vocab *v; size_t i; int strip;
     if (m == NULL || n_bytes == NULL || (ids == NULL && n_ids > 0) || (text == NULL && cap > 0)) return LM_E_ARG;
-    v = lmi_model_vocab(m); o.p = text; o.cap = cap; o.n = 0;
+    v = lmi_model_vocab(m); o.p = text; o.cap = cap; o.n = 0; o.to = NULL;
     if (v->kind == LMI_VOCAB_NONE) return LM_E_SUPPORT;
     for (i = 0; i < n_ids; i++) if (ids[i] < 0 || ids[i] >= v->n) return LM_E_ARG;
     strip = v->space_prefix && !(flags & LM_TEXT_CONTINUES);
@@ -4491,6 +4665,33 @@ LMI_API lm_status lm_detokenize(const lm_model *m, const lm_token *ids, size_t n
     }
     *n_bytes = o.n;
     return o.n > cap ? LM_E_FULL : LM_OK;
+}
+LMI_API lm_status lm_emit(lm_emitter *e, lm_token id, char *text, size_t cap, size_t *n_bytes) {
+    lmi_stream s; lmi_sink in; const lmi_vocab *v; int strip;
+    LMI_TRY(lmi_emit_begin(&s, e, text, cap, n_bytes));
+    if (e->model == NULL) return LM_E_ARG;
+    v = lmi_model_vocab(e->model);
+    if (v->kind == LMI_VOCAB_NONE) return LM_E_SUPPORT;
+    if (id < 0 || id >= v->n) return LM_E_ARG;
+    if (e->end == LM_END_NOT_YET && (v->attr[id] & LMI_ATTR_EOG) && !(e->flags & LM_TEXT_IGNORE_EOG)) lmi_stream_finish(&s, LM_END_EOG, s.e.n_held);
+    in.p = NULL; in.cap = in.n = 0; in.to = &s;
+    strip = v->space_prefix && (e->began ? e->spaced : !(e->flags & LM_TEXT_CONTINUES));
+    lmi_piece(v, &in, id, e->flags & LM_TEXT_SHOW_CONTROL, strip);
+    s.e.began = 1; s.e.spaced = lmi_is_special(v, id); /* as lm_detokenize does it */
+    return lmi_emit_done(&s, e, n_bytes);
+}
+LMI_API lm_status lm_emit_bytes(lm_emitter *e, const char *bytes, size_t n, char *text, size_t cap, size_t *n_bytes) {
+    lmi_stream s; size_t i;
+    if (bytes == NULL && n > 0) return LM_E_ARG;
+    LMI_TRY(lmi_emit_begin(&s, e, text, cap, n_bytes));
+    for (i = 0; i < n; i++) lmi_stream_byte(&s, (uint8_t)bytes[i]);
+    return lmi_emit_done(&s, e, n_bytes);
+}
+LMI_API lm_status lm_emit_end(lm_emitter *e, char *text, size_t cap, size_t *n_bytes) {
+    lmi_stream s;
+    LMI_TRY(lmi_emit_begin(&s, e, text, cap, n_bytes));
+    if (e->end == LM_END_NOT_YET) lmi_stream_finish(&s, LM_END_CALLER, s.e.n_held);
+    return lmi_emit_done(&s, e, n_bytes);
 }
 LMI_API lm_status lm_token_get_info(const lm_model *m, lm_token id, lm_token_info *out) {
     const lmi_vocab *v; lm_token_info t;
@@ -4520,7 +4721,7 @@ LMI_API int lm_adds_bos(const lm_model *m) { return m != NULL && lmi_model_vocab
 typedef struct lmi_mat {              /* y = W x + bias; W [n_out][n_in] */
     const uint8_t *data; size_t row_bytes;
     int woven;                        /* 1: data is groups of 16 interleaved rows, 0: rows */
-    int type, flags, n_in, n_out;
+    int type, flags, n_in, n_out, id; /* id: see lmi_mat_at */
     const float *bias;                /* [n_out] or NULL */
 } lmi_mat;
 typedef struct lmi_layer {
@@ -4775,8 +4976,21 @@ static lm_status lmi_bind(lm_model *m, lmi_arena *a, lm_error *err) {
         LMI_TRY(lmi_bind_mat(m, a, i, "ffn_gate", m->n_embd, m->n_ff, &l->gate, err));
         LMI_TRY(lmi_bind_mat(m, a, i, "ffn_up", m->n_embd, m->n_ff, &l->up, err));
         LMI_TRY(lmi_bind_mat(m, a, i, "ffn_down", m->n_ff, m->n_embd, &l->down, err));
+        l->wq.id = 7 * i; l->wk.id = 7 * i + 1; l->wv.id = 7 * i + 2; l->wo.id = 7 * i + 3; l->gate.id = 7 * i + 4; l->up.id = 7 * i + 5;
+        l->down.id = 7 * i + 6;
     }
+    m->output.id = 7 * m->n_layer; m->embd.id = m->output.id + 1;
     return LM_OK;
+}
+/* The matrices by number: 7 of each layer in the order of lmi_layer, then output, then token_embd. */
+static const lmi_mat *lmi_mat_at(const lm_model *m, int id, int *layer, const char **name) {
+    static const char *const names[] = { "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down" }; const lmi_layer *l;
+    const lmi_mat *w[7];
+    *layer = id / 7; *name = names[id % 7];
+    if (*layer >= m->n_layer) { *layer = -1; *name = id == m->output.id ? "output" : "token_embd"; return id == m->output.id ? &m->output : &m->embd; }
+    l = &m->layer[*layer];
+    w[0] = &l->wq; w[1] = &l->wk; w[2] = &l->wv; w[3] = &l->wo; w[4] = &l->gate; w[5] = &l->up; w[6] = &l->down;
+    return w[id % 7];
 }
 
 /* ---- opening */
@@ -4924,7 +5138,8 @@ static lm_status lmi_model_layout(lm_model *m, lmi_arena *a, const lm_model_desc
     return LM_OK;
 }
 /* Of a file that is not in memory, only the header is kept where nothing else is wanted, or where matrices are interleaved as they are read. */
-static int lmi_header_only(const lm_model_desc *d) { return d->vocab_only || !d->plain_layout; }
+#define LMI_TABLES_ONLY 2             /* vocab_only of a file whose tensors somebody else reads: all of it is kept (section adapter) */
+static int lmi_header_only(const lm_model_desc *d) { return d->vocab_only ? d->vocab_only != LMI_TABLES_ONLY : !d->plain_layout; }
 /* The front of a model's block; lmi_model_layout follows it. */
 typedef struct lmi_front { lm_model *m; lmi_file *file; char *image; lmi_gguf gguf; uint32_t *order; } lmi_front;
 static lm_status lmi_push_front(lmi_front *f, lmi_arena *a, const lmi_opening *o) {
@@ -5074,6 +5289,148 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
     return LM_OK;
 }
 
+/* ============================================================================================== >>adapter
+ * LoRA adapters (Hu et al. 2021, arXiv:2106.09685) from GGUF files. The file is opened like a model of which only tables are wanted; each pair of
+ * tensors is checked against the model's matrix and becomes float32, 16 rows interleaved, as the float kernels want it. How they are applied: section
+ * forward, lmi_adapt.
+ */
+#define LMI_MAX_ADAPTERS 8            /* of one sequence */
+typedef struct lmi_lora {             /* of one matrix; a NULL: none */
+    float *a, *b;                     /* [rank / 16][n_in][16], of token_embd plain [n_vocab][rank]; [n_out / 16][rank][16] */
+    int rank;
+} lmi_lora;
+struct lm_adapter {
+    const lm_model *m;
+    lmi_lora *w;                      /* [7 n_layer + 2], by lmi_mat.id */
+    float alpha; uint64_t sum;        /* of all it holds */
+    lm_hooks hooks; void *own; size_t own_bytes;
+};
+
+static lm_status lmi_adapter_head(const lm_model *f, const lm_model *m, float *alpha, lm_error *err) {
+    lmi_str type, kind, arch; double v; lm_meta unused;
+    LMI_TRY(lmi_want_str(&f->gguf, "general.type", "", &type, err));
+    LMI_TRY(lmi_want_str(&f->gguf, "adapter.type", "", &kind, err));
+    LMI_TRY(lmi_want_str(&f->gguf, "general.architecture", "", &arch, err));
+    if (!lmi_str_is(type, "adapter")) return lmi_fail(err, LM_E_FORMAT, "general.type is %S, expected adapter", type);
+    if (!lmi_str_is(kind, "lora")) return lmi_fail(err, LM_E_SUPPORT, "adapter.type is %S; only lora is built in", kind);
+    if (!lmi_str_is(arch, m->arch)) return lmi_fail(err, LM_E_ARG, "the adapter's general.architecture is %S, the model's %s", arch, m->arch);
+    if (lmi_kv(&f->gguf, "adapter.alora.invocation_tokens", &unused))
+        return lmi_fail(err, LM_E_SUPPORT, "adapters that wait for invocation tokens are not built in");
+    LMI_TRY(lmi_want_real(&f->gguf, "adapter.lora.alpha", -1e6, 1e6, 0.0, &v, err));
+    *alpha = (float)v;
+    return LM_OK;
+}
+static lm_status lmi_lora_shape(const lmi_tensor *t, int n, int rows, lm_error *err) { /* [rows][n] */
+    const lmi_type *type = lmi_type_of(t->type);
+    if (t->dims[0] != (uint64_t)n || t->dims[1] != (uint64_t)rows || t->dims[2] != 1 || t->dims[3] != 1)
+        return lmi_fail(err, LM_E_FORMAT, "tensor %S has shape [%u, %u], expected [%d, %d]", t->name, t->dims[0], t->dims[1], n, rows);
+    if (type->flags & LMI_RAW) return lmi_fail(err, LM_E_SUPPORT, "tensor %S has type %s, for which no kernel is built in", t->name, type->name);
+    return LM_OK;
+}
+/* A tensor's rows of n -> groups of 16, missing rows 0; plain: as they are. row: room for one. */
+static lm_status lmi_lora_fill(const lmi_tensor *t, float *to, int plain, float *row, uint64_t *sum, lm_error *err) {
+    size_t n = (size_t)t->dims[0], rows = (size_t)t->dims[1], row_bytes = (size_t)(t->n_bytes / t->dims[1]), r, i;
+    memset(to, 0, (plain ? rows : (rows + 15) & ~(size_t)15) * n * sizeof *to);
+    for (r = 0; r < rows; r++) {
+        float *at = plain ? to + r * n : to + r / 16 * 16 * n + r % 16;
+        if (lm_dequantize(t->type, t->data + r * row_bytes, n, row) != LM_OK) return lmi_fail(err, LM_E_SUPPORT, "tensor %S cannot be read", t->name);
+        for (i = 0; i < n; i++) {
+            if (!lmi_finite(row[i]))
+                return lmi_fail(err, LM_E_FORMAT, "tensor %S: weight %u of row %u is no number", t->name, (uint64_t)i, (uint64_t)r);
+            at[plain ? i : 16 * i] = row[i];
+        }
+        *sum = lmi_stir_floats(*sum, row, (int)n);
+    }
+    return LM_OK;
+}
+/* One pair, if the file has it: checked, laid out, and filled where the arena has memory. */
+static lm_status lmi_adapter_pair(const lm_model *f, const lm_model *m, int id, lmi_arena *arena, lmi_lora *w, float *row, uint64_t *n_row, uint64_t *found,
+    uint64_t *sum, lm_error *err) {
+    int layer, embd = id == m->embd.id, rank; const char *name; const lmi_mat *mat = lmi_mat_at(m, id, &layer, &name); uint64_t na, nb;
+    const lmi_tensor *a = lmi_weight(f, layer, name, ".weight.lora_a"), *b = lmi_weight(f, layer, name, ".weight.lora_b");
+    memset(w, 0, sizeof *w);
+    if (a == NULL && b == NULL) return LM_OK;
+    if (a == NULL || b == NULL) return lmi_fail(err, LM_E_FORMAT, "tensor %S has no partner", a ? a->name : b->name);
+    if (m->tied && id >= m->output.id) {
+        if (embd) return lmi_fail(err, LM_E_SUPPORT, "tensor %S: adapters of an embedding that is the output too are not built in", a->name);
+        return lmi_fail(err, LM_E_FORMAT, "tensor %S belongs to no matrix of the model", a->name);
+    }
+    if (b->dims[0] > (uint64_t)mat->n_in)
+        return lmi_fail(err, LM_E_FORMAT, "tensor %S has rank %u, more than the matrix's %d inputs", b->name, b->dims[0], mat->n_in);
+    rank = (int)b->dims[0];
+    LMI_TRY(lmi_lora_shape(a, embd ? rank : mat->n_in, embd ? mat->n_out : rank, err));
+    LMI_TRY(lmi_lora_shape(b, rank, embd ? mat->n_in : mat->n_out, err));
+    na = (uint64_t)(embd ? mat->n_out : (rank + 15) & ~15) * (uint64_t)(embd ? rank : mat->n_in);
+    nb = (((uint64_t)(embd ? mat->n_in : mat->n_out) + 15) & ~(uint64_t)15) * (uint64_t)rank;
+    w->rank = rank; w->a = (float *)lmi_push(arena, na, sizeof(float)); w->b = (float *)lmi_push(arena, nb, sizeof(float));
+    *n_row = LMI_MAX(*n_row, (uint64_t)mat->n_in); *found += 2;
+    if (w->b == NULL) return LM_OK;
+    *sum = lmi_stir(lmi_stir(*sum, (uint64_t)id), (uint64_t)rank);
+    LMI_TRY(lmi_lora_fill(a, w->a, embd, row, sum, err));
+    return lmi_lora_fill(b, w->b, 0, row, sum, err);
+}
+/* Names the first tensor that no matrix asked for; there is one among the first 2 * (matrices) + 1. */
+static lm_status lmi_adapter_stray(const lm_model *f, const lm_model *m, lm_error *err) {
+    uint64_t i; int id, layer, norm; const char *name; const lmi_tensor *t;
+    for (i = 0; i < f->gguf.n_tensor; i++) {
+        t = &f->gguf.tensor[i];
+        for (id = 0; id <= m->embd.id; id++) {
+            lmi_mat_at(m, id, &layer, &name);
+            if (t == lmi_weight(f, layer, name, ".weight.lora_a") || t == lmi_weight(f, layer, name, ".weight.lora_b")) break;
+        }
+        if (id > m->embd.id) break;
+    }
+    if (i == f->gguf.n_tensor) return LM_OK;
+    for (norm = 0, id = 0; id + 4 < (int)t->name.n; id++) norm |= memcmp(t->name.p + id, "_norm", 5) == 0;
+    return norm ? lmi_fail(err, LM_E_SUPPORT, "tensor %S: norms in adapters are not built in", t->name)
+        : lmi_fail(err, LM_E_FORMAT, "tensor %S belongs to no matrix of the model", t->name);
+}
+static lm_status lmi_adapter_make(lm_adapter **out, const lm_model *f, const lm_model *m, const lm_adapter_desc *d, lm_error *err) {
+    lmi_arena a; lm_adapter *x = NULL; lmi_lora *w = NULL, unused; int pass, id; uint64_t n_row = 0, found = 0, sum = 3, bytes = 0;
+    float alpha = 0, *row = NULL; void *own = NULL;
+    lm_status s = LM_OK;
+    memset(&a, 0, sizeof a);
+    LMI_TRY(lmi_adapter_head(f, m, &alpha, err));
+    for (pass = 0; pass < 2 && s == LM_OK; pass++) {
+        if (pass == 1) {
+            if (found == 0) return lmi_fail(err, LM_E_FORMAT, "the adapter has no tensors");
+            if (found != f->gguf.n_tensor) return lmi_adapter_stray(f, m, err);
+            bytes = a.used;
+            LMI_TRY(lmi_arena_open(&a, bytes, NULL, 0, &d->hooks, &own, "the adapter", err));
+        }
+        x = (lm_adapter *)lmi_push(&a, 1, sizeof *x);
+        w = (lmi_lora *)lmi_push(&a, (uint64_t)m->embd.id + 1, sizeof *w);
+        row = (float *)lmi_push(&a, n_row, sizeof(float));
+        for (id = 0; id <= m->embd.id && s == LM_OK; id++) {
+            s = lmi_adapter_pair(f, m, id, &a, w ? &w[id] : &unused, row, &n_row, &found, &sum, err);
+            if (d->hooks.progress && s == LM_OK && d->hooks.progress(d->hooks.user, (uint64_t)id, (uint64_t)m->embd.id) != 0) s = lmi_fail(err, LM_E_CANCEL, "opening was cancelled");
+        }
+        if (pass == 0) lmi_push(&a, n_row, sizeof(float)); /* `row` was not known yet */
+    }
+    if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)bytes + LMI_ALIGN); return s; }
+    x->m = m; x->w = w; x->alpha = alpha; x->sum = lmi_stir(sum, lmi_f32_bits(alpha)); x->hooks = d->hooks; x->own = own;
+    x->own_bytes = (size_t)bytes + LMI_ALIGN;
+    *out = x;
+    return LM_OK;
+}
+LMI_API lm_status lm_adapter_open(lm_adapter **out, const lm_model *m, const lm_adapter_desc *d, lm_error *err) {
+    lm_model_desc md; lm_model *f; lm_status s; lmi_fpenv fp;
+    if (out == NULL || m == NULL || d == NULL) return lmi_fail(err, LM_E_ARG, "result, model and descriptor must be given");
+    if (m->vocab_only) return lmi_fail(err, LM_E_ARG, "the model was opened with vocab_only: there is nothing to adapt");
+    memset(&md, 0, sizeof md);
+    md.path = d->path; md.source = d->source; md.hooks = d->hooks; md.vocab_only = LMI_TABLES_ONLY;
+    LMI_TRY(lm_model_open(&f, &md, err));
+    fp = lmi_fp_enter(); s = lmi_adapter_make(out, f, m, d, err); lmi_fp_leave(fp);
+    lm_model_close(f);
+    return s == LM_OK ? lmi_ok(err) : s;
+}
+LMI_API void lm_adapter_close(lm_adapter *a) {
+    lm_hooks h;
+    if (a == NULL) return;
+    h = a->hooks;
+    lmi_give(&h, a->own, a->own_bytes);
+}
+
 /* ============================================================================================== >>forward
  * The model at work: tokens in, hidden states through the layers, logits out. lmi_forward is the whole of it; what stands before are its
  * words. Shapes are [n_tok] rows of the width named; n_tok tokens are computed at once, of any mix of sequences.
@@ -5089,22 +5446,28 @@ typedef struct lmi_run {              /* a decode under way */
     lm_batch batch; int active, at, n_tok, layer, n_rows; /* at: first token of those computed now */
     uint64_t t0, used_us;
 } lmi_run;
+typedef struct lmi_worn { const lm_adapter *a; float scale; } lmi_worn;
 struct lm_ctx {
     const lm_model *m;
     lm_ctx_info info;                 /* the descriptor with its defaults filled in */
     lm_hooks hooks;
     void *own;
     uint8_t *cache; size_t head_bytes, page_bytes, seq_bytes, layer_bytes; int n_pages; /* pages of one sequence and layer */
+    int as_seq, as_want;              /* what a batch without seq and want means (lmi_decode_as) */
     int *n_past, *n_next;             /* [n_seq] length; length with the tokens of the decode under way */
+    uint64_t *n_seen; lm_token *ids;  /* [n_seq] tokens since it was empty, those dropped too; [n_seq][n_ctx] by position */
     int *tok_seq, *tok_pos;           /* [n_batch] */
     float *x, *h, *q, *k, *v, *att, *gate, *up; /* [n_batch][...] residual, normed, projections, attention, feed-forward */
     float *angle;                     /* [n_batch][2][n_rot] what lmi_rope takes: cosines, sines */
     lmi_act *act; int act_steps;      /* [n_batch][act_steps] the input of a product as int8 */
     float *logits, *embedding; int *row_token; /* [n_logits][n_vocab], [n_logits][n_embd], [n_logits] token each row belongs to */
     uint8_t *row_want; int n_rows, n_last;     /* results of the last decode, and its number of tokens */
+    lmi_worn *worn; int *n_worn, any_worn; /* [n_seq][LMI_MAX_ADAPTERS], [n_seq] adapters in the order of attachment; 1: there are any */
+    int *row_seq; const int *who;     /* [n_logits] sequence of each row of results; of each row of the product under way */
     lmi_slot *slot; lmi_team team;
     lmi_work *plan; int n_plan, most_plan; /* works that are yet to be done */
     lmi_run run;
+    uint64_t model_sum;               /* lmi_model_sum, 0: not computed yet */
     lm_counters counters;
     lm_error error;
 };
@@ -5205,6 +5568,43 @@ static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int 
         c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
     }
 }
+/* out += s * (B u), u = A x of n rows that follow each other (s: the file's alpha and the caller's scale); u NULL: it is computed from in. */
+static void lmi_lora_rows(lm_ctx *c, int slot, const lmi_worn *worn, const lmi_lora *l, const float *in, int n_in, const float *u, float *out, int n_out, int n) {
+    const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; const uint8_t *group[LMI_TILE];
+    float *own = (float *)s->panel, v, scale = worn->scale;
+    int g, r, t, row, rank = l->rank, rows = 16 * k->tile; size_t group_in = 16 * (size_t)n_in, group_out = 16 * (size_t)rank;
+    if (worn->a->alpha != 0) scale = scale * worn->a->alpha / (float)rank;
+    for (row = 0; u == NULL && row < rank; row += rows) {
+        for (g = 0; g < k->tile; g++) group[g] = (const uint8_t *)(l->a + (size_t)LMI_MIN(row / 16 + g, (rank - 1) / 16) * group_in);
+        k->mul_f(LMI_HOST, group, n_in, in, n, s->out);
+        for (t = 0; t < n; t++) for (r = 0; r < LMI_MIN(rows, rank - row); r++) own[(size_t)t * (size_t)rank + (size_t)(row + r)] = s->out[t * rows + r];
+    }
+    for (row = 0; row < n_out; row += rows) {
+        for (g = 0; g < k->tile; g++) group[g] = (const uint8_t *)(l->b + (size_t)LMI_MIN(row / 16 + g, (n_out - 1) / 16) * group_out);
+        k->mul_f(LMI_HOST, group, rank, u ? u : own, n, s->out);
+        for (t = 0; t < n; t++) for (r = 0; r < LMI_MIN(rows, n_out - row); r++) {
+            float *y = out + (size_t)t * (size_t)n_out + (size_t)(row + r);
+            v = scale * s->out[t * rows + r]; *y = *y + v;
+        }
+    }
+    s->n_macs += (uint64_t)n * (uint64_t)rank * (uint64_t)(n_in + n_out);
+}
+/* What adapters add to the products of w: an item is 8 rows of one matrix; rows of one sequence that follow each other go together. In the panel
+ * there is room for 16 rows of the widest input, and no rank is larger. */
+#define LMI_ADAPTED 8
+static void lmi_adapt_job(void *owner, const lmi_work *w, int slot, int item, int n_items) {
+    lm_ctx *c = (lm_ctx *)owner; const lmi_mat *mat = w->mat[item % w->n_mat];
+    int t = item / w->n_mat * LMI_ADAPTED, end = LMI_MIN(t + LMI_ADAPTED, w->n_tok), n, k, seq;
+    (void)n_items;                                           /* 1 */
+    for (; t < end; t += n) {
+        seq = w->who[t];
+        for (n = 1; t + n < end && w->who[t + n] == seq; n++) {}
+        for (k = 0; k < c->n_worn[seq]; k++) {
+            const lmi_worn *worn = &c->worn[(size_t)seq * LMI_MAX_ADAPTERS + (size_t)k]; const lmi_lora *l = &worn->a->w[mat->id];
+            if (l->a) lmi_lora_rows(c, slot, worn, l, w->in + (size_t)t * (size_t)mat->n_in, mat->n_in, NULL, w->out[item % w->n_mat] + (size_t)t * (size_t)mat->n_out, mat->n_out, n);
+        }
+    }
+}
 static void lmi_linear3(lm_ctx *c, const float *in, int n_tok, int add, const lmi_mat *a, float *out_a, const lmi_mat *b, float *out_b, const lmi_mat *d,
     float *out_d) {
     lmi_work w, *p; int i, any_int = 0, all_float = 1; memset(&w, 0, sizeof w);
@@ -5215,7 +5615,11 @@ static void lmi_linear3(lm_ctx *c, const float *in, int n_tok, int add, const lm
     w.most = LMI_MAX(LMI_MOST * 16 / (n_tok * w.rows), 1);
     for (i = 0; i < w.n_mat; i++) { w.first[i] = w.n_items; w.n_items += (w.mat[i]->n_out + w.rows - 1) / w.rows; }
     if (any_int) { p = lmi_plan(c, lmi_quantize_compute, lmi_quantize_commit, n_tok); p->in = in; p->mat[0] = a; }
-    p = lmi_plan(c, NULL, NULL, 0); *p = w; p->compute = lmi_product_compute; p->commit = lmi_product_commit;
+    w.compute = lmi_product_compute; w.commit = lmi_product_commit; w.who = c->who;
+    *lmi_plan(c, NULL, NULL, 0) = w;
+    if (!c->any_worn) return;
+    w.compute = lmi_adapt_job; w.commit = NULL; w.most = 1; w.n_items = (n_tok + LMI_ADAPTED - 1) / LMI_ADAPTED * w.n_mat;
+    *lmi_plan(c, NULL, NULL, 0) = w;
 }
 static void lmi_linear(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, float *out, int add) {
     lmi_linear3(c, in, n_tok, add, a, out, NULL, NULL, NULL, NULL);
@@ -5226,7 +5630,7 @@ static uint8_t *lmi_cache_at(const lm_ctx *c, int layer, int seq, int pos) { /* 
 }
 /* x[0..n) as the cache has a key or a value, then zeros up to `all`; q8_0: bytes, then a scale for each 32. 0: out of range, which would silently hide a key. */
 static int lmi_cache_pack(const lm_ctx *c, const float *x, int n, int all, uint8_t *to) {
-    int d, fits = 1; lmi_act a; float block[32]; uint16_t *half = (uint16_t *)(void *)(to + (c->info.cache_type == LM_CACHE_Q8_0 ? all : 0));
+    int d, fits = 1; lmi_act a; float block[32]; uint16_t *half = (uint16_t *)(void *)(to + (c->info.cache_type == LM_CACHE_Q8_0 ? all + all % 2 : 0));
     memset(to, 0, (size_t)all * 4);
     if (c->info.cache_type == LM_CACHE_F32) { for (d = 0; d < n; d++) fits &= lmi_finite(x[d]); memcpy(to, x, (size_t)n * sizeof(float)); return fits; }
     if (c->info.cache_type == LM_CACHE_F16) return lmi_to_f16s(x, n, half);
@@ -5237,15 +5641,27 @@ static int lmi_cache_pack(const lm_ctx *c, const float *x, int n, int all, uint8
     }
     return fits;
 }
-/* What lmi_cache_pack has made, as position j of keys [all][64] or values [64][all]; scales of both are [all / 32][64], after them. */
-static void lmi_cache_put(const lm_ctx *c, uint8_t *p, int j, const uint8_t *x, int all, int values) {
-    int d; size_t e = c->info.cache_type == LM_CACHE_F32 ? 4 : c->info.cache_type == LM_CACHE_F16 ? 2 : 1;
-    const uint16_t *half = (const uint16_t *)(const void *)(x + (e == 1 ? all : 0)); uint16_t *h = (uint16_t *)(void *)(p + (e == 1 ? (size_t)all * LMI_PAGE : 0)) + j;
-    if (values) memcpy(p + (size_t)(j * all) * e, x, (size_t)all * e);
-    else if (e == 4) for (d = 0; d < all; d++) ((float *)(void *)p)[d * LMI_PAGE + j] = ((const float *)(const void *)x)[d];
-    else if (e == 2) for (d = 0; d < all; d++) h[d * LMI_PAGE] = half[d];
-    else for (d = 0; d < all; d++) p[d * LMI_PAGE + j] = x[d];
-    if (e == 1) for (d = 0; d < all; d += 32) h[d / 32 * LMI_PAGE] = half[d / 32];
+/* Where the numbers of position j stand: from *at on, *step apart; and the scale of dimension d. Keys are [all][64], values [64][all], scales of both
+ * [all / 32][64], after them. */
+static void lmi_cache_row(int j, int all, int values, size_t *at, size_t *step) { *at = (size_t)(values ? j * all : j); *step = values ? 1 : LMI_PAGE; }
+static uint16_t *lmi_cache_scale(uint8_t *p, int all, int j, int d) { return (uint16_t *)(void *)p + (size_t)all * (LMI_PAGE / 2) + (size_t)(d / 32 * LMI_PAGE + j); }
+static void lmi_cache_put(const lm_ctx *c, uint8_t *p, int j, const uint8_t *x, int all, int values) { /* what lmi_cache_pack has made */
+    int d, e = c->info.cache_type == LM_CACHE_F32 ? 4 : c->info.cache_type == LM_CACHE_F16 ? 2 : 1; size_t at, step;
+    const uint16_t *half = (const uint16_t *)(const void *)x; const float *f = (const float *)(const void *)x;
+    lmi_cache_row(j, all, values, &at, &step);
+    if (values) memcpy(p + at * (size_t)e, x, (size_t)(all * e));
+    else if (e == 4) for (d = 0; d < all; d++, at += step) ((float *)(void *)p)[at] = f[d];
+    else if (e == 2) for (d = 0; d < all; d++, at += step) ((uint16_t *)(void *)p)[at] = half[d];
+    else for (d = 0; d < all; d++, at += step) p[at] = x[d];
+    if (e == 1) for (half += (all + 1) / 2, d = 0; d < all; d += 32) *lmi_cache_scale(p, all, j, d) = half[d / 32];
+}
+static void lmi_cache_get(const lm_ctx *c, uint8_t *p, int j, float *x, int n, int all, int values) { /* the way back */
+    int d; size_t at, step; const lm_cache_type type = c->info.cache_type;
+    lmi_cache_row(j, all, values, &at, &step);
+    for (d = 0; d < n; d++, at += step) {
+        x[d] = type == LM_CACHE_F32 ? ((float *)(void *)p)[at] : type == LM_CACHE_F16 ? lmi_f16(((uint16_t *)(void *)p)[at])
+            : lmi_f16(*lmi_cache_scale(p, all, j, d)) * (float)(int8_t)p[at];
+    }
 }
 /* Rotates q and k of tokens by their positions, and puts k and v into the cache. In scratch: q, then each head's key and value. */
 static size_t lmi_packed_bytes(const lm_ctx *c) { return 4 * (size_t)(c->m->dk + ((c->m->dv + 15) & ~15)); } /* of one head */
@@ -5328,10 +5744,54 @@ static void lmi_swiglu_commit(void *owner, const lmi_work *w, int slot, int t, i
 }
 static void lmi_swiglu(lm_ctx *c) { lmi_plan(c, lmi_swiglu_compute, lmi_swiglu_commit, c->run.n_tok); }
 
+/* Cosines and sines for lmi_rope at a position, [n_rot] each. */
+static void lmi_angles(const lm_model *m, double pos, double mag, float *co, float *si) {
+    int i; double s, c;
+    for (i = 0; i < m->n_rot; i += 2) {
+        lmi_sincos(pos * m->rope_freq[i / 2], &s, &c);
+        co[i] = co[i + 1] = (float)(c * mag); si[i + 1] = (float)(s * mag); si[i] = -si[i + 1];
+    }
+}
+/* A full sequence's window moves (lm_decode says how): positions n_keep + n_drop .. n_ctx - 1 of one layer and head go down by n_drop. A value is the
+ * same after lmi_cache_get and _put: of a q8_0 block the largest |q| is 127, so its scale comes out again, exactly. */
+static void lmi_roll_job(void *owner, const lmi_work *w, int slot, int item, int n) {
+    const lm_ctx *c = (const lm_ctx *)owner; const lm_model *m = c->m; const lm_ctx_info *in = &c->info; float *x = c->slot[slot].head, most;
+    int layer = item / m->n_head_kv, seq = w->add, dv16 = (m->dv + 15) & ~15, i, j; uint8_t *packed = (uint8_t *)c->slot[slot].panel;
+    size_t head = (size_t)(item % m->n_head_kv) * c->head_bytes, keys = lmi_cached_bytes(in->cache_type, m->dk);
+    (void)n;                                                 /* 1 */
+    most = in->cache_type == LM_CACHE_F16 ? 65504.0f : in->cache_type == LM_CACHE_F32 ? FLT_MAX : 127 * 65504.0f;
+    for (j = in->n_keep + in->n_drop; j < in->n_ctx; j++) {
+        uint8_t *from = lmi_cache_at(c, layer, seq, j) + head, *to = lmi_cache_at(c, layer, seq, j - in->n_drop) + head;
+        const int a = j % LMI_PAGE, b = (j - in->n_drop) % LMI_PAGE;
+        lmi_cache_get(c, from, a, x, m->dk, m->dk, 0);
+        m->k->rope(x, c->angle, c->angle + m->n_rot, m->n_rot);
+        for (i = 0; i < m->n_rot; i++) x[i] = LMI_MAX(-most, LMI_MIN(most, x[i]));
+        lmi_cache_pack(c, x, m->dk, m->dk, packed); lmi_cache_put(c, to, b, packed, m->dk, 0);
+        lmi_cache_get(c, from + keys, a, x, m->dv, dv16, 1);
+        lmi_cache_pack(c, x, m->dv, dv16, packed); lmi_cache_put(c, to + keys, b, packed, dv16, 1);
+    }
+}
+static void lmi_roll(lm_ctx *c, int seq) {
+    const lm_ctx_info *in = &c->info; lm_token *ids = c->ids + (size_t)seq * (size_t)in->n_ctx + in->n_keep; int kept = in->n_ctx - in->n_keep - in->n_drop; lmi_work *w;
+    lmi_angles(c->m, -(double)in->n_drop, 1.0, c->angle, c->angle + c->m->n_rot);
+    w = lmi_plan(c, lmi_roll_job, NULL, c->m->n_layer * c->m->n_head_kv); w->add = seq; w->most = 1;
+    lmi_go(c);
+    memmove(ids, ids + in->n_drop, (size_t)kept * sizeof *ids);
+    c->n_next[seq] -= in->n_drop;
+    if (c->n_past[seq] > in->n_keep) c->n_past[seq] = LMI_MAX(in->n_keep, c->n_past[seq] - in->n_drop);
+}
+
+/* What a batch says of token i; of one without seq and want the context says it. */
+enum { LMI_WANT_LAST = 0, LMI_WANT_NONE, LMI_WANT_ALL };
+static int lmi_want(const lm_ctx *c, const lm_batch *b, int i) {
+    return b->want ? b->want[i] : c->as_want == LMI_WANT_ALL || (c->as_want == LMI_WANT_LAST && i == b->n - 1) ? LM_WANT_LOGITS : 0;
+}
+static int lmi_seq(const lm_ctx *c, const lm_batch *b, int i) { return b->seq ? b->seq[i] : c->as_seq; }
+
 /* Takes the next n_batch tokens: their embeddings into x, 16 at a time as rows of a group; their sequences, positions and angles. */
 static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item, int n_items) {
     lm_ctx *c = (lm_ctx *)owner; const lm_model *m = c->m; const lmi_mat *w = &m->embd; const lmi_type *type = lmi_type_of(w->type);
-    int t = item * 16, n = LMI_MIN(16, c->run.n_tok - t), r, i; const uint8_t *row[16]; size_t blocks = (size_t)w->n_in / type->n; double s, cs;
+    int t = item * 16, n = LMI_MIN(16, c->run.n_tok - t), r; const uint8_t *row[16]; size_t blocks = (size_t)w->n_in / type->n;
     uint8_t *plain = (uint8_t *)c->slot[slot].panel;
     (void)work; (void)n_items;
     for (r = 0; r < 16; r++) {
@@ -5344,26 +5804,29 @@ static void lmi_embed_job(void *owner, const lmi_work *work, int slot, int item,
     lmi_interleave(type, row, n, blocks, c->slot[slot].group);
     m->k->rows(w->type, c->slot[slot].group, m->n_embd, c->x + (size_t)t * (size_t)m->n_embd, (size_t)m->n_embd, 1, n);
     for (; n > 0; n--, t++) {
-        float *co = c->angle + (size_t)t * 2 * (size_t)m->n_rot, *si = co + m->n_rot;
-        for (i = 0; i < m->n_rot; i += 2) {
-            lmi_sincos(c->tok_pos[t] * m->rope_freq[i / 2], &s, &cs);
-            co[i] = co[i + 1] = (float)(cs * (double)m->rope_mag); si[i + 1] = (float)(s * (double)m->rope_mag); si[i] = -si[i + 1];
+        const lmi_worn *worn = &c->worn[(size_t)c->tok_seq[t] * LMI_MAX_ADAPTERS]; int k, id = c->run.batch.ids[c->run.at + t];
+        float *co = c->angle + (size_t)t * 2 * (size_t)m->n_rot;
+        lmi_angles(m, (double)c->tok_pos[t], (double)m->rope_mag, co, co + m->n_rot);
+        for (k = 0; k < c->n_worn[c->tok_seq[t]]; k++) {
+            const lmi_lora *l = &worn[k].a->w[w->id];
+            if (l->a) lmi_lora_rows(c, slot, &worn[k], l, NULL, 0, l->a + (size_t)id * (size_t)l->rank, c->x + (size_t)t * (size_t)m->n_embd, m->n_embd, 1);
         }
     }
 }
 static void lmi_embed(lm_ctx *c) {
-    lmi_run *r = &c->run; int t, l;
-    r->n_tok = LMI_MIN(c->info.n_batch, r->batch.n - r->at);
-    for (t = 0; t < r->n_tok; t++) {
-        c->tok_seq[t] = r->batch.seq ? r->batch.seq[r->at + t] : 0;
-        c->tok_pos[t] = c->n_next[c->tok_seq[t]]++;
+    lmi_run *r = &c->run; int t, l, seq, n_ctx = c->info.n_ctx;
+    for (t = 0; t < LMI_MIN(c->info.n_batch, r->batch.n - r->at); t++) {
+        seq = lmi_seq(c, &r->batch, r->at + t);
+        if (c->n_next[seq] == n_ctx) { if (t > 0) break; lmi_roll(c, seq); } /* full: what comes before is computed first */
+        c->tok_seq[t] = seq; c->tok_pos[t] = c->n_next[seq]++;
+        c->ids[(size_t)seq * (size_t)n_ctx + (size_t)c->tok_pos[t]] = r->batch.ids[r->at + t];
         for (l = 0; c->tok_pos[t] % LMI_PAGE == 0 && l < c->m->n_layer; l++) { /* a new page: scores are computed for all of it, then masked */
-            memset(lmi_cache_at(c, l, c->tok_seq[t], c->tok_pos[t]), 0, c->page_bytes);
+            memset(lmi_cache_at(c, l, seq, c->tok_pos[t]), 0, c->page_bytes);
         }
     }
+    r->n_tok = t; c->who = c->tok_seq;
     lmi_plan(c, lmi_embed_job, NULL, (r->n_tok + 15) / 16)->most = 1;
 }
-static int lmi_want(const lm_batch *b, int i) { return b->want ? b->want[i] : i == b->n - 1 ? LM_WANT_LOGITS : 0; }
 /* Logits and embeddings of the tokens that asked; one product serves a run of rows that want logits. */
 static void lmi_output_job(void *owner, const lmi_work *w, int slot, int item, int n) {
     lm_ctx *c = (lm_ctx *)owner; size_t n_embd = (size_t)c->m->n_embd, row, t;
@@ -5384,14 +5847,15 @@ static void lmi_finite_job(void *owner, const lmi_work *w, int slot, int item, i
 static void lmi_results(lm_ctx *c) {
     lmi_run *r = &c->run; size_t n_embd = (size_t)c->m->n_embd, n_vocab = (size_t)c->m->n_vocab; int t, row = r->n_rows, k, got = 0, want; lmi_work *w;
     for (t = 0; t < r->n_tok; t++) {
-        if ((want = lmi_want(&r->batch, r->at + t)) == 0) continue;
-        c->row_token[row] = r->at + t; c->row_want[row++] = (uint8_t)want;
+        if ((want = lmi_want(c, &r->batch, r->at + t)) == 0) continue;
+        c->row_seq[row] = c->tok_seq[t]; c->row_token[row] = r->at + t; c->row_want[row++] = (uint8_t)want;
     }
     lmi_norm(c, c->x, r->n_tok, c->m->output_norm, c->h);    /* of all: it finds what is no number */
     w = lmi_plan(c, lmi_output_job, NULL, row - r->n_rows); w->in = c->h; w->add = r->n_rows;
     for (k = r->n_rows; k < row; k += LMI_MAX(got, 1)) {
         for (got = 0; k + got < row && (c->row_want[k + got] & LM_WANT_LOGITS); got++) {}
         if (got == 0) continue;
+        c->who = c->row_seq + k;
         lmi_linear(c, c->embedding + (size_t)k * n_embd, got, &c->m->output, c->logits + (size_t)k * n_vocab, 0);
         w = lmi_plan(c, lmi_finite_job, NULL, (int)(((size_t)got * n_vocab + 4095) / 4096));
         w->in = c->logits + (size_t)k * n_vocab; w->n_tok = got;
@@ -5401,12 +5865,12 @@ static void lmi_results(lm_ctx *c) {
 /* After a layer, or at the end of a pass: not a number? cancelled? out of time? If nobody wants to know after each layer, the plan goes on. */
 static lm_status lmi_pause(lm_ctx *c, uint32_t budget_us, int end) {
     int i, bad = 0; const lmi_run *r = &c->run;
-    uint64_t per = (uint64_t)c->m->n_layer + 1, total = ((uint64_t)r->batch.n + (uint64_t)c->info.n_batch - 1) / (uint64_t)c->info.n_batch * per;
+    uint64_t per = (uint64_t)c->m->n_layer + 1;              /* the results count as a layer */
     if (!end && budget_us == UINT32_MAX && c->hooks.progress == NULL) return LM_OK;
     lmi_go(c);
     for (i = 0; i < c->team.n; i++) if (c->slot[i].bad && (bad == 0 || c->slot[i].bad < bad)) bad = c->slot[i].bad;
     if (bad) return lmi_fail(&c->error, LM_E_NUMERIC, "a hidden state is infinite or not a number, at token %d, layer %d", r->at, bad - 1);
-    if (c->hooks.progress && c->hooks.progress(c->hooks.user, (uint64_t)(r->at / c->info.n_batch) * per + (uint64_t)r->layer, total) != 0)
+    if (c->hooks.progress && c->hooks.progress(c->hooks.user, (uint64_t)r->at * per + (uint64_t)r->layer * (uint64_t)r->n_tok, (uint64_t)r->batch.n * per) != 0)
         return lmi_fail(&c->error, LM_E_CANCEL, "decoding was cancelled");
     return budget_us != UINT32_MAX && lmi_since(r->t0) >= budget_us ? LM_MORE : LM_OK;
 }
@@ -5452,15 +5916,15 @@ LMI_API lm_status lm_decode_begin(lm_ctx *c, const lm_batch *b) {
     c->n_rows = 0; c->n_last = 0;
     if (b == NULL || b->ids == NULL || b->n < 1) return lmi_fail(&c->error, LM_E_ARG, "a batch needs at least one token");
     for (i = 0; i < b->n; i++) {
-        seq = b->seq ? b->seq[i] : 0;
+        seq = lmi_seq(c, b, i);
         if (b->ids[i] < 0 || b->ids[i] >= c->m->n_vocab) { lmi_fail(&c->error, LM_E_ARG,
             "token %d of the batch is id %d, the vocabulary has %d", i, (int)b->ids[i], c->m->n_vocab); break; }
         if (seq < 0 || seq >= c->info.n_seq) { lmi_fail(&c->error, LM_E_ARG,
             "token %d of the batch is for sequence %d, the context has %d", i, seq, c->info.n_seq); break; }
-        if (++c->n_next[seq] > c->info.n_ctx) { lmi_fail(&c->error, LM_E_FULL,
+        if (c->info.full == LM_FULL_ERROR && ++c->n_next[seq] > c->info.n_ctx) { lmi_fail(&c->error, LM_E_FULL,
             "the text is longer than the context: sequence %d has %d tokens, token %d of the batch of %d does not fit in %d", seq,
             c->n_past[seq], i, b->n, c->info.n_ctx); break; }
-        if (lmi_want(b, i) && ++wanted > c->info.n_logits) { lmi_fail(&c->error, LM_E_FULL,
+        if (lmi_want(c, b, i) && ++wanted > c->info.n_logits) { lmi_fail(&c->error, LM_E_FULL,
             "results are wanted for more than n_logits = %d tokens", c->info.n_logits); break; }
     }
     for (seq = 0; seq < c->info.n_seq; seq++) c->n_next[seq] = c->n_past[seq];
@@ -5482,6 +5946,7 @@ LMI_API lm_status lm_decode_step(lm_ctx *c, uint32_t budget_us) {
     if (s == LM_MORE) { lmi_ctx_ok(c); return s; }
     if (s != LM_OK) { lm_decode_cancel(c); return s; }
     for (i = 0; i < c->info.n_seq; i++) c->n_past[i] = c->n_next[i];
+    for (i = 0; i < r->batch.n; i++) c->n_seen[lmi_seq(c, &r->batch, i)]++;
     for (i = 0; i < c->team.n; i++) c->counters.n_macs += c->slot[i].n_macs;
     c->counters.n_tokens += (uint64_t)r->batch.n; c->counters.n_decodes++; c->counters.decode_us += r->used_us;
     c->n_rows = r->n_rows; c->n_last = r->batch.n; r->active = 0;
@@ -5490,6 +5955,14 @@ LMI_API lm_status lm_decode_step(lm_ctx *c, uint32_t budget_us) {
 LMI_API lm_status lm_decode(lm_ctx *c, const lm_batch *b) {
     lm_status s = lm_decode_begin(c, b);
     return s == LM_OK ? lm_decode_step(c, UINT32_MAX) : s;
+}
+/* A batch whose tokens are all of one sequence; want: LMI_WANT_. */
+static lm_status lmi_decode_as(lm_ctx *c, const lm_batch *b, int seq, int want) {
+    lm_status s;
+    c->as_seq = seq; c->as_want = want;
+    s = lm_decode(c, b);
+    c->as_seq = 0; c->as_want = LMI_WANT_LAST;
+    return s;
 }
 
 static int lmi_row_of(const lm_ctx *c, int i) { /* the row of results that belongs to token i; rows are in the order of tokens */
@@ -5507,12 +5980,64 @@ LMI_API const float *lm_embedding(const lm_ctx *c, int i) {
     return row < 0 ? NULL : c->embedding + (size_t)row * (size_t)c->m->n_embd;
 }
 LMI_API int lm_seq_len(const lm_ctx *c, int seq) { return seq < 0 || seq >= c->info.n_seq ? -1 : c->n_past[seq]; }
+static void lmi_forget(lm_ctx *c, int seq, int n_keep) {
+    if (n_keep > c->n_past[seq]) return;
+    c->n_seen[seq] = n_keep <= c->info.n_keep ? (uint64_t)n_keep : c->n_seen[seq] - (uint64_t)(c->n_past[seq] - n_keep);
+    c->n_past[seq] = c->n_next[seq] = n_keep;
+}
 LMI_API lm_status lm_rewind(lm_ctx *c, int seq, int n_keep) {
     if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
     if (seq < 0 || seq >= c->info.n_seq || n_keep < 0 || n_keep > c->n_past[seq])
         return lmi_fail(&c->error, LM_E_ARG, "cannot keep %d positions of sequence %d", n_keep, seq);
-    c->n_past[seq] = c->n_next[seq] = n_keep;
+    lmi_forget(c, seq, n_keep);
     return lmi_ctx_ok(c);
+}
+LMI_API const lm_token *lm_seq_tokens(const lm_ctx *c, int seq) {
+    return seq < 0 || seq >= c->info.n_seq ? NULL : c->ids + (size_t)seq * (size_t)c->info.n_ctx;
+}
+LMI_API uint64_t lm_seq_dropped(const lm_ctx *c, int seq) { return seq < 0 || seq >= c->info.n_seq ? 0 : c->n_seen[seq] - (uint64_t)c->n_past[seq]; }
+LMI_API lm_status lm_fork(lm_ctx *c, int from, int to) {
+    int l, n = from < 0 || from >= c->info.n_seq ? 0 : c->n_past[from]; size_t n_ctx = (size_t)c->info.n_ctx;
+    if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
+    if (from < 0 || from >= c->info.n_seq || to < 0 || to >= c->info.n_seq)
+        return lmi_fail(&c->error, LM_E_ARG, "cannot fork sequence %d into %d, the context has %d", from, to, c->info.n_seq);
+    if (from == to) return lmi_ctx_ok(c);
+    for (l = 0; l < c->m->n_layer; l++) memcpy(lmi_cache_at(c, l, to, 0), lmi_cache_at(c, l, from, 0), (size_t)((n + LMI_PAGE - 1) / LMI_PAGE) * c->page_bytes);
+    memcpy(c->ids + (size_t)to * n_ctx, c->ids + (size_t)from * n_ctx, (size_t)n * sizeof *c->ids);
+    c->n_past[to] = c->n_next[to] = n; c->n_seen[to] = c->n_seen[from];
+    memcpy(c->worn + (size_t)to * LMI_MAX_ADAPTERS, c->worn + (size_t)from * LMI_MAX_ADAPTERS, LMI_MAX_ADAPTERS * sizeof *c->worn);
+    c->n_worn[to] = c->n_worn[from];
+    return lmi_ctx_ok(c);
+}
+static lm_status lmi_worn_ok(lm_ctx *c, int seq) {
+    if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
+    return seq < 0 || seq >= c->info.n_seq ? lmi_fail(&c->error, LM_E_ARG, "adapters of sequence %d, the context has %d", seq, c->info.n_seq) : LM_OK;
+}
+LMI_API lm_status lm_adapter_attach(lm_ctx *c, int seq, const lm_adapter *a, float scale) {
+    lmi_worn *w; int k, n;
+    LMI_TRY(lmi_worn_ok(c, seq));
+    if (a == NULL || a->m != c->m) return lmi_fail(&c->error, LM_E_ARG, "the adapter was opened for another model");
+    if (!lmi_finite(scale)) return lmi_fail(&c->error, LM_E_ARG, "the adapter's scale is no finite number");
+    w = c->worn + (size_t)seq * LMI_MAX_ADAPTERS; n = c->n_worn[seq];
+    for (k = 0; k < n && w[k].a != a; k++) {}
+    if (k == LMI_MAX_ADAPTERS) return lmi_fail(&c->error, LM_E_FULL, "sequence %d has %d adapters, no more fit", seq, n);
+    w[k].a = a; w[k].scale = scale; c->n_worn[seq] = LMI_MAX(n, k + 1); c->any_worn = 1;
+    return lmi_ctx_ok(c);
+}
+LMI_API lm_status lm_adapter_detach(lm_ctx *c, int seq, const lm_adapter *a) {
+    lmi_worn *w; int k, n = 0;
+    LMI_TRY(lmi_worn_ok(c, seq));
+    w = c->worn + (size_t)seq * LMI_MAX_ADAPTERS;
+    for (k = 0; k < c->n_worn[seq]; k++) if (a != NULL && w[k].a != a) w[n++] = w[k];
+    if (a != NULL && n == c->n_worn[seq]) return lmi_fail(&c->error, LM_E_ARG, "the adapter is not attached to sequence %d", seq);
+    c->n_worn[seq] = n;
+    for (c->any_worn = 0, k = 0; k < c->info.n_seq; k++) c->any_worn |= c->n_worn[k] > 0;
+    return lmi_ctx_ok(c);
+}
+static uint64_t lmi_worn_sum(const lm_ctx *c, int seq) { /* 0: none */
+    const lmi_worn *w = c->worn + (size_t)seq * LMI_MAX_ADAPTERS; uint64_t h = 0; int k;
+    for (k = 0; k < c->n_worn[seq]; k++) h = lmi_stir(lmi_stir(h, w[k].a->sum), lmi_f32_bits(w[k].scale));
+    return h;
 }
 LMI_API const char *lm_ctx_error(const lm_ctx *c) { return c->error.text; }
 LMI_API const lm_model *lm_ctx_model(const lm_ctx *c) { return c->m; }
@@ -5528,6 +6053,7 @@ static lm_status lmi_ctx_defaults(const lm_model *m, const lm_ctx_desc *d, lm_ct
         return lmi_fail(err, LM_E_ARG, "a count in the context's descriptor is negative");
     if (d->cache_type != LM_CACHE_F16 && d->cache_type != LM_CACHE_F32 && d->cache_type != LM_CACHE_Q8_0)
         return lmi_fail(err, LM_E_ARG, "cache_type %d is none of f16, f32 and q8_0", (int)d->cache_type);
+    if (d->full != LM_FULL_ERROR && d->full != LM_FULL_ROLL) return lmi_fail(err, LM_E_ARG, "full %d is neither error nor roll", (int)d->full);
     if (d->compute != LM_COMPUTE_AUTO && d->compute != LM_COMPUTE_F32)
         return lmi_fail(err, LM_E_ARG, "compute %d is neither auto nor f32", (int)d->compute);
     i->n_ctx = d->n_ctx ? d->n_ctx : LMI_MIN(m->n_ctx_train, 4096);
@@ -5539,7 +6065,12 @@ static lm_status lmi_ctx_defaults(const lm_model *m, const lm_ctx_desc *d, lm_ct
     if (d->hooks.parallel_for == NULL || !LMI_ATOMICS) i->n_threads = 1;
 #endif
     if (i->n_ctx > INT32_MAX - LMI_PAGE) return lmi_fail(err, LM_E_ARG, "n_ctx is %d, too many", i->n_ctx);
-    i->cache_type = d->cache_type; i->compute = d->compute;
+    i->cache_type = d->cache_type; i->compute = d->compute; i->full = d->full;
+    if (d->full != LM_FULL_ROLL) return LM_OK;
+    if (d->n_keep < 0 || d->n_keep >= i->n_ctx) return lmi_fail(err, LM_E_ARG, "n_keep is %d, expected 0 to n_ctx - 1 = %d", d->n_keep, i->n_ctx - 1);
+    i->n_keep = d->n_keep; i->n_drop = d->n_drop ? d->n_drop : (i->n_ctx - i->n_keep + 1) / 2;
+    if (i->n_drop < 1 || i->n_drop > i->n_ctx - i->n_keep)
+        return lmi_fail(err, LM_E_ARG, "n_drop is %d, expected 1 to n_ctx - n_keep = %d", i->n_drop, i->n_ctx - i->n_keep);
     return LM_OK;
 }
 static int lmi_widest_in(const lm_model *m) { return LMI_MAX(LMI_MAX(m->n_embd, m->n_ff), m->n_head * m->dv); }
@@ -5566,9 +6097,14 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     if (!lmi_mul(rows, (uint64_t)m->n_vocab * f, &n)) n = UINT64_MAX;
     c->logits = (float *)lmi_push(a, 1, n);
     c->embedding = (float *)lmi_push(a, rows, (uint64_t)m->n_embd * f);
-    c->row_token = (int *)lmi_push(a, rows, sizeof(int)); c->row_want = (uint8_t *)lmi_push(a, rows, 1);
+    c->row_seq = (int *)lmi_push(a, rows, sizeof(int)); c->row_token = (int *)lmi_push(a, rows, sizeof(int));
+    c->row_want = (uint8_t *)lmi_push(a, rows, 1);
     i->n_result_bytes = a->used - at; at = a->used;
     c->n_past = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int)); c->n_next = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int));
+    c->worn = (lmi_worn *)lmi_push(a, (uint64_t)i->n_seq, LMI_MAX_ADAPTERS * sizeof(lmi_worn));
+    c->n_worn = (int *)lmi_push(a, (uint64_t)i->n_seq, sizeof(int));
+    c->n_seen = (uint64_t *)lmi_push(a, (uint64_t)i->n_seq, sizeof(uint64_t));
+    c->ids = (lm_token *)lmi_push(a, (uint64_t)i->n_seq, (uint64_t)i->n_ctx * sizeof(lm_token));
     c->tok_seq = (int *)lmi_push(a, nb, sizeof(int)); c->tok_pos = (int *)lmi_push(a, nb, sizeof(int));
     c->x = (float *)lmi_push(a, nb, (uint64_t)m->n_embd * f); c->h = (float *)lmi_push(a, nb, (uint64_t)m->n_embd * f);
     c->q = (float *)lmi_push(a, nb, (uint64_t)m->n_head * (uint64_t)m->dk * f);
@@ -5579,7 +6115,7 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     c->angle = (float *)lmi_push(a, nb, 2 * (uint64_t)m->n_rot * f);
     c->act = (lmi_act *)lmi_push(a, tokens, (widest + 31) / 32 * sizeof(lmi_act));
     c->slot = (lmi_slot *)lmi_push(a, (uint64_t)i->n_threads, sizeof(lmi_slot));
-    c->most_plan = 16 * m->n_layer + 16;
+    c->most_plan = 17 * m->n_layer + 16;
     c->plan = (lmi_work *)lmi_push(a, (uint64_t)c->most_plan, sizeof(lmi_work));
     c->team.share = (lmi_share *)lmi_push(a, (uint64_t)i->n_threads, sizeof(lmi_share));
     if (c->slot) memset(c->team.share, 0, (size_t)i->n_threads * sizeof(lmi_share));
@@ -5587,7 +6123,7 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
         void *panel = lmi_push(a, LMI_MAX(LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * LMI_MOST * f) * tile, 4 * (uint64_t)lmi_rotated_bytes(c)), 1);
         uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), m->plain ? LMI_MAX(tile, LMI_SOLO) : 1);
         float *out = (float *)lmi_push(a, LMI_MAX(tokens * tile, LMI_MOST), 16 * f);
-        float *head = (float *)lmi_push(a, LMI_MAX(LMI_QUERIES * dv16, (uint64_t)m->dk), f);
+        float *head = (float *)lmi_push(a, LMI_MAX(LMI_QUERIES * dv16, (uint64_t)m->dk), f); /* also a key that turns */
         float *page = (float *)lmi_push(a, i->cache_type == LM_CACHE_F32 ? 0 : LMI_PAGE * LMI_MAX((uint64_t)m->dk, dv16), f);
         if (c->slot) {
             lmi_slot *s = &c->slot[t]; memset(s, 0, sizeof *s);
@@ -5632,6 +6168,7 @@ LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc
     *c = tmp;
     c->own = own; c->hooks = d->hooks;
     lmi_ctx_layout(c, &a);
+    memset(c->n_seen, 0, (size_t)c->info.n_seq * sizeof *c->n_seen); memset(c->n_worn, 0, (size_t)c->info.n_seq * sizeof(int));
     memset(c->n_past, 0, (size_t)c->info.n_seq * sizeof(int)); memset(c->n_next, 0, (size_t)c->info.n_seq * sizeof(int));
     s = lmi_team_open(&c->team, c->info.n_threads, &c->hooks, c, err);
     if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)tmp.info.n_block_bytes); return s; }
@@ -6087,6 +6624,338 @@ LMI_API int lm_sampler_candidates(const lm_sampler *s, const lm_candidate **out)
     lmi_fp_leave(fp);
     if (out) *out = s->cand;
     return s->n_cand;
+}
+
+/* ============================================================================================== >>score
+ * Probabilities of given tokens. Sums are in double and in a fixed order; what is computed together or alone has the same bits because logits have.
+ */
+static double lmi_log_sum(const float *logits, int n_vocab, float *max) { /* ln of the sum of e^(logit - max); NaN where no logit is a number above -infinity */
+    double sum = 0; int i;
+    for (*max = -HUGE_VALF, i = 0; i < n_vocab; i++) if (logits[i] > *max) *max = logits[i];
+    for (i = 0; i < n_vocab; i++) if (logits[i] >= -FLT_MAX) sum += lmi_exp(lmi_below(*max, logits[i]));
+    return sum > 0 ? lmi_log(sum) : lmi_log(-1.0);
+}
+static double lmi_score_row(const float *logits, int n_vocab, lm_token id) {
+    float max; double log_sum = lmi_log_sum(logits, n_vocab, &max);
+    return logits[id] >= -FLT_MAX ? lmi_below(max, logits[id]) - log_sum : log_sum != log_sum ? log_sum : -HUGE_VAL;
+}
+LMI_API double lm_logprob(const float *logits, int n_vocab, lm_token id) {
+    double x; lmi_fpenv fp;
+    if (logits == NULL || id < 0 || id >= n_vocab) return lmi_log(-1.0);
+    fp = lmi_fp_enter(); x = lmi_score_row(logits, n_vocab, id); lmi_fp_leave(fp);
+    return x;
+}
+LMI_API int lm_top_logprobs(const float *logits, int n_vocab, lm_ranked *out, int n) {
+    int i, j, k = 0; float max; double log_sum; lmi_fpenv fp;
+    if (logits == NULL || out == NULL || n < 1 || n_vocab < 1) return 0;
+    fp = lmi_fp_enter();
+    log_sum = lmi_log_sum(logits, n_vocab, &max);
+    for (i = 0; i < n_vocab; i++) { /* insertion by rising id: an equal goes behind; the logit stands in for its logprob */
+        if (!(logits[i] >= -FLT_MAX) || (k == n && !((double)logits[i] > out[k - 1].logprob))) continue;
+        for (j = k < n ? k++ : k - 1; j > 0 && (double)logits[i] > out[j - 1].logprob; j--) out[j] = out[j - 1];
+        out[j].id = i; out[j].logprob = (double)logits[i];
+    }
+    for (i = 0; i < k; i++) out[i].logprob = lmi_below(max, (float)out[i].logprob) - log_sum;
+    lmi_fp_leave(fp);
+    return k;
+}
+
+#define LMI_SCORED 64                 /* tokens of several options at a time */
+typedef struct lmi_scores { int n; lm_token ids[LMI_SCORED], next[LMI_SCORED]; int32_t seq[LMI_SCORED]; lm_option *option[LMI_SCORED]; } lmi_scores;
+static lm_status lmi_scores_run(lm_ctx *c, lmi_scores *w) { /* logprob of next[k] after ids[k] goes to its option */
+    lm_batch b; int k; lm_status s;
+    if (w->n == 0) return LM_OK;
+    b.ids = w->ids; b.seq = w->seq; b.want = NULL; b.n = w->n;
+    if ((s = lmi_decode_as(c, &b, 0, LMI_WANT_ALL)) != LM_OK) return s;
+    for (k = 0; k < w->n; k++) w->option[k]->logprob += lmi_score_row(lm_logits(c, k), c->m->n_vocab, w->next[k]);
+    w->n = 0;
+    return LM_OK;
+}
+static lm_status lmi_score_ids(lm_ctx *c, int seq, const lm_token *ids, int n) { /* what every id must be, also the last, which is not decoded */
+    int i;
+    if (seq < 0 || seq >= c->info.n_seq) return lmi_fail(&c->error, LM_E_ARG, "sequence %d to score in, the context has %d", seq, c->info.n_seq);
+    if (ids == NULL || n < 1) return lmi_fail(&c->error, LM_E_ARG, "nothing to score: no tokens");
+    for (i = 0; i < n; i++) if (ids[i] < 0 || ids[i] >= c->m->n_vocab)
+        return lmi_fail(&c->error, LM_E_ARG, "token %d to score is id %d, the vocabulary has %d", i, (int)ids[i], c->m->n_vocab);
+    return LM_OK;
+}
+static lm_status lmi_score_run(lm_ctx *c, int seq, const lm_token *ids, int n, int from, double *logprob) {
+    lm_batch b; int i, k;
+    memset(&b, 0, sizeof b);
+    b.ids = ids; b.n = from - 1;
+    if (b.n > 0) LMI_TRY(lmi_decode_as(c, &b, seq, LMI_WANT_NONE));
+    for (i = from - 1; i < n - 1; i += b.n) {
+        b.ids = ids + i; b.n = LMI_MIN(n - 1 - i, c->info.n_logits);
+        LMI_TRY(lmi_decode_as(c, &b, seq, LMI_WANT_ALL));
+        for (k = 0; k < b.n; k++) logprob[i + k + 1 - from] = lmi_score_row(lm_logits(c, k), c->m->n_vocab, ids[i + k + 1]);
+    }
+    return LM_OK;
+}
+LMI_API lm_status lm_score(lm_ctx *c, int seq, const lm_token *ids, int n, int from, double *logprob) {
+    lm_status s; lmi_fpenv fp; int len; uint64_t dropped;
+    LMI_TRY(lmi_score_ids(c, seq, ids, n));
+    if (from < 1 || from >= n || logprob == NULL)
+        return lmi_fail(&c->error, LM_E_ARG, "scoring from token %d of %d: expected 1 to n - 1, and room for them", from, n);
+    len = c->n_past[seq]; dropped = lm_seq_dropped(c, seq);
+    fp = lmi_fp_enter(); s = lmi_score_run(c, seq, ids, n, from, logprob); lmi_fp_leave(fp);
+    if (s != LM_OK && lm_seq_dropped(c, seq) == dropped) lmi_forget(c, seq, len);
+    c->n_rows = 0; c->n_last = 0;
+    return s;
+}
+/* One option in the sequence itself, then forgotten again. */
+static lm_status lmi_choose_alone(lm_ctx *c, int seq, lm_option *o) {
+    int len = c->n_past[seq], i, k; lm_batch b; lm_status s = LM_OK;
+    memset(&b, 0, sizeof b);
+    for (i = 0; s == LM_OK && i < o->n - 1; i += b.n) {
+        b.ids = o->ids + i; b.n = LMI_MIN(o->n - 1 - i, c->info.n_logits);
+        s = lmi_decode_as(c, &b, seq, LMI_WANT_ALL);
+        for (k = 0; s == LM_OK && k < b.n; k++) o->logprob += lmi_score_row(lm_logits(c, k), c->m->n_vocab, o->ids[i + k + 1]);
+    }
+    lmi_forget(c, seq, len);
+    return s;
+}
+/* n options in forks of the sequence, in batches that mix them. */
+static lm_status lmi_choose_forked(lm_ctx *c, int seq, lm_option *o, int n, int work) {
+    lmi_scores w; int k, i; lm_status s = LM_OK;
+    w.n = 0;
+    for (k = 0; s == LM_OK && k < n; k++, o++) {
+        if (o->n > 1) s = lm_fork(c, seq, work + k);
+        for (i = 0; s == LM_OK && i < o->n - 1; i++) {
+            w.ids[w.n] = o->ids[i]; w.next[w.n] = o->ids[i + 1]; w.seq[w.n] = work + k; w.option[w.n++] = o;
+            if (w.n == LMI_MIN(LMI_SCORED, c->info.n_logits)) s = lmi_scores_run(c, &w);
+        }
+    }
+    return s == LM_OK ? lmi_scores_run(c, &w) : s;
+}
+static lm_status lmi_choose_run(lm_ctx *c, int seq, const lm_token *prompt, int n_prompt, lm_option *o, int n, int work, int n_work) {
+    lm_batch b; int k; const float *x; float max; double log_sum, top, sum = 0;
+    memset(&b, 0, sizeof b);
+    b.ids = prompt; b.n = n_prompt;
+    LMI_TRY(lmi_decode_as(c, &b, seq, LMI_WANT_LAST));
+    x = lm_logits(c, -1); log_sum = lmi_log_sum(x, c->m->n_vocab, &max);
+    for (k = 0; k < n; k++) o[k].logprob = lmi_below(max, x[o[k].ids[0]]) - log_sum;
+    for (k = 0; k < n; k += LMI_MAX(n_work, 1)) LMI_TRY(n_work > 0 ? lmi_choose_forked(c, seq, o + k, LMI_MIN(n_work, n - k), work) : lmi_choose_alone(c, seq, o + k));
+    for (top = o[0].logprob, k = 1; k < n; k++) top = LMI_MAX(top, o[k].logprob);
+    for (k = 0; k < n; k++) sum += o[k].p = lmi_exp(o[k].logprob - top);
+    for (k = 0; k < n; k++) o[k].p /= sum;
+    return LM_OK;
+}
+LMI_API lm_status lm_choose(lm_ctx *c, int seq, const lm_token *prompt, int n_prompt, lm_option *options, int n_options, int work, int n_work) {
+    lm_status s; lmi_fpenv fp; int k, len, longest = 1;
+    LMI_TRY(lmi_score_ids(c, seq, prompt, n_prompt));
+    if (options == NULL || n_options < 1) return lmi_fail(&c->error, LM_E_ARG, "no options to choose from");
+    for (k = 0; k < n_options; k++) { LMI_TRY(lmi_score_ids(c, seq, options[k].ids, options[k].n)); longest = LMI_MAX(longest, options[k].n); }
+    if (n_work < 0 || (n_work > 0 && (work < 0 || work > c->info.n_seq - n_work || (seq >= work && seq < work + n_work))))
+        return lmi_fail(&c->error, LM_E_ARG, "%d working sequences from %d on: the context has %d, and %d is the prompt's", n_work, work, c->info.n_seq, seq);
+    len = c->n_past[seq];
+    if ((int64_t)len + n_prompt + longest - 1 > c->info.n_ctx)
+        return lmi_fail(&c->error, LM_E_FULL, "sequence %d has %d tokens; a prompt of %d and an option of %d do not fit in %d", seq, len, n_prompt, longest, c->info.n_ctx);
+    fp = lmi_fp_enter(); s = lmi_choose_run(c, seq, prompt, n_prompt, options, n_options, work, n_work); lmi_fp_leave(fp);
+    for (k = 0; k < n_work; k++) lmi_forget(c, work + k, 0);
+    if (s != LM_OK) lmi_forget(c, seq, len);
+    c->n_rows = 0; c->n_last = 0;
+    return s;
+}
+
+/* ============================================================================================== >>state
+ * A sequence as bytes, little-endian, checked before anything is changed:
+ *     0  "lm-state"     8  u32 version     12  u32 1: with a sampler     16  u64 bytes in all     24  u64 model's sum     32  u64 adapters' sum
+ *    40  u32 cache_type    44  u32 compute    48  u32 n positions    52  u32 0    56  u64 tokens since it was empty    64  general.name, 64 bytes
+ *   128  u32 tokens [n]
+ *        for each layer, key-value head, position: the key's numbers, then the value's, as the cache has them: f32, f16, or for q8_0 each 32
+ *        int8 after their float16 scale
+ *        of a sampler: u64 random state, f64 mu, u64 tokens seen, u32 n_prev, u32 tokens [min(seen, n_prev)], oldest first
+ *        u64 checksum of all before
+ * Only positions in use are stored, and no padding, so nothing depends on how this build lays its cache out.
+ */
+#define LMI_STATE_VERSION 1
+#define LMI_STATE_HEAD 128
+
+/* The first row as it stands in the file, whatever the layout; row: scratch of row_bytes. */
+static uint64_t lmi_stir_row(uint64_t h, const lmi_mat *w, uint8_t *row) {
+    const lmi_type *t = lmi_type_of(w->type); const uint8_t *p = w->data;
+    if (w->woven) { lmi_pull_row(t, p, 0, (size_t)w->n_in / t->n, row); p = row; }
+    return lmi_stir_bytes(h, p, w->row_bytes);
+}
+/* What tells one model from another without reading all of it: its measures, the names, types and shapes of its tensors (in any order), its
+ * vocabulary, its norms, and the first row of each matrix. */
+static uint64_t lmi_model_sum(const lm_model *m, uint8_t *row) {
+    int n[10], i; uint64_t h = 1, t = 0, k, u;
+    n[0] = m->n_vocab; n[1] = m->n_embd; n[2] = m->n_layer; n[3] = m->n_head; n[4] = m->n_head_kv; n[5] = m->dk; n[6] = m->dv; n[7] = m->n_ff;
+    n[8] = m->n_rot; n[9] = m->n_swa;
+    for (i = 0; i < 10; i++) h = lmi_stir(h, (uint64_t)n[i]);
+    h = lmi_stir(lmi_stir(h, lmi_f32_bits(m->eps)), lmi_f32_bits(m->rope_mag));
+    for (i = 0; i < m->n_rot / 2; i++) { memcpy(&u, &m->rope_freq[i], 8); h = lmi_stir(h, u); }
+    for (k = 0; k < m->gguf.n_tensor; k++) {
+        const lmi_tensor *x = &m->gguf.tensor[k]; u = lmi_stir(lmi_stir_bytes(2, x->name.p, x->name.n), (uint64_t)x->type);
+        for (i = 0; i < 4; i++) u = lmi_stir(u, x->dims[i]);
+        t += u;
+    }
+    h = lmi_stir(h, t);
+    for (i = 0; m->vocab.kind != LMI_VOCAB_NONE && i < m->vocab.n; i++) h = lmi_stir_bytes(h, m->vocab.text[i].p, m->vocab.text[i].n);
+    h = lmi_stir_row(lmi_stir_row(lmi_stir_floats(h, m->output_norm, m->n_embd), &m->embd, row), &m->output, row);
+    for (i = 0; i < m->n_layer; i++) {
+        const lmi_layer *l = &m->layer[i];
+        h = lmi_stir_floats(lmi_stir_floats(h, l->attn_norm, m->n_embd), l->ffn_norm, m->n_embd);
+        h = lmi_stir_row(lmi_stir_row(lmi_stir_row(lmi_stir_row(h, &l->wq, row), &l->wk, row), &l->wv, row), &l->wo, row);
+        h = lmi_stir_row(lmi_stir_row(lmi_stir_row(h, &l->gate, row), &l->up, row), &l->down, row);
+    }
+    return h ? h : 1;
+}
+static uint64_t lmi_ctx_sum(lm_ctx *c) { /* slot 0's panel holds a row of any matrix */
+    if (c->model_sum == 0) c->model_sum = lmi_model_sum(c->m, (uint8_t *)c->slot[0].panel);
+    return c->model_sum;
+}
+
+/* ---- one walk serves both ways, and for counting: pen NULL moves on only, reading takes the bytes */
+typedef struct lmi_pen { uint8_t *p; uint64_t n; int reads; } lmi_pen;
+static uint64_t lmi_pen_u(lmi_pen *o, int n_bytes, uint64_t v) { /* writes v, or returns what is there */
+    int i; uint64_t got = v;
+    if (o->p && o->reads) for (i = 0, got = 0; i < n_bytes; i++) got |= (uint64_t)o->p[o->n + (uint64_t)i] << 8 * i;
+    else if (o->p) for (i = 0; i < n_bytes; i++) o->p[o->n + (uint64_t)i] = (uint8_t)(v >> 8 * i);
+    o->n += (uint64_t)n_bytes;
+    return got;
+}
+static uint64_t lmi_state_row_bytes(lm_cache_type type, int n) {
+    return type == LM_CACHE_Q8_0 ? (uint64_t)n + 2 * (((uint64_t)n + 31) / 32) : (uint64_t)n * (type == LM_CACHE_F32 ? 4 : 2);
+}
+static void lmi_state_row(const lm_ctx *c, lmi_pen *o, uint8_t *page, int j, int n, int values) { /* of one head and position */
+    int d; size_t at, step; const int all = values ? (n + 15) & ~15 : n;
+    lmi_cache_row(j, all, values, &at, &step);
+    for (d = 0; d < n; d++, at += step) {
+        if (c->info.cache_type == LM_CACHE_F32) { float *x = (float *)(void *)page + at; *x = lmi_bits_f32((uint32_t)lmi_pen_u(o, 4, lmi_f32_bits(*x))); }
+        else if (c->info.cache_type == LM_CACHE_F16) { uint16_t *x = (uint16_t *)(void *)page + at; *x = (uint16_t)lmi_pen_u(o, 2, *x); }
+        else {
+            uint16_t *scale = lmi_cache_scale(page, all, j, d);
+            if (d % 32 == 0) *scale = (uint16_t)lmi_pen_u(o, 2, *scale);
+            page[at] = (uint8_t)lmi_pen_u(o, 1, page[at]);
+        }
+    }
+}
+/* Is a stored row of numbers finite? Moves past it. */
+static int lmi_state_row_ok(lm_cache_type type, lmi_pen *o, int n) {
+    int d, ok = 1;
+    for (d = 0; d < n; d++) {
+        if (type == LM_CACHE_F32) ok &= ((uint32_t)lmi_pen_u(o, 4, 0) & 0x7f800000u) != 0x7f800000u;
+        else if (type == LM_CACHE_F16 || d % 32 == 0) ok &= ((uint32_t)lmi_pen_u(o, 2, 0) & 0x7c00u) != 0x7c00u;
+        if (type == LM_CACHE_Q8_0) o->n++;
+    }
+    return ok;
+}
+static void lmi_state_cache(const lm_ctx *c, lmi_pen *o, int seq, int n) {
+    int l, h, j; const lm_model *m = c->m; size_t keys = lmi_cached_bytes(c->info.cache_type, m->dk);
+    for (l = 0; l < m->n_layer; l++) for (h = 0; h < m->n_head_kv; h++) for (j = 0; j < n; j++) {
+        uint8_t *page = lmi_cache_at(c, l, seq, j) + (size_t)h * c->head_bytes;
+        if (o->reads && h == 0 && j % LMI_PAGE == 0) memset(page, 0, c->page_bytes);
+        lmi_state_row(c, o, page, j % LMI_PAGE, m->dk, 0);
+        lmi_state_row(c, o, page + keys, j % LMI_PAGE, m->dv, 1);
+    }
+}
+static uint64_t lmi_state_bytes(const lm_ctx *c, uint64_t n, int sampler, uint64_t n_prev) { /* n and n_prev < 2^31: no overflow where the cache fits in memory */
+    const lm_model *m = c->m; uint64_t row = lmi_state_row_bytes(c->info.cache_type, m->dk) + lmi_state_row_bytes(c->info.cache_type, m->dv);
+    return LMI_STATE_HEAD + 4 * n + n * (uint64_t)m->n_layer * (uint64_t)m->n_head_kv * row + (sampler ? 28 + 4 * n_prev : 0) + 8;
+}
+static uint64_t lmi_sampler_kept(const lm_sampler *s) { return s ? LMI_MIN(s->n_seen, (uint64_t)s->n_prev) : 0; }
+
+/* ---- API */
+LMI_API size_t lm_save_size(const lm_ctx *c, int seq, const lm_sampler *s) {
+    uint64_t n = seq < 0 || seq >= c->info.n_seq ? 0 : lmi_state_bytes(c, (uint64_t)c->n_past[seq], s != NULL, lmi_sampler_kept(s));
+    return n > SIZE_MAX ? 0 : (size_t)n;
+}
+LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, size_t cap, size_t *n_bytes) {
+    lmi_pen o; lmi_str name; uint64_t mu, k; int i, n; size_t total; lm_error none;
+    if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
+    if (n_bytes == NULL || (bytes == NULL && cap > 0)) return lmi_fail(&c->error, LM_E_ARG, "saving: n_bytes and the bytes must be given");
+    if ((total = lm_save_size(c, seq, s)) == 0)
+        return lmi_fail(&c->error, LM_E_ARG, "cannot save sequence %d, the context has %d", seq, c->info.n_seq);
+    if (s && s->n_vocab != c->m->n_vocab) return lmi_fail(&c->error, LM_E_ARG, "the sampler is of another model");
+    *n_bytes = total;
+    if (cap < total) return lmi_fail(&c->error, LM_E_FULL, "the state has %u bytes, the caller's room %u", (uint64_t)total, (uint64_t)cap);
+    n = c->n_past[seq]; o.p = (uint8_t *)bytes; o.n = LMI_STATE_HEAD; o.reads = 0;
+    memset(bytes, 0, LMI_STATE_HEAD); memcpy(bytes, "lm-state", 8);
+    if (lmi_want_str(&c->m->gguf, "general.name", "", &name, &none) == LM_OK) memcpy(o.p + 64, name.p, LMI_MIN(name.n, (size_t)64));
+    o.n = 8;
+    lmi_pen_u(&o, 4, LMI_STATE_VERSION); lmi_pen_u(&o, 4, s != NULL); lmi_pen_u(&o, 8, total); lmi_pen_u(&o, 8, lmi_ctx_sum(c));
+    lmi_pen_u(&o, 8, lmi_worn_sum(c, seq));
+    lmi_pen_u(&o, 4, (uint64_t)c->info.cache_type); lmi_pen_u(&o, 4, (uint64_t)c->info.compute); lmi_pen_u(&o, 4, (uint64_t)n); lmi_pen_u(&o, 4, 0);
+    lmi_pen_u(&o, 8, c->n_seen[seq]);
+    for (o.n = LMI_STATE_HEAD, i = 0; i < n; i++) lmi_pen_u(&o, 4, (uint64_t)lm_seq_tokens(c, seq)[i]);
+    lmi_state_cache(c, &o, seq, n);
+    if (s) {
+        memcpy(&mu, &s->mu, 8);
+        lmi_pen_u(&o, 8, s->rng); lmi_pen_u(&o, 8, mu); lmi_pen_u(&o, 8, s->n_seen); lmi_pen_u(&o, 4, (uint64_t)s->n_prev);
+        for (k = lmi_sampler_kept(s); k > 0; k--) lmi_pen_u(&o, 4, (uint64_t)s->prev[(s->n_seen - k) % (uint64_t)s->n_prev]);
+    }
+    lmi_pen_u(&o, 8, lmi_stir_bytes(0, bytes, total - 8));
+    return lmi_ctx_ok(c);
+}
+/* Everything that can be wrong, in the order that gives the best reason. at: where the cache's numbers start, where the sampler's. */
+static lm_status lmi_state_check(lm_ctx *c, int seq, const lm_sampler *s, uint8_t *p, size_t n_bytes, lmi_pen *cache, lmi_pen *sampler) {
+    static const char *const types[] = { "f16", "f32", "q8_0" }, *const computes[] = { "auto", "f32" }; const lm_model *m = c->m;
+    lm_error *e = &c->error, none;
+    uint64_t n, n_seen, i, kept = 0, type, compute; lmi_pen o; lmi_str name, own; int ok = 1;
+    if (n_bytes < LMI_STATE_HEAD + 8 || memcmp(p, "lm-state", 8) != 0)
+        return lmi_fail(e, LM_E_FORMAT, "not a saved state (it does not start with \"lm-state\")");
+    if (lmi_u32(p + 8) != LMI_STATE_VERSION)
+        return lmi_fail(e, LM_E_SUPPORT, "a saved state of version %u, expected %d", (uint64_t)lmi_u32(p + 8), LMI_STATE_VERSION);
+    if (lmi_u64(p + 16) != n_bytes) return lmi_fail(e, LM_E_FORMAT, "a saved state of %u bytes, %u are given", lmi_u64(p + 16), (uint64_t)n_bytes);
+    if (lmi_u64(p + n_bytes - 8) != lmi_stir_bytes(0, p, n_bytes - 8))
+        return lmi_fail(e, LM_E_FORMAT, "the saved state is damaged: its checksum does not fit");
+    for (name.p = (const char *)p + 64, name.n = 0; name.n < 64 && name.p[name.n]; name.n++) {}
+    lmi_want_str(&m->gguf, "general.name", "", &own, &none);
+    own.n = LMI_MIN(own.n, (size_t)64);
+    if (lmi_u64(p + 24) != lmi_ctx_sum(c)) return lmi_fail(e, LM_E_ARG, lmi_str_eq(name, own) ? "the saved state is of another model of the name %S"
+        : "the saved state is of the model %S, not of %S", name, own);
+    type = lmi_u32(p + 40); compute = lmi_u32(p + 44); n = lmi_u32(p + 48); n_seen = lmi_u64(p + 56);
+    if (type > LM_CACHE_Q8_0 || compute > LM_COMPUTE_F32 || lmi_u32(p + 12) > 1 || lmi_u32(p + 52) != 0 || n_seen < n)
+        return lmi_fail(e, LM_E_FORMAT, "the saved state's head is damaged");
+    if (type != (uint64_t)c->info.cache_type)
+        return lmi_fail(e, LM_E_ARG, "the saved state has a cache of type %s, the context one of %s", types[type], types[c->info.cache_type]);
+    if (compute != (uint64_t)c->info.compute)
+        return lmi_fail(e, LM_E_ARG, "the saved state was computed with compute %s, the context has %s", computes[compute], computes[c->info.compute]);
+    if (lmi_u64(p + 32) != lmi_worn_sum(c, seq))
+        return lmi_fail(e, LM_E_ARG, "the saved state was computed with other adapters than the sequence has");
+    if (n > (uint64_t)c->info.n_ctx) return lmi_fail(e, LM_E_FULL, "the saved state has %u positions, the context %d", n, c->info.n_ctx);
+    if (s && !lmi_u32(p + 12)) return lmi_fail(e, LM_E_ARG, "the saved state has no sampler");
+    i = lmi_state_bytes(c, n, 0, 0);
+    if (n_bytes < i + (lmi_u32(p + 12) ? 28 : 0)) return lmi_fail(e, LM_E_FORMAT, "the saved state of %u positions is too short", n);
+    o.p = p; o.reads = 1; o.n = sampler->n = i - 8;
+    if (lmi_u32(p + 12)) {
+        uint64_t mu, seen, n_prev; o.n += 8; mu = lmi_pen_u(&o, 8, 0); seen = lmi_pen_u(&o, 8, 0); n_prev = lmi_pen_u(&o, 4, 0);
+        kept = LMI_MIN(seen, n_prev);
+        if (n_prev < 1 || n_prev > INT32_MAX || !lmi_finite64(lmi_bits_f64(mu))) return lmi_fail(e, LM_E_FORMAT, "the saved sampler is damaged");
+        if (s && n_prev != (uint64_t)s->n_prev)
+            return lmi_fail(e, LM_E_ARG, "the saved sampler remembers %u tokens, the one given %d", n_prev, s->n_prev);
+        i = lmi_state_bytes(c, n, 1, kept);
+    }
+    if (n_bytes != i) return lmi_fail(e, LM_E_FORMAT, "the saved state has %u bytes, its head asks for %u", (uint64_t)n_bytes, i);
+    for (i = 0; i < kept; i++) ok &= lmi_pen_u(&o, 4, 0) < (uint64_t)m->n_vocab;
+    for (o.n = LMI_STATE_HEAD, i = 0; i < n; i++) ok &= lmi_pen_u(&o, 4, 0) < (uint64_t)m->n_vocab;
+    if (!ok) return lmi_fail(e, LM_E_FORMAT, "the saved state has a token outside the vocabulary of %d", m->n_vocab);
+    cache->n = o.n;
+    for (i = 0; i < n * (uint64_t)m->n_layer * (uint64_t)m->n_head_kv; i++) ok &= lmi_state_row_ok(c->info.cache_type, &o, m->dk) & lmi_state_row_ok(c->info.cache_type, &o, m->dv);
+    if (!ok) return lmi_fail(e, LM_E_FORMAT, "the saved state has keys or values that are no numbers");
+    return LM_OK;
+}
+LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *bytes, size_t n_bytes) {
+    uint8_t *p = (uint8_t *)(uintptr_t)bytes; lmi_pen o, cache, sampler; int i, n; uint64_t k; lm_token *ids; /* p is only read */
+    if (c->run.active) return lmi_fail(&c->error, LM_E_ARG, "a decode is under way");
+    if (seq < 0 || seq >= c->info.n_seq) return lmi_fail(&c->error, LM_E_ARG, "cannot restore sequence %d, the context has %d", seq, c->info.n_seq);
+    if (bytes == NULL && n_bytes > 0) return lmi_fail(&c->error, LM_E_ARG, "the bytes of a saved state must be given");
+    if (s && s->n_vocab != c->m->n_vocab) return lmi_fail(&c->error, LM_E_ARG, "the sampler is of another model");
+    cache.p = sampler.p = p; cache.reads = sampler.reads = 1; cache.n = sampler.n = 0;
+    LMI_TRY(lmi_state_check(c, seq, s, p, n_bytes, &cache, &sampler));
+    n = (int)lmi_u32(p + 48); ids = c->ids + (size_t)seq * (size_t)c->info.n_ctx;
+    o = cache; o.n = LMI_STATE_HEAD;
+    for (i = 0; i < n; i++) ids[i] = (lm_token)lmi_pen_u(&o, 4, 0);
+    lmi_state_cache(c, &o, seq, n);
+    c->n_past[seq] = c->n_next[seq] = n; c->n_seen[seq] = lmi_u64(p + 56);
+    if (s) {
+        o = sampler;
+        s->rng = lmi_pen_u(&o, 8, 0); s->mu = lmi_bits_f64(lmi_pen_u(&o, 8, 0)); s->n_seen = lmi_pen_u(&o, 8, 0); o.n += 4; s->n_cand = 0;
+        for (k = lmi_sampler_kept(s); k > 0; k--) s->prev[(s->n_seen - k) % (uint64_t)s->n_prev] = (lm_token)lmi_pen_u(&o, 4, 0);
+    }
+    return lmi_ctx_ok(c);
 }
 
 #ifdef __cplusplus

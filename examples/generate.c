@@ -1,14 +1,15 @@
-/* Continues a text with a model: options, a chain of samplers, streaming of whole UTF-8 characters.
+/* Continues a text with a model: options, a chain of samplers, streaming of whole characters up to a stop string.
  *   build/generate -p "The capital of France is" -n 24 --temp 0
  */
 #include "../tools/cli.h"
 
 static const char *prompt, *samplers = "penalties,bias,top_k,typical_p,top_p,min_p,temp";
-static int   n_gen = 256, ignore_eos, no_echo, top_k = 40;
+static int   n_gen = 256, ignore_eos, no_echo, top_k = 40, n_top = -1;
 static float temp = 0.8f, top_p = 0.95f, min_p = 0.05f, typical_p = 1, repeat = 1, freq, presence;
 static struct { int on; float tau, eta; } mirostat;
 static struct { lm_bias *v; int n; } biases;
 static struct { int on; uint64_t v; } seed;
+static struct { lm_stop *v; int n; } stops;
 
 static int set_seed(void *to, const char *s) { (void)to; seed.on = 1; return cli_u64(s, strlen(s), &seed.v); }
 static int set_mirostat(void *to, const char *s) { /* T,E */
@@ -26,6 +27,14 @@ static int set_bias(void *to, const char *s) { /* ID=B, once for each token */
     if (strcmp(s + n + 1, "-inf") != 0 && !cli_real(s + n + 1, -1e30, 1e30, &b.bias)) return 0;
     biases.v = (lm_bias *)cli_grow(biases.v, (size_t)(biases.n + 1) * sizeof b);
     biases.v[biases.n++] = b;
+    return 1;
+}
+
+static int set_stop(void *to, const char *s) {
+    (void)to;
+    if (*s == 0) return 0;
+    stops.v = (lm_stop *)cli_grow(stops.v, (size_t)(stops.n + 1) * sizeof *stops.v);
+    stops.v[stops.n].text = s; stops.v[stops.n++].n_bytes = strlen(s);
     return 1;
 }
 
@@ -47,8 +56,12 @@ static const cli_option options[] = {
     { "--mirostat", "T,E", CLI_CALL, &mirostat, 0, 0, set_mirostat, "mirostat 2: target surprise T bits, rate E, in place of the steps that cut" },
     { "--samplers", "LIST", CLI_TEXT, &samplers, 0, 0, NULL, "steps in order (default penalties,bias,top_k,typical_p,top_p,min_p,temp)" },
     { "-s", "SEED", CLI_CALL, &seed, 0, 0, set_seed, "seed of the random numbers, 0 to 2^64-1 (default: from the clock)" },
+    { "--stop", "TEXT", CLI_CALL, &stops, 0, 0, set_stop, "end before this text, which is not printed. May be repeated" },
     { "--ignore-eos", NULL, CLI_FLAG, &ignore_eos, 0, 0, NULL, "go on after the model's end of text" },
     { "--no-echo", NULL, CLI_FLAG, &no_echo, 0, 0, NULL, "print only the continuation" },
+    { "--logprobs", "N", CLI_INT, &n_top, 0, 1000, NULL, "after the text, a line of JSON for each token generated: its log-probability (of the\n"
+        "model, before any step) and the N likeliest tokens with theirs" },
+    CLI_LORA,
     CLI_CTX(CLI_OWN_CTX),
     CLI_COMPUTE
 };
@@ -78,29 +91,39 @@ static int make_chain(lm_step *chain, int cap) {
     return n_steps;
 }
 
-/* Prints whole characters and keeps the beginning of one for the next call; last: nothing follows. */
-static void show(const char *text, size_t n, int last) {
-    static char keep[8]; static size_t n_keep; /* fewer than 4 bytes between calls */
-    size_t i, len = 0; uint32_t cp; int r; const char *p = text; char *joined = NULL;
-    if (n_keep) { /* rare: join with what is there */
-        joined = (char *)cli_grow(NULL, n_keep + n);
-        memcpy(joined, keep, n_keep);
-        if (n) memcpy(joined + n_keep, text, n);
-        p = joined; n += n_keep; n_keep = 0;
+/* --logprobs: kept until the text is done. */
+typedef struct scored { lm_token id; double logprob; lm_ranked *top; int n_top; } scored;
+static scored *scores; static int n_scores;
+static void keep_scores(lm_token id, int n_vocab) { /* before the next decode */
+    scored *s; const float *logits = lm_logits(cli.c, -1);
+    scores = (scored *)cli_grow(scores, (size_t)(n_scores + 1) * sizeof *scores);
+    s = &scores[n_scores++];
+    s->id = id; s->logprob = lm_logprob(logits, n_vocab, id);
+    s->top = (lm_ranked *)cli_grow(NULL, (size_t)n_top * sizeof *s->top);
+    s->n_top = lm_top_logprobs(logits, n_vocab, s->top, n_top);
+}
+static void print_token(lm_token id, double logprob) {
+    size_t n; const char *text = cli_detokenize(&id, 1, LM_TEXT_SHOW_CONTROL | LM_TEXT_CONTINUES, &n);
+    printf("{\"id\":%d,\"text\":", (int)id);
+    cli_json_text(stdout, text, n);
+    printf(",\"logprob\":%.9g", logprob);
+}
+static void print_scores(void) {
+    int i, k;
+    for (i = 0; i < n_scores; i++) {
+        print_token(scores[i].id, scores[i].logprob);
+        printf(",\"top\":[");
+        for (k = 0; k < scores[i].n_top; k++) { if (k) putchar(','); print_token(scores[i].top[k].id, scores[i].top[k].logprob); putchar('}'); }
+        printf("]}\n");
+        free(scores[i].top);
     }
-    for (i = 0; i < n; i += len) {
-        r = cli_utf8(p + i, n - i, &len, &cp);
-        if (r < 0 && !last) { n_keep = n - i; memcpy(keep, p + i, n_keep); break; }
-        if (r == 1) fwrite(p + i, 1, len, stdout); else fputs("\xef\xbf\xbd", stdout);
-    }
-    free(joined);
-    cli_flush();
+    free(scores);
 }
 
 int main(int argc, char **argv) {
     static char label[] = "reading the prompt"; lm_step chain[32]; lm_sampler_desc sd; lm_sampler *sampler; lm_ctx_desc cd; lm_error err;
     lm_model_info info;
-    lm_counters before, after; lm_token *ids, id; size_t n_prompt, n_ids, n, k; int i, n_ctx; const char *text;
+    lm_counters before, after; lm_token *ids, id; size_t n_prompt, n_ids, k; int i, n_ctx; lm_emitter out;
     CLI_PARSE("generate", "[-m MODEL.gguf] -p TEXT [options]\nPrints the text and its continuation.", options, NULL);
     if (prompt == NULL) cli_usage("-p: a text to continue is needed (--help)");
     memset(&sd, 0, sizeof sd);
@@ -124,24 +147,28 @@ int main(int argc, char **argv) {
     cd = cli_ctx_desc(0, 1, label);
     cli_open_ctx(&cd);
     n_ctx = cli_n_ctx();
+    cli_attach(0);
     if (n_ids > (size_t)n_ctx) cli_die("prompt: %lu tokens do not fit in the context of %d (-c)", (unsigned long)n_ids, n_ctx);
 
     if (n_gen > 0) cli_decode(ids, (int)n_ids, NULL);
     cli_clear(); cli.quiet = 1;
     for (k = 0; k < n_ids; k++) lm_sampler_accept(sampler, ids[k]);
     lm_get_counters(cli.c, &before);
-    if (!no_echo) show(prompt, n_prompt, 0);
+    memset(&out, 0, sizeof out);
+    out.model = cli.m; out.flags = (n_prompt > 0 ? LM_TEXT_CONTINUES : 0) | (ignore_eos ? LM_TEXT_IGNORE_EOG : 0);
+    if (!no_echo) cli_emit(&out, -1, prompt, n_prompt);
+    out.stops = stops.v; out.n_stops = stops.n; /* the prompt is not searched */
     for (i = 0; i < n_gen; i++) {
         id = lm_sample(cli.c, -1, sampler);
         if (id < 0) cli_die("sampling: %s", lm_status_text((lm_status)id));
-        if (lm_token_is_eog(cli.m, id) && !ignore_eos) break;
-        text = cli_detokenize(&id, 1, n_prompt + (size_t)i > 0 ? LM_TEXT_CONTINUES : 0, &n);
-        show(text, n, 0);
-        if (i + 1 == n_gen) break;
+        if (n_top >= 0) keep_scores(id, info.n_vocab);
+        cli_emit(&out, id, NULL, 0);
+        if (out.end != LM_END_NOT_YET || i + 1 == n_gen) break;
         if (lm_seq_len(cli.c, 0) == n_ctx) { cli_note("note: stopped, the context of %d tokens is full (-c)", n_ctx); break; }
         cli_decode(&id, 1, NULL);
     }
-    show("", 0, 1); putchar('\n');
+    cli_emit(&out, -1, NULL, 0); putchar('\n');
+    print_scores();
     lm_get_counters(cli.c, &after);
     if (cli.tty) {
         double t0 = (double)before.decode_us * 1e-6, t1 = (double)(after.decode_us - before.decode_us) * 1e-6;
@@ -149,6 +176,6 @@ int main(int argc, char **argv) {
         cli_note("read %lu tokens in %.2f s (%.1f/s), computed %lu in %.2f s (%.1f/s), seed %llu",
                  n0, t0, t0 > 0 ? (double)n0 / t0 : 0.0, n1, t1, t1 > 0 ? (double)n1 / t1 : 0.0, (unsigned long long)sd.seed);
     }
-    lm_sampler_close(sampler); free(ids);
+    lm_sampler_close(sampler); free(ids); free(stops.v);
     return cli_end();
 }

@@ -54,6 +54,13 @@ try any generate -m "$f" -p the -n -1 -c 32
 try usage generate -m "$f" -p
 try usage generate -m "$f" -p the -n 2 --temp warm
 try usage inspect -m
+try ok generate -m "$f" -p the -n 8 -s 1 --stop ab --stop e --logprobs 3
+try ok generate -m "$f" -p the -n 8 -s 1 --logprobs 1000
+try usage generate -m "$f" -p the --stop ''
+try usage generate -m "$f" -p the --logprobs -1
+try usage generate -m "$f" -p the --lora ''
+try usage generate -m "$f" -p the --lora :2
+for path in "$dir/none.gguf" "$dir" "$f" "$f:0.5" /dev/null "$dir/none.gguf:x"; do try refuse generate -m "$f" -p the -n 2 --lora "$path"; done
 try refuse perplexity -m "$f" -f "$dir/none.txt"
 printf 'too short' >"$dir/short.txt"
 try refuse perplexity -m "$f" -f "$dir/short.txt"

@@ -50,6 +50,9 @@ static struct {
     int tty, line, quiet;             /* stderr is a terminal; a progress line stands on it; no more progress */
 } cli;
 
+typedef struct cli_adapter { char *path; float scale; lm_adapter *a; } cli_adapter;
+static struct { cli_adapter *v; int n; } cli_adapters; /* those of --lora */
+
 /* ---- errors */
 static inline void cli_clear(void) { if (cli.line) fputs("\r\033[K", stderr); cli.line = 0; }
 static inline void cli_vreport(const char *fmt, va_list ap) { /* one line: control bytes of names are escaped */
@@ -77,7 +80,15 @@ static inline void *cli_grow(void *old, size_t n_bytes) {
     return p;
 }
 static inline void cli_flush(void) { if (fflush(stdout) != 0 || ferror(stdout)) cli_die("stdout: cannot be written: %s", strerror(errno)); }
-static inline int cli_end(void) { cli_flush(); lm_ctx_close(cli.c); lm_model_close(cli.m); return 0; } /* the last call of every main */
+static inline int cli_end(void) { /* the last call of every main */
+    int i;
+    cli_flush();
+    lm_ctx_close(cli.c);
+    for (i = 0; i < cli_adapters.n; i++) { lm_adapter_close(cli_adapters.v[i].a); free(cli_adapters.v[i].path); }
+    free(cli_adapters.v);
+    lm_model_close(cli.m);
+    return 0;
+}
 
 /* ---- progress, only where stderr is a terminal and the work takes longer than a moment: "label 42%", gone when done */
 static inline double cli_seconds(void) { /* since 1970 */
@@ -151,6 +162,19 @@ typedef struct cli_option {
     { "--cache-type", "f16|f32|q8_0", CLI_CHOICE, &cli.cache, 0, 0, NULL, "numbers of the key-value cache; q8_0: half of f16's\nmemory (default f16)" }, \
     { "--compute", "auto|f32", CLI_CHOICE, &cli.compute, 0, 0, NULL, "auto: 8-bit activations with quantized weights; f32: weights read as\n" \
                                                                       "float32, exact and slow (default auto)" }
+
+static inline int cli_set_lora(void *to, const char *s) { /* FILE[:SCALE]: what follows the last colon is a scale if it is a number */
+    cli_adapter l; const char *colon = strrchr(s, ':'); size_t n = strlen(s);
+    (void)to;
+    l.scale = 1; l.a = NULL;
+    if (colon && cli_real(colon + 1, -1e3, 1e3, &l.scale)) n = (size_t)(colon - s);
+    if (n == 0) return 0;
+    l.path = (char *)cli_grow(NULL, n + 1); memcpy(l.path, s, n); l.path[n] = 0;
+    cli_adapters.v = (cli_adapter *)cli_grow(cli_adapters.v, (size_t)(cli_adapters.n + 1) * sizeof l);
+    cli_adapters.v[cli_adapters.n++] = l;
+    return 1;
+}
+#define CLI_LORA { "--lora", "FILE[:SCALE]", CLI_CALL, &cli_adapters, 0, 0, cli_set_lora, "an adapter (LoRA in GGUF), with a scale (default 1). May be\nrepeated" }
 
 static inline void cli_help(const char *usage, const cli_option *o, size_t n) {
     size_t i; const char *p;
@@ -358,6 +382,18 @@ static inline lm_ctx *cli_open_ctx(const lm_ctx_desc *d) {
     if (lm_ctx_open(&cli.c, cli.m, d, &err) != LM_OK) cli_die("%s", cli_error_text(&err));
     return cli.c;
 }
+static inline void cli_attach(int seq) { /* the adapters of --lora, in their order */
+    int i;
+    for (i = 0; i < cli_adapters.n; i++) {
+        cli_adapter *l = &cli_adapters.v[i]; lm_adapter_desc d; lm_error err; int named; size_t n = strlen(l->path);
+        memset(&d, 0, sizeof d); d.path = l->path;
+        if (l->a == NULL && lm_adapter_open(&l->a, cli.m, &d, &err) != LM_OK) {
+            named = strncmp(err.text, l->path, n < 80 ? n : 80) == 0; /* the library shows 80 bytes of a name */
+            cli_die("%.900s%s%s", named ? "" : l->path, named ? "" : ": ", err.text);
+        }
+        if (lm_adapter_attach(cli.c, seq, l->a, l->scale) != LM_OK) cli_die("%.900s: %s", l->path, lm_ctx_error(cli.c));
+    }
+}
 static inline int cli_n_ctx(void) { lm_ctx_info info; lm_ctx_get_info(cli.c, &info); return info.n_ctx; }
 static inline void cli_decode(const lm_token *ids, int n, const uint8_t *want) {
     lm_batch b;
@@ -395,5 +431,17 @@ static inline const char *cli_detokenize(const lm_token *ids, size_t n_ids, int 
     }
     if (s != LM_OK) cli_die("%s: detokenizing: %s", cli.model, lm_status_text(s));
     return text ? text : "";
+}
+/* Prints what the emitter now lets out: of a token; without one (-1), of n bytes; with neither, the rest. */
+static inline void cli_emit(lm_emitter *e, lm_token id, const char *bytes, size_t n) {
+    static char *text; static size_t cap; size_t k = 0; lm_status s;
+    for (;;) {
+        s = id >= 0 ? lm_emit(e, id, text, cap, &k) : bytes ? lm_emit_bytes(e, bytes, n, text, cap, &k) : lm_emit_end(e, text, cap, &k);
+        if (s != LM_E_FULL) break;
+        text = (char *)cli_grow(text, cap = k * 2 + 64);
+    }
+    if (s != LM_OK) cli_die("%s: the text of a token: %s", cli.model, lm_status_text(s));
+    if (k) fwrite(text, 1, k, stdout);
+    cli_flush();
 }
 #endif /* CLI_H */

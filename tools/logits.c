@@ -13,6 +13,7 @@ static const cli_option options[] = {
     { "--batch", "B", CLI_INT, &n_batch, 1, 1 << 20, NULL,
         "tokens per decode call (default: all of them; with --all 64). The logits\nare the same bits whatever it is" },
     { "-o", "OUT.f32", CLI_TEXT, &out_path, 0, 0, NULL, "the file to write" },
+    CLI_LORA,
     CLI_CTX(CLI_OWN_CTX),
     CLI_COMPUTE
 };
@@ -54,6 +55,7 @@ int main(int argc, char **argv) {
     if (call > n_ids) call = n_ids;
     cd = cli_ctx_desc(n_batch ? call : 0, all ? call : 1, NULL); /* rows of one call only, so that long lists stay small */
     lm_ctx_get_info(cli_open_ctx(&cd), &room);
+    cli_attach(0);
     if (n_ids > room.n_ctx) cli_die("--ids: %d tokens do not fit in the context of %d (-c)", n_ids, room.n_ctx);
 
     want = (uint8_t *)cli_grow(NULL, (size_t)call);

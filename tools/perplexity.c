@@ -29,43 +29,24 @@ static const cli_option options[] = {
 
 static struct { double n, nll, nll2, bytes; } sum; /* tokens scored, their -ln p, its squares; bytes of text */
 
-static double nll_of(const float *logits, int n_vocab, lm_token id) { /* -log softmax, in double */
-    double max = logits[0], z = 0; int i;
-    for (i = 1; i < n_vocab; i++) if (logits[i] > max) max = logits[i];
-    for (i = 0; i < n_vocab; i++) z += exp(logits[i] - max);
-    return log(z) - (logits[id] - max);
-}
-
-/* Reads ids[0..n) from an empty cache and scores ids[from..n), from >= 1. The last token is scored but not read. */
-static void score(const lm_token *ids, int n, int from, int n_vocab) {
-    uint8_t want[ROWS]; int i = 0, k, m; double x;
+/* Reads ids[0..n) from an empty cache and scores ids[from..n), from >= 1. */
+static void score(const lm_token *ids, int n, int from) {
+    static double *logprob; static int cap; int i;
+    if (n - from > cap) logprob = (double *)cli_grow(logprob, (size_t)(cap = n - from) * sizeof *logprob);
     lm_rewind(cli.c, 0, 0);
-    if (from > 1) { /* what only gives context: no results wanted */
-        uint8_t *none = (uint8_t *)cli_grow(NULL, (size_t)from);
-        memset(none, 0, (size_t)from);
-        cli_decode(ids, from - 1, none);
-        free(none);
-        i = from - 1;
-    }
-    memset(want, LM_WANT_LOGITS, sizeof want);
-    for (; i < n - 1; i += m) {
-        m = n - 1 - i < ROWS ? n - 1 - i : ROWS;
-        cli_decode(ids + i, m, want);
-        for (k = 0; k < m; k++) {
-            x = nll_of(lm_logits(cli.c, k), n_vocab, ids[i + k + 1]);
-            sum.n++; sum.nll += x; sum.nll2 += x * x;
-        }
-    }
+    if (from == n) return;
+    if (lm_score(cli.c, 0, ids, n, from, logprob) != LM_OK) cli_die("%s: %s", cli.model, lm_ctx_error(cli.c));
+    for (i = 0; i < n - from; i++) { sum.n++; sum.nll -= logprob[i]; sum.nll2 += logprob[i] * logprob[i]; }
 }
 
-static void score_windows(const char *text, size_t n_bytes, int n_vocab, int C) {
+static void score_windows(const char *text, size_t n_bytes, int C) {
     size_t n_ids, w, n_win, bytes; lm_token *ids = cli_tokenize(text, n_bytes, LM_TEXT_ADD_SPECIAL, &n_ids, path);
     n_win = n_ids / (size_t)C;
     if (n_win == 0) cli_die("%s: %lu tokens are less than one window of %d (-c)", path, (unsigned long)n_ids, C);
     for (w = 0; w < n_win; w++) {
         lm_token *v = ids + w * (size_t)C; int from = C / 2 + 1;
         if (lm_adds_bos(cli.m)) v[0] = lm_token_special(cli.m, LM_BOS);
-        score(v, C, from, n_vocab);
+        score(v, C, from);
         cli_detokenize(v + from, (size_t)(C - from), LM_TEXT_SHOW_CONTROL | LM_TEXT_CONTINUES, &bytes);
         sum.bytes += (double)bytes;
         cli_progress("scoring", w + 1, n_win);
@@ -73,7 +54,7 @@ static void score_windows(const char *text, size_t n_bytes, int n_vocab, int C) 
     free(ids);
 }
 
-static void score_document(const char *text, size_t n_bytes, int n_vocab, int C, lm_token start, lm_token end) {
+static void score_document(const char *text, size_t n_bytes, int C, lm_token start, lm_token end) {
     size_t n_ids, n, from = 1, at = 0; lm_token *ids, *s;
     if (n_bytes == 0) return;
     ids = cli_tokenize(text, n_bytes, 0, &n_ids, path);
@@ -82,14 +63,14 @@ static void score_document(const char *text, size_t n_bytes, int n_vocab, int C,
     s[0] = start; memcpy(s + 1, ids, n_ids * sizeof *s); s[n - 1] = end;
     for (;; at += (size_t)C / 2) {
         size_t stop = n - at < (size_t)C ? n : at + (size_t)C;
-        score(s + at, (int)(stop - at), (int)(from - at), n_vocab);
+        score(s + at, (int)(stop - at), (int)(from - at));
         from = stop;
         if (stop == n) break;
     }
     sum.bytes += (double)n_bytes;
     free(s); free(ids);
 }
-static void score_documents(const char *text, size_t n_bytes, int n_vocab, int C) {
+static void score_documents(const char *text, size_t n_bytes, int C) {
     static const char mark[] = CLI_END_OF_TEXT; const size_t k = sizeof mark - 1; size_t at = 0, line, next, stop; lm_token start, end;
     cli_ends(&start, &end);
     if (start < 0 || end < 0) cli_die("%s: the vocabulary has no end-of-text token", cli.model);
@@ -101,25 +82,25 @@ static void score_documents(const char *text, size_t n_bytes, int n_vocab, int C
         if (!is_mark && next < n_bytes) continue;
         stop = is_mark ? line : line_end;              /* a last document may lack its mark */
         if (is_mark && stop > at) stop--;              /* the newline before the mark */
-        score_document(text + at, stop - at, n_vocab, C, start, end);
+        score_document(text + at, stop - at, C, start, end);
         at = next;
         cli_progress("scoring", next, n_bytes);
     }
 }
 
 int main(int argc, char **argv) {
-    lm_model_info info; lm_ctx_desc cd; size_t n_bytes; char *text; double mean, var; int C;
+    lm_ctx_desc cd; size_t n_bytes; char *text; double mean, var; int C;
     CLI_PARSE("perplexity", "-m MODEL.gguf -f TEXT [options]", options, NULL);
     cli_need_model();
     if (path == NULL) cli_usage("-f: a text is needed (--help)");
     if (cli.n_ctx == 0 && !documents) cli.n_ctx = 512;
     if (cli.n_ctx != 0 && cli.n_ctx < 4) cli_usage("-c: %d is less than 4", cli.n_ctx);
     text = cli_read(path, &n_bytes);
-    lm_model_get_info(cli_open_model(0), &info);
+    cli_open_model(0);
     cd = cli_ctx_desc(0, ROWS, NULL);
     cli_open_ctx(&cd);
     C = cli_n_ctx();
-    if (documents) score_documents(text, n_bytes, info.n_vocab, C); else score_windows(text, n_bytes, info.n_vocab, C);
+    if (documents) score_documents(text, n_bytes, C); else score_windows(text, n_bytes, C);
     if (sum.n < 1) cli_die("%s: no documents", path);
     mean = sum.nll / sum.n;
     var = sum.n > 1 ? (sum.nll2 / sum.n - mean * mean) / (sum.n - 1) : 0;
