@@ -4532,7 +4532,7 @@ static void lmi_j_end(lmi_jinja *j) {
 /* ---- text under way */
 static int lmi_j_room(lmi_jinja *j, size_t n) {
     size_t cap = j->cap_out; char *p;
-    if (!lmi_j_work(j, n / 16)) return 0;
+    if (!lmi_j_work(j, (n + 15) / 16)) return 0;
     if (n <= cap - j->n_out) return 1;
     if (n > j->max_held) n = j->max_held;
     cap = LMI_MAX(2 * cap, (j->n_out + n + 1023) / 1024 * 1024);
@@ -4660,7 +4660,7 @@ static void lmi_j_put_float(lmi_jinja *j, double x) { /* as Python's repr */
     if (x != x) { lmi_j_puts(j, "nan"); return; }
     if (x < 0 || (x == 0 && 1 / x < 0)) { lmi_j_puts(j, "-"); x = -x; }
     if (x == 0 || x > DBL_MAX) { lmi_j_puts(j, x == 0 ? "0.0" : "inf"); return; }
-    if (!lmi_j_work(j, 200)) return;
+    if (!lmi_j_work(j, 400)) return;
     e = lmi_decimal_digits(x, &w);
     for (n = 0; w; w /= 10) t[19 - n++] = (char)('0' + (int)(w % 10));
     at = n + e;                                             /* digits before the point */
@@ -4759,7 +4759,7 @@ static int lmi_j_order(lmi_jinja *j, const lmi_jval *a, const lmi_jval *b) {
 }
 static lmi_jval *lmi_j_find(lmi_jinja *j, const lmi_jseq *s, const lmi_jval *key) { /* the value of a key, or NULL */
     size_t i;
-    if (s == NULL || !lmi_j_work(j, s->n / 16)) return NULL;
+    if (s == NULL || !lmi_j_work(j, s->n / 8)) return NULL;
     for (i = 0; i < s->n; i += 2) {
         if (s->v[i].kind == LMI_J_STR && key->kind == LMI_J_STR) {
             if (s->v[i].n == key->n && (key->n == 0 || memcmp(s->v[i].u.p, key->u.p, key->n) == 0)) return &s->v[i + 1];
@@ -4783,12 +4783,14 @@ static void lmi_j_repr_text(lmi_jinja *j, const lmi_jval *v) {
     char q = v->n && memchr(p, '\'', v->n) && !memchr(p, '"', v->n) ? '"' : '\'';
     lmi_j_putc(j, q, 0);
     for (i = 0; i < v->n && !j->bad; i += k) {
+        for (k = 0; i + k < v->n && p[i + k] >= 32 && p[i + k] < 127 && p[i + k] != '\\' && p[i + k] != (uint8_t)q; k++) { }
+        if (k) { lmi_j_put(j, v->u.p + i, k, v->mark); continue; }
         k = lmi_utf8(p + i, v->n - i, &cp);
         e = cp == '\n' ? "\\n" : cp == '\r' ? "\\r" : cp == '\t' ? "\\t" : cp == '\\' ? "\\\\" : NULL;
         if (e) lmi_j_puts(j, e);
         else if (cp == (uint32_t)q) { lmi_j_puts(j, "\\"); lmi_j_putc(j, q, 0); }
         else if (cp < 32 || (cp >= 127 && cp <= 160) || cp == 173) lmi_j_put_hex(j, "\\x", cp, 2);
-        else lmi_j_put(j, v->u.p + i, k, v->mark == SIZE_MAX ? SIZE_MAX : v->mark);
+        else lmi_j_put(j, v->u.p + i, k, v->mark);
     }
     lmi_j_putc(j, q, 0);
 }
@@ -4826,13 +4828,14 @@ static void lmi_j_dump_text(lmi_jinja *j, const lmi_jdump *d, const lmi_jval *v)
     size_t i, k; uint32_t cp; const uint8_t *p = (const uint8_t *)v->u.p; const char *e; static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
     lmi_j_puts(j, "\"");
     for (i = 0; i < v->n && !j->bad; i += k) {
+        for (k = 0; i + k < v->n && p[i + k] >= 32 && p[i + k] != '"' && p[i + k] != '\\' && (p[i + k] < 127 || !d->ascii); k++) { }
+        if (k) { lmi_j_put(j, v->u.p + i, k, v->mark); continue; }
         k = lmi_utf8(p + i, v->n - i, &cp);
         e = cp && cp < 128 ? strchr(from, (int)cp) : NULL;
         if (e) { lmi_j_puts(j, "\\"); lmi_j_putc(j, to[e - from], 0); }
-        else if (cp < 32 || (d->ascii && cp > 126 && cp < 0x10000)) lmi_j_put_hex(j, "\\u", cp, 4);
-        else if (d->ascii && cp > 126 && cp < 0x110000) { lmi_j_put_hex(j, "\\u", 0xd7c0 + (cp >> 10), 4); lmi_j_put_hex(j, "\\u", 0xdc00 + (cp & 0x3ff), 4); }
-        else if (d->ascii && cp > 126) lmi_j_puts(j, "\\ufffd");
-        else lmi_j_put(j, v->u.p + i, k, v->mark);
+        else if (cp < 0x10000) lmi_j_put_hex(j, "\\u", cp, 4);
+        else if (cp < 0x110000) { lmi_j_put_hex(j, "\\u", 0xd7c0 + (cp >> 10), 4); lmi_j_put_hex(j, "\\u", 0xdc00 + (cp & 0x3ff), 4); }
+        else lmi_j_puts(j, "\\ufffd");
     }
     lmi_j_puts(j, "\"");
 }
@@ -5479,7 +5482,7 @@ static lmi_jval lmi_j_item(lmi_jinja *j, const lmi_jval *v, const lmi_jval *key)
     if (v->kind == LMI_J_DICT) return (at = lmi_j_find(j, v->u.seq, key)) != NULL ? *at : none;
     if (key->kind != LMI_J_INT && key->kind != LMI_J_BOOL) return none;
     if (v->kind == LMI_J_STR) {
-        if (!lmi_j_work(j, v->n / 8)) return none;
+        if (!lmi_j_work(j, v->n / 4)) return none;
         n = (int64_t)lmi_j_count(v); i += i < 0 ? n : 0;
         if (i < 0 || i >= n) return none;
         from = lmi_j_offset(v, (size_t)i);
@@ -5566,8 +5569,12 @@ static lmi_jval lmi_j_repeat(lmi_jinja *j, const lmi_jval *v, int64_t times) {
     size_t i, out = j->n_out, n = v->kind == LMI_J_STR ? v->n : v->u.seq->n; lmi_jseq *s; uint64_t all;
     if (times < 0 || n == 0) times = 0;
     if (!lmi_mul((uint64_t)times, n, &all)) all = UINT64_MAX;
-    if (!lmi_j_work(j, (uint64_t)times) || (v->kind == LMI_J_STR ? !lmi_j_room(j, (size_t)LMI_MIN(all, (uint64_t)j->max_held)) : !lmi_j_work(j, all))) return *v;
-    if (v->kind == LMI_J_STR) { for (; times > 0 && !j->bad; times--) lmi_j_put(j, v->u.p, v->n, v->mark); return lmi_j_taken(j, out); }
+    if (v->kind == LMI_J_STR ? !lmi_j_room(j, (size_t)LMI_MIN(all, (uint64_t)j->max_held)) : !lmi_j_work(j, all)) return *v;
+    if (v->kind == LMI_J_STR && all > 0) { /* once, then doubled: the room stays where it is */
+        lmi_j_put(j, v->u.p, v->n, v->mark);
+        while (j->n_out - out < all && !j->bad) lmi_j_put(j, j->out + out, LMI_MIN(j->n_out - out, (size_t)all - (j->n_out - out)), j->cap_out);
+    }
+    if (v->kind == LMI_J_STR) return lmi_j_taken(j, out);
     for (s = lmi_j_seq(j); times > 0 && !j->bad; times--) for (i = 0; i < n; i++) lmi_j_add(j, s, v->u.seq->v[i]);
     return lmi_jv_seq((lmi_jkind)v->kind, s);
 }
@@ -5892,16 +5899,17 @@ static lmi_jval lmi_j_f_strip(lmi_jinja *j, lmi_ja a) { /* x: 1 left, 2 right */
     }
     for (; (a->x & 1) && from < to && !j->bad; from += k) {
         k = lmi_utf8((const uint8_t *)v.u.p + from, to - from, &cp); c = lmi_j_part(&v, from, from + k);
-        if (lmi_j_search(j, a->v[0].u.p, a->v[0].n, &c) == NULL || !lmi_j_work(j, 1)) break;
+        if (lmi_j_search(j, a->v[0].u.p, a->v[0].n, &c) == NULL || !lmi_j_work(j, 2)) break;
     }
     for (; (a->x & 2) && to > from && !j->bad; to -= k) {
         k = lmi_utf8_back((const uint8_t *)v.u.p + from, to - from); c = lmi_j_part(&v, to - k, to);
-        if (lmi_j_search(j, a->v[0].u.p, a->v[0].n, &c) == NULL || !lmi_j_work(j, 1)) break;
+        if (lmi_j_search(j, a->v[0].u.p, a->v[0].n, &c) == NULL || !lmi_j_work(j, 2)) break;
     }
     return lmi_j_part(&v, from, to);
 }
 static lmi_jval lmi_j_split_white(lmi_jinja *j, const lmi_jval *v, int64_t most) {
     lmi_jseq *s = lmi_j_seq(j); size_t at = lmi_j_skip_white(v->u.p, 0, v->n), end; uint32_t cp;
+    if (!lmi_j_work(j, v->n / 4)) at = v->n;
     while (at < v->n && lmi_j_work(j, 1)) {
         for (end = at; end < v->n; end += lmi_utf8((const uint8_t *)v->u.p + end, v->n - end, &cp)) if (lmi_j_skip_white(v->u.p, end, v->n) > end) break;
         if (most == 0) end = lmi_j_trim_white(v->u.p, at, v->n); else most--;
@@ -6067,8 +6075,9 @@ static const lmi_jval *lmi_j_keyword(lmi_ja a, const char *name) {
     return NULL;
 }
 static lmi_jargs lmi_j_rest(lmi_ja a, size_t skip) { lmi_jargs r = *a; r.v += skip; r.key += skip; r.n -= skip; return r; }
+static lmi_jseq *lmi_j_some(lmi_jinja *j, lmi_ja a) { return lmi_j_truth(&a->self) ? lmi_j_iter(j, &a->self, a->name) : lmi_j_seq(j); } /* none: nothing */
 static lmi_jval lmi_j_f_map(lmi_jinja *j, lmi_ja a) {
-    const lmi_jval *attr = lmi_j_keyword(a, "attribute"), *dflt = lmi_j_keyword(a, "default"); lmi_jseq *s = lmi_j_seq(j), *from = lmi_j_iter(j, &a->self, "map"); size_t i;
+    const lmi_jval *attr = lmi_j_keyword(a, "attribute"), *dflt = lmi_j_keyword(a, "default"); lmi_jseq *s = lmi_j_seq(j), *from = lmi_j_some(j, a); size_t i;
     lmi_jval v; lmi_jargs rest;
     if (j->bad) return a->self;
     if (attr == NULL && (a->n == 0 || a->key[0].p || a->v[0].kind != LMI_J_STR)) { lmi_j_fail(j, LM_E_FORMAT, j->at, "map: needs a filter or an attribute"); return a->self; }
@@ -6080,7 +6089,7 @@ static lmi_jval lmi_j_f_map(lmi_jinja *j, lmi_ja a) {
     return lmi_jv_seq(LMI_J_ITER, s);
 }
 static lmi_jval lmi_j_f_select(lmi_jinja *j, lmi_ja a) { /* x: 1 reject, 2 by attribute */
-    size_t i, skip = a->x & 2 ? 1 : 0; lmi_jseq *s = lmi_j_seq(j), *from = lmi_j_iter(j, &a->self, a->name); lmi_jval v; lmi_jargs rest;
+    size_t i, skip = a->x & 2 ? 1 : 0; lmi_jseq *s = lmi_j_seq(j), *from = lmi_j_some(j, a); lmi_jval v; lmi_jargs rest;
     if (j->bad) return a->self;
     if (a->n < skip || (a->n > skip && a->v[skip].kind != LMI_J_STR)) { lmi_j_fail(j, LM_E_FORMAT, j->at, "%s: needs the name of a test", a->name); return a->self; }
     for (i = 0; i < from->n && lmi_j_work(j, 1); i++) {
@@ -6375,8 +6384,9 @@ static const lmi_jfunc *lmi_j_find_func(int table, lmi_str name, const lmi_jval 
 }
 /* Calls f with arguments brought into the order of its parameters. */
 static lmi_jval lmi_j_call(lmi_jinja *j, const lmi_jfunc *f, lmi_jval self, const lmi_jargs *given) {
-    lmi_jval slot[4]; lmi_jargs a = *given; const char *p = f->params; size_t n = 0, k, i, used = 0; lmi_str name;
-    if (!lmi_j_work(j, 1)) return self;
+    lmi_jval slot[4]; lmi_jargs a = *given; const char *p = f->params; size_t n = 0, k, i, used = 0; uint64_t work; lmi_str name;
+    for (work = 1, i = 0; i < given->n; i++) if (given->v[i].kind == LMI_J_STR) work += given->v[i].n / 16; /* each looks at all of its text */
+    if (!lmi_j_work(j, work + (self.kind == LMI_J_STR ? self.n / 8 : 0))) return self;
     a.self = self; a.x = f->x; a.name = f->name;
     if (*p == '*') return f->call(j, &a);
     memset(slot, 0, sizeof slot);
@@ -6451,8 +6461,7 @@ static void lmi_j_globals_in(lmi_jinja *j, const lm_model *m, const lm_chat_desc
     s = lmi_j_special_text(m, LM_BOS, d->bos); lmi_j_define(j, "bos_token", lmi_jv_text(s.p, s.n, 0));
     s = lmi_j_special_text(m, LM_EOS, d->eos); lmi_j_define(j, "eos_token", lmi_jv_text(s.p, s.n, 0));
     lmi_j_define(j, "add_generation_prompt", lmi_jv_bool(!d->no_generation_prompt));
-    lmi_j_define(j, "documents", lmi_jv(LMI_J_NONE));
-    lmi_j_define(j, "tools", d->tools_json ? lmi_j_read_json(j, "tools", d->tools_json, d->tools_bytes) : lmi_jv(LMI_J_NONE));
+    if (d->tools_json) lmi_j_define(j, "tools", lmi_j_read_json(j, "tools", d->tools_json, d->tools_bytes)); /* templates differ over none, not over undefined */
     if (d->messages_json || d->messages) lmi_j_define(j, "messages", lmi_j_messages(j, d));
     if (d->extra_json == NULL || j->bad) return;
     v = lmi_j_read_json(j, "extra", d->extra_json, d->extra_bytes);

@@ -78,7 +78,7 @@ CONVERSATIONS = {
     "system only": [S("You are a helpful assistant.")],
     "users in a row": [U("one"), U("two")],
 }
-VARIABLES = [{}, {"enable_thinking": False}, {"enable_thinking": True, "thinking": True, "reasoning_effort": "high", "documents": [{"title": "T", "text": "a\nb"}],
+VARIABLES = [{}, {"tools": None, "documents": None, "enable_thinking": False}, {"enable_thinking": True, "thinking": True, "reasoning_effort": "high", "documents": [{"title": "T", "text": "a\nb"}],
              "xml_tools_in_user": True, "date_string": "26 Jul 2024", "functions": json.dumps(TOOLS), "datetime": "now"}]
 
 
@@ -106,7 +106,8 @@ def compare(program, path, folder):
         for tools in (None, TOOLS):
             for more in VARIABLES:
                 for prompt in (True, False):
-                    v = dict({"messages": messages, "tools": tools, "documents": None, "add_generation_prompt": prompt, "bos_token": "<s>", "eos_token": "</s>"}, **more)
+                    v = dict(more, messages=messages, add_generation_prompt=prompt, bos_token="<s>", eos_token="</s>")
+                    v.update({"tools": tools} if tools else {})
                     want = refused = None
                     try:
                         want = template.render(json.loads(json.dumps(v))) if template else None

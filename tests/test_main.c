@@ -2,7 +2,7 @@
 #include "test.h"
 #include "tiny.h"
 
-#define TESTS(X) X(gguf) X(types) X(math) X(text) X(sample) X(logits) X(api)
+#define TESTS(X) X(gguf) X(types) X(math) X(text) X(chat) X(sample) X(logits) X(api)
 
 #define DECLARE(name) void test_##name(void);
 TESTS(DECLARE)
