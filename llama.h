@@ -4639,10 +4639,12 @@ static int lmi_decimal_digits(double x, uint64_t *w) { /* x > 0 and finite is *w
         for (d = 0; lmi_big_take(&a, &b); ) d++;
         digit[n] = d; lmi_big_mul(&a, 10);
     }
-    for (n = 1; n <= 18; n++) {                             /* rounded to n digits, ties up: never the shortest but at 17, where there are none */
+    for (n = 1; n <= 18; n++) {                             /* rounded to n digits, ties to even; or to the other side, at powers of 2 */
         for (all = 0, i = 0; i < n; i++) all = all * 10 + (uint64_t)digit[i];
-        all += digit[n] >= 5;
-        if (all && lmi_decimal(all, k - n + 1) == x) break;
+        for (i = n + 1; i < 19 && digit[i] == 0; i++) { }
+        d = digit[n] > 5 || (digit[n] == 5 && (i < 19 || lmi_big_bits(&a) || (all & 1)));
+        if (all && lmi_decimal(all + (uint64_t)d, k - n + 1) == x) { all += (uint64_t)d; break; }
+        if (all && lmi_decimal(all + (uint64_t)!d, k - n + 1) == x) { all += (uint64_t)!d; break; }
     }
     while (all % 10 == 0) { all /= 10; n--; }
     *w = all;
