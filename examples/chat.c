@@ -10,7 +10,7 @@
 #endif
 
 static const char *system_text;
-static int n_most = INT_MAX, verbose;
+static int n_most = INT_MAX, verbose, tty;
 static const cli_option options[] = {
     CLI_MODEL("the model (default " CLI_DEFAULT_MODEL ")"),
     { "--system", "TEXT", CLI_TEXT, &system_text, 0, 0, NULL, "what the model is told before the conversation" },
@@ -37,6 +37,7 @@ static void catch_interrupts(void) {
 }
 
 /* ---- the conversation, and the ids that the cache holds */
+#define refuse (tty ? cli_note : cli_die)       /* a turn: who types may go on */
 static struct { lm_message *v; int n; } messages;
 static struct { lm_token *v; size_t n; } held;
 static void say(const char *role, const char *text, size_t n) { /* copies the text */
@@ -56,7 +57,7 @@ static lm_token *tokenize(size_t *n) { /* all of it, malloc'd; NULL: the templat
     if (s == LM_OK && *n > 0) return ids;
     free(ids);
     if (s != LM_E_ARG) cli_die("%s: %s", cli.model, s == LM_OK ? "the template makes no tokens of the conversation" : err.text);
-    cli_note("%s", err.text);
+    refuse("%s", err.text);
     return NULL;
 }
 static int compute(const lm_token *ids, size_t n) { /* appends to the cache; 0: interrupted, nothing is appended */
@@ -90,7 +91,7 @@ static int turn(lm_sampler *s, int number) {
     size_t n, k, n_text = 0; int n_reply, before = messages.n, n_ctx = cli_n_ctx(); lm_token *ids = tokenize(&n); char *text = NULL; lm_counters was, is;
     if (ids == NULL) return 0;
     if (n > (size_t)n_ctx) {
-        cli_note("the conversation has %lu tokens, the context room for %d (-c; /reset begins anew)", (unsigned long)n, n_ctx);
+        refuse("the conversation has %lu tokens, the context room for %d (-c; /reset begins anew)", (unsigned long)n, n_ctx);
         free(ids);
         return 0;
     }
@@ -113,7 +114,7 @@ static int turn(lm_sampler *s, int number) {
 }
 
 int main(int argc, char **argv) {
-    static char label[] = "reading"; lm_sampler *s; lm_ctx_desc cd; char *line; size_t n; int number = 0, tty, first;
+    static char label[] = "reading"; lm_sampler *s; lm_ctx_desc cd; char *line; size_t n; int number = 0, first;
     CLI_PARSE("chat", "[-m MODEL.gguf] [options]\nA conversation; Ctrl-C ends a reply, the end of input ends the program. Lines of their own:\n"
         "  /reset   begins anew\nWith stdin not a terminal: one turn per line, one reply per turn.", options, NULL);
     open_default_model(); s = open_sampler();
@@ -134,7 +135,6 @@ int main(int argc, char **argv) {
         say("user", line, n);
         if (turn(s, ++number)) continue;
         take_back(messages.n - 1); number--;
-        if (!tty && !stopped) cli_die("stdin: this turn is not possible");
     }
     take_back(0); free(messages.v); free(held.v);
     lm_sampler_close(s);

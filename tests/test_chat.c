@@ -361,9 +361,37 @@ static void test_smollm2(void) { /* the file's own template; no id of what a use
     CHECK(control == 5);              /* system: 2, user: 2, assistant: 1 */
     free(text); lm_model_close(m);
 }
+/* 30 turns on a tiny model: each computes only its new tokens, and its reply is that of computing everything anew. */
+static void test_turns(void) {
+    enum { TURNS = 30, DRAWN = 6 }; bytes file = tiny_gguf("nano"); lm_model *m = open_bytes(file); lm_ctx *kept, *anew; lm_message msg[2 * TURNS]; char text[TURNS][2][64];
+    static lm_token ids[8192], held[8192]; size_t n, k, n_held = 0, same = 0; int t, i; lm_chat_desc d; lm_counters c; lm_batch b; lm_token a[DRAWN];
+    if (m == NULL) return;
+    kept = open_ctx(m, 8192, 64, 1, LM_CACHE_F32, LM_COMPUTE_AUTO, 1); anew = open_ctx(m, 8192, 512, 1, LM_CACHE_F32, LM_COMPUTE_AUTO, 2);
+    d = desc(NULL, NULL); d.messages = msg; memset(&b, 0, sizeof b);
+    for (t = 0; kept && anew && t < TURNS; t++) {
+        sprintf(text[t][0], "the cat %d <s> sat", t); msg[2 * t].role = "user"; msg[2 * t].content = text[t][0]; msg[2 * t].content_bytes = 0; d.n_messages = 2 * t + 1;
+        CHECK_STATUS(lm_chat_tokenize(m, &d, ids, 8192, &n, &said), LM_OK);
+        for (k = 0; k < n_held && k + 1 < n && held[k] == ids[k]; k++) { }
+        same += k == n_held;                                /* the reply's ids are those that its text has, or the rest of it is computed again */
+        lm_counters_reset(kept); CHECK_STATUS(lm_rewind(kept, 0, (int)k), LM_OK); CHECK_STATUS(lm_rewind(anew, 0, 0), LM_OK);
+        b.ids = ids + k; b.n = (int)(n - k); CHECK_STATUS(lm_decode(kept, &b), LM_OK);
+        lm_get_counters(kept, &c); CHECK(c.n_tokens == n - k);
+        b.ids = ids; b.n = (int)n; CHECK_STATUS(lm_decode(anew, &b), LM_OK);
+        memcpy(held, ids, n * sizeof *ids); n_held = n;
+        for (i = 0; i < DRAWN; i++) {
+            a[i] = lm_sample(kept, -1, NULL); CHECK(a[i] == lm_sample(anew, -1, NULL));
+            b.ids = &a[i]; b.n = 1; CHECK(lm_decode(kept, &b) == LM_OK && lm_decode(anew, &b) == LM_OK);
+            held[n_held++] = a[i];
+        }
+        CHECK_STATUS(lm_detokenize(m, a, DRAWN, LM_TEXT_CONTINUES, text[t][1], sizeof text[t][1], &k), LM_OK);
+        msg[2 * t + 1].role = "assistant"; msg[2 * t + 1].content = text[t][1]; msg[2 * t + 1].content_bytes = k;
+    }
+    note("30 turns, %lu of them went on from all that the cache held", (unsigned long)same);
+    lm_ctx_close(kept); lm_ctx_close(anew); lm_model_close(m); free(file.p);
+}
 
 void test_chat(void) {
     memset(&counts, 0, sizeof counts);
-    test_reference(); test_pieces(); test_hostile(); test_memory(); test_tokens(); test_smollm2();
+    test_reference(); test_pieces(); test_hostile(); test_memory(); test_tokens(); test_turns(); test_smollm2();
     CHECK(counts.live == 0 && counts.bad == 0);
 }
