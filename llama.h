@@ -91,7 +91,8 @@
  * 8. UNTRUSTED INPUT
  *    Model files, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by opening are
  *    bounded by the size of the file. One limit: a file that another process rewrites or shrinks while it is mapped; use read_at
- *    where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL.
+ *    where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL,
+ *    and of a conversation only where its template wrote it. Chat templates run within bounds of steps, memory and nesting.
  *
  * 9. WHAT IS SUPPORTED
  *    GGUF 2 and 3, little-endian, split files too; architecture "llama": LLaMA 1 to 3.3, Code Llama, TinyLlama, SmolLM2, Mistral 7B and NeMo, Yi,
@@ -101,16 +102,17 @@
  *    Not built in: other architectures, experts, longrope, adapters, grammars.
  *
  * 10. HISTORY (newest first; ! breaks callers)
+ *    next   chat templates: lm_chat_render, lm_chat_tokenize
  *    0.1.0  first version
  *
  * CONTENTS (search for the mark)
  *    >>api       public declarations and their documentation
  *    >>base      platform, sizes, memory, errors, numbers           >>text      vocabulary and tokenizers
- *    >>gguf      reading and checking a file                        >>model     from tensors to structs
- *    >>types     weight types                                       >>forward   the forward pass (lmi_forward) and contexts
- *    >>isa       one vocabulary per instruction set                 >>sample    samplers
- *    >>kernels   one text for all of them                           >>licence
- *    >>dispatch  choosing kernels, threads
+ *    >>gguf      reading and checking a file                        >>chat      chat templates
+ *    >>types     weight types                                       >>model     from tensors to structs
+ *    >>isa       one vocabulary per instruction set                 >>forward   the forward pass (lmi_forward) and contexts
+ *    >>kernels   one text for all of them                           >>sample    samplers
+ *    >>dispatch  choosing kernels, threads                          >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -4411,6 +4413,11 @@ LMI_API int lm_adds_bos(const lm_model *m) { return m != NULL && lmi_model_vocab
  * A conversation to the text that a model was trained on, by the model's own template. Templates are written in Jinja
  * (https://jinja.palletsprojects.com/en/stable/templates): this is an interpreter for the part of it that they use, with trim_blocks,
  * lstrip_blocks and loopcontrols on, and the filters and functions that Hugging Face's transformers adds (utils/chat_template_utils.py).
+ * Statements: if, for (else, inline if, recursive, break, continue, loop.*), set (also of a namespace's names, also as a block), macro, call, filter, raw,
+ * generation. Expressions: all, but * and ** in calls, \N{} in strings, numbers to other bases. Methods, filters, tests, functions: the tables near
+ * the end of the section. Not built in: include, import, extends, block, with, do, autoescape; integers beyond 64 bits. A part that is missing is an
+ * error when a template comes to it.
+ *
  * Reading order: memory and text, numbers, values, JSON, tokens, parser, evaluation, functions, rendering. Where Python's behaviour is visible
  * (text of numbers and lists, negative indices, comparison), it is Python's.
  *
@@ -4442,8 +4449,8 @@ typedef struct lmi_jfunc {
 } lmi_jfunc;
 typedef struct lmi_jval {
     uint8_t kind, safe;               /* safe: a string that went through |safe; + escapes what is added to it, as markupsafe does */
-    size_t  n, mark;                  /* STR: bytes at u.p; mark 0: the template's, SIZE_MAX: the user's, else byte i is the user's where u.p[mark + i]
-                                         is 1. UNDEFINED: the name */
+    size_t  n, mark;                  /* STR: bytes at u.p; mark 0: the template's, SIZE_MAX: the user's, else byte i is the user's where
+                                         u.p[mark + i] is 1. UNDEFINED: the name */
     union { int64_t i; double f; const char *p; struct lmi_jseq *seq; struct lmi_jloop *loop; struct lmi_jmacro *macro; struct lmi_jbound *bound;
         const lmi_jfunc *func; } u;
 } lmi_jval;
@@ -4503,9 +4510,8 @@ static int lmi_j_enter(lmi_jinja *j, uint32_t at) { /* 0: too deep, or an error 
 static void *lmi_j_hold(lmi_jinja *j, uint64_t n) { /* from the hooks; NULL: an error */
     void *p = NULL;
     if (j->bad) return NULL;
-    if (n > j->max_held - j->held) { lmi_j_fail(j, LM_E_FULL, j->at, "more than %u bytes of memory (max_bytes)", (uint64_t)j->max_held); return NULL; }
-    p = lmi_take(j->hooks, (size_t)n);
-    if (p == NULL) lmi_j_fail(j, LM_E_MEMORY, j->at, "allocation of %u bytes failed", n); else j->held += (size_t)n;
+    if (n > j->max_held - j->held) lmi_j_fail(j, LM_E_FULL, j->at, "more than %u bytes of memory (max_bytes)", (uint64_t)j->max_held);
+    else if ((p = lmi_take(j->hooks, (size_t)n)) == NULL) lmi_j_fail(j, LM_E_MEMORY, j->at, "allocation of %u bytes failed", n); else j->held += (size_t)n;
     return p;
 }
 static void *lmi_j_new(lmi_jinja *j, uint64_t n) { /* zeroed, any type may live in it, until the end; NULL: an error */
@@ -4550,13 +4556,20 @@ static void lmi_j_put(lmi_jinja *j, const char *p, size_t n, size_t mark) { /* m
 }
 static void lmi_j_puts(lmi_jinja *j, const char *s) { lmi_j_put(j, s, strlen(s), 0); }
 static void lmi_j_putc(lmi_jinja *j, char c, size_t mark) { lmi_j_put(j, &c, 1, mark ? SIZE_MAX : 0); }
-static void lmi_j_put_cp(lmi_jinja *j, uint32_t cp, size_t mark) { uint8_t b[4]; lmi_j_put(j, (const char *)b, lmi_utf8_put(b, cp), mark ? SIZE_MAX : 0); }
+static void lmi_j_put_cp(lmi_jinja *j, uint32_t cp, size_t mark) {
+    uint8_t b[4];
+    lmi_j_put(j, (const char *)b, lmi_utf8_put(b, cp), mark ? SIZE_MAX : 0);
+}
 
 static lmi_jval lmi_jv(lmi_jkind kind) { lmi_jval v; memset(&v, 0, sizeof v); v.kind = (uint8_t)kind; return v; }
 static lmi_jval lmi_jv_int(int64_t i) { lmi_jval v = lmi_jv(LMI_J_INT); v.u.i = i; return v; }
 static lmi_jval lmi_jv_bool(int b) { lmi_jval v = lmi_jv(LMI_J_BOOL); v.u.i = b != 0; return v; }
 static lmi_jval lmi_jv_float(double f) { lmi_jval v = lmi_jv(LMI_J_FLOAT); v.u.f = f; return v; }
-static lmi_jval lmi_jv_text(const char *p, size_t n, size_t mark) { lmi_jval v = lmi_jv(LMI_J_STR); v.u.p = p; v.n = n; v.mark = n ? mark : 0; return v; }
+static lmi_jval lmi_jv_text(const char *p, size_t n, size_t mark) {
+    lmi_jval v = lmi_jv(LMI_J_STR);
+    v.u.p = p; v.n = n; v.mark = n ? mark : 0;
+    return v;
+}
 static lmi_jval lmi_jv_cstr(const char *s) { return lmi_jv_text(s, strlen(s), 0); }
 static lmi_jval lmi_jv_undefined(lmi_str name) { lmi_jval v = lmi_jv(LMI_J_UNDEFINED); v.u.p = name.p; v.n = name.n; return v; }
 static lmi_str lmi_jstr(const lmi_jval *v) { lmi_str s; s.p = v->u.p; s.n = v->n; return s; }
@@ -4566,7 +4579,9 @@ static lmi_jval lmi_j_part(const lmi_jval *s, size_t from, size_t to) { /* marks
     v.u.p += from; v.n = to - from;
     return v;
 }
-static size_t lmi_j_mark(const lmi_jval *s, size_t i) { return s->mark == 0 || s->mark == SIZE_MAX ? s->mark : (size_t)s->u.p[s->mark + i]; } /* of one byte */
+static size_t lmi_j_mark(const lmi_jval *s, size_t i) { /* of one byte */
+    return s->mark == 0 || s->mark == SIZE_MAX ? s->mark : (size_t)s->u.p[s->mark + i];
+}
 /* What was added since `from`, as a string, which is taken away from the text under way. */
 static lmi_jval lmi_j_taken(lmi_jinja *j, size_t from) {
     size_t n = j->n_out - from, mark = 0; const char *m = j->out + j->cap_out + from; char *p;
@@ -4715,7 +4730,11 @@ static void lmi_j_add(lmi_jinja *j, lmi_jseq *s, lmi_jval v) {
     s->v[s->n++] = v;
 }
 static void lmi_j_add2(lmi_jinja *j, lmi_jseq *s, lmi_jval a, lmi_jval b) { lmi_j_add(j, s, a); lmi_j_add(j, s, b); }
-static lmi_jval lmi_jv_pair(lmi_jinja *j, lmi_jval a, lmi_jval b) { lmi_jseq *s = lmi_j_seq(j); lmi_j_add2(j, s, a, b); return lmi_jv_seq(LMI_J_TUPLE, s); }
+static lmi_jval lmi_jv_pair(lmi_jinja *j, lmi_jval a, lmi_jval b) {
+    lmi_jseq *s = lmi_j_seq(j);
+    lmi_j_add2(j, s, a, b);
+    return lmi_jv_seq(LMI_J_TUPLE, s);
+}
 static int lmi_j_is_num(const lmi_jval *v) { return v->kind == LMI_J_BOOL || v->kind == LMI_J_INT || v->kind == LMI_J_FLOAT; }
 static int lmi_j_is_list(const lmi_jval *v) { return v->kind == LMI_J_LIST || v->kind == LMI_J_TUPLE; }
 static double lmi_j_f64(const lmi_jval *v) { return v->kind == LMI_J_FLOAT ? v->u.f : (double)v->u.i; }
@@ -4827,7 +4846,8 @@ static lmi_jval lmi_j_str(lmi_jinja *j, lmi_jval v) { /* str(v) */
 }
 typedef struct lmi_jdump { int ascii, sorted, indent, level; lmi_jval item, key; } lmi_jdump; /* indent -1: on one line; item, key: the separators */
 static void lmi_j_dump_text(lmi_jinja *j, const lmi_jdump *d, const lmi_jval *v) {
-    size_t i, k; uint32_t cp; const uint8_t *p = (const uint8_t *)v->u.p; const char *e; static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
+    size_t i, k; uint32_t cp; const uint8_t *p = (const uint8_t *)v->u.p; const char *e;
+    static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
     lmi_j_puts(j, "\"");
     for (i = 0; i < v->n && !j->bad; i += k) {
         for (k = 0; i + k < v->n && p[i + k] >= 32 && p[i + k] != '"' && p[i + k] != '\\' && (p[i + k] < 127 || !d->ascii); k++) { }
@@ -4880,15 +4900,16 @@ static void lmi_j_dump(lmi_jinja *j, lmi_jdump *d, const lmi_jval *v) {
 }
 
 /* ---- JSON (RFC 8259), all of whose text is the user's. Of keys that repeat, the last value counts, as in Python. */
-static void lmi_j_json_space(lmi_jinja *j) { while (j->pos < j->n_src && (j->src[j->pos] == ' ' || (j->src[j->pos] >= 9 && j->src[j->pos] <= 13))) j->pos++; }
-static void lmi_j_json_bad(lmi_jinja *j, const char *what) { lmi_j_fail(j, LM_E_FORMAT, (uint32_t)LMI_MIN(j->pos, (size_t)UINT32_MAX), "JSON: %s", what); }
+static void lmi_j_json_space(lmi_jinja *j) { while (j->pos < j->n_src && j->src[j->pos] && strchr(" \t\r\n", j->src[j->pos])) j->pos++; }
+static void lmi_j_json_bad(lmi_jinja *j, const char *what) { lmi_j_fail(j, LM_E_FORMAT, (uint32_t)j->pos, "JSON: %s", what); } /* pos <= LMI_MAX_TEXT */
 static uint32_t lmi_j_hex(lmi_jinja *j, int digits) { /* at pos, which moves on; UINT32_MAX where they are not all there */
     uint32_t x = 0; int h;
     for (; digits > 0; digits--, j->pos++, x = x << 4 | (uint32_t)h) if (j->pos >= j->n_src || (h = lmi_hex(j->src[j->pos])) < 0) return UINT32_MAX;
     return x;
 }
 static lmi_jval lmi_j_json_text(lmi_jinja *j) { /* pos after the opening quote; without escapes, the bytes stay where they are */
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t"; size_t start = j->pos, out = j->n_out; int plain = 1; const char *e; uint32_t cp, low; char c;
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t"; size_t start = j->pos, out = j->n_out; int plain = 1; const char *e;
+        uint32_t cp, low; char c;
     for (;;) {
         if (j->pos >= j->n_src || (unsigned char)j->src[j->pos] < 32) { lmi_j_json_bad(j, "a string without its end"); break; }
         if ((c = j->src[j->pos++]) == '"') break;
@@ -4948,7 +4969,8 @@ static lmi_jval lmi_j_json(lmi_jinja *j) {
     else if (!lmi_j_json_word(j, "null")) {
         neg = c == '-'; j->pos += (size_t)neg;
         n = lmi_j_number(j->src + j->pos, j->n_src - j->pos, 0, &v);
-        if (n == 0 || (j->src[j->pos] == '0' && n > 1 && j->src[j->pos + 1] >= '0' && j->src[j->pos + 1] <= '9')) lmi_j_json_bad(j, "expected a value");
+        if (n == 0 || (j->src[j->pos] == '0' && n > 1 && j->src[j->pos + 1] >= '0' && j->src[j->pos + 1] <= '9')) lmi_j_json_bad(j,
+            "expected a value");
         else if (v.kind == LMI_J_ABSENT) lmi_j_json_bad(j, "an integer beyond 64 bits");
         j->pos += n; lmi_j_work(j, 8);
         if (neg && v.kind == LMI_J_INT) v.u.i = -v.u.i; else if (neg) v.u.f = -v.u.f;
@@ -4988,7 +5010,10 @@ static size_t lmi_j_trim_white(const char *p, size_t from, size_t n) { /* the en
     return n;
 }
 static int lmi_j_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80); }
-static int lmi_j_at(const lmi_jinja *j, size_t at, const char *s) { size_t n = strlen(s); return at <= j->n_src && j->n_src - at >= n && memcmp(j->src + at, s, n) == 0; }
+static int lmi_j_at(const lmi_jinja *j, size_t at, const char *s) { /* does s stand there? */
+    size_t n = strlen(s);
+    return at <= j->n_src && j->n_src - at >= n && memcmp(j->src + at, s, n) == 0;
+}
 /* pos after the end of a tag: -%} takes all white space that follows, %} and #} one line end, +%} and }} nothing. */
 static void lmi_j_after(lmi_jinja *j, char sign, int variable) {
     if (sign == '-') j->pos = lmi_j_skip_white(j->src, j->pos, j->n_src);
@@ -4996,7 +5021,8 @@ static void lmi_j_after(lmi_jinja *j, char sign, int variable) {
     j->line_start = j->src[j->pos - 1] == '\n';
 }
 static lmi_jval lmi_j_literal(lmi_jinja *j, size_t from, size_t to) { /* escapes as in Python's unicode-escape; unknown ones stay as they are */
-    static const char names[] = "\\'\"abfnrtv", codes[] = "\\'\"\a\b\f\n\r\t\v"; size_t out = j->n_out, pos = j->pos, i, k; const char *e; uint32_t cp;
+    static const char names[] = "\\'\"abfnrtv", codes[] = "\\'\"\a\b\f\n\r\t\v"; size_t out = j->n_out, pos = j->pos, i, k; const char *e;
+    uint32_t cp;
     if (memchr(j->src + from, '\\', to - from) == NULL) return lmi_jv_text(j->src + from, to - from, 0);
     for (i = from; i < to && !j->bad; ) {
         if (j->src[i] != '\\') { for (k = i; k < to && j->src[k] != '\\'; k++) { } lmi_j_put(j, j->src + i, k - i, 0); i = k; continue; }
@@ -5031,7 +5057,7 @@ static void lmi_j_next(lmi_jinja *j) {
     }
     if (c >= '0' && c <= '9') {
         j->tok.kind = LMI_T_NUMBER;
-        if (c == '0' && j->pos + 1 < n && strchr("xXoObB", j->src[j->pos + 1])) { lmi_j_fail(j, LM_E_SUPPORT, j->tok.at, "numbers to other bases are not built in"); return; }
+        if (c == '0' && j->pos + 1 < n && strchr("xXoObB", j->src[j->pos + 1])) lmi_j_fail(j, LM_E_SUPPORT, j->tok.at, "a number to another base");
         j->pos += lmi_j_number(j->src + j->pos, n - j->pos, 1, &j->tok.v);
         if (j->tok.v.kind == LMI_J_ABSENT) lmi_j_fail(j, LM_E_SUPPORT, j->tok.at, "an integer beyond 64 bits");
     } else if (lmi_j_letter(c)) {
@@ -5082,10 +5108,16 @@ static lmi_jval lmi_j_need_name(lmi_jinja *j, const char *what) {
     lmi_j_next(j);
     return v;
 }
-static lmi_jnode *lmi_j_named(lmi_jinja *j, int kind, uint32_t at, lmi_jval name, lmi_jnode *a) { lmi_jnode *n = lmi_j_node(j, kind, at, a, NULL); n->v = name; return n; }
+static lmi_jnode *lmi_j_named(lmi_jinja *j, int kind, uint32_t at, lmi_jval name, lmi_jnode *a) {
+    lmi_jnode *n = lmi_j_node(j, kind, at, a, NULL);
+    n->v = name;
+    return n;
+}
 static lmi_jnode *lmi_j_expr(lmi_jinja *j);
 static lmi_jnode *lmi_j_postfix(lmi_jinja *j, lmi_jnode *n, int filters);
-static int lmi_j_tuple_ends(const lmi_jinja *j) { return j->tok.kind == LMI_T_CLOSE || j->tok.kind == LMI_T_END || lmi_j_is_op(j, ')') || lmi_j_is_name(j, "in") || lmi_j_is_name(j, "recursive"); }
+static int lmi_j_tuple_ends(const lmi_jinja *j) {
+    return j->tok.kind == LMI_T_CLOSE || j->tok.kind == LMI_T_END || lmi_j_is_op(j, ')') || lmi_j_is_name(j, "in") || lmi_j_is_name(j, "recursive");
+}
 /* a, b, ... is a tuple, a alone is a. `item` reads one. */
 static lmi_jnode *lmi_j_tuple(lmi_jinja *j, lmi_jnode *(*item)(lmi_jinja *j)) {
     lmi_jnode *n, *t = NULL, **tail; uint32_t at = j->tok.at;
@@ -5215,7 +5247,8 @@ static uint32_t lmi_j_operator(lmi_jinja *j, int level) { /* takes it, 0: anothe
     }
     if (t.kind != LMI_T_OP) return 0;
     if (level == 3 && (t.op == '<' || t.op == '>' || (t.op >> 8 == '=' && t.op))) { lmi_j_next(j); return t.op; }
-    if (level > 3 && ((t.op < 256 && level < 7 && strchr(signs[level], (int)t.op)) || (level == 6 && t.op == LMI_J2('/', '/')) || (level == 7 && t.op == LMI_J2('*', '*')))) {
+    if (level > 3 && ((t.op < 256 && level < 7 && strchr(signs[level], (int)t.op)) || (level == 6 && t.op == LMI_J2('/', '/'))
+        || (level == 7 && t.op == LMI_J2('*', '*')))) {
         lmi_j_next(j);
         return t.op;
     }
@@ -5258,7 +5291,8 @@ static lmi_jnode *lmi_j_body(lmi_jinja *j, const char *ends);
 static void lmi_j_close_tag(lmi_jinja *j) { /* the text that follows is lmi_j_body's */
     if (!j->bad && j->tok.kind != LMI_T_CLOSE) lmi_j_expected(j, j->in_block ? "%}" : "}}");
 }
-static lmi_jnode *lmi_j_block(lmi_jinja *j, const char *ends) { lmi_j_close_tag(j); return lmi_j_body(j, ends); } /* then the token is the end tag's name */
+/* A tag's body; then the token is the end tag's name. */
+static lmi_jnode *lmi_j_block(lmi_jinja *j, const char *ends) { lmi_j_close_tag(j); return lmi_j_body(j, ends); }
 static lmi_jnode *lmi_j_block_end(lmi_jinja *j, const char *end) { lmi_jnode *n = lmi_j_block(j, end); lmi_j_next(j); lmi_j_close_tag(j); return n; }
 static lmi_jnode *lmi_j_target(lmi_jinja *j) { /* a name, (a, b), or space.name */
     uint32_t at = j->tok.at; lmi_jnode *n;
@@ -5507,11 +5541,13 @@ static lmi_jval lmi_j_slice(lmi_jinja *j, const lmi_jval *v, const lmi_jnode *n)
     k[2] = bound[2].kind == LMI_J_NONE ? 1 : bound[2].u.i;
     if (k[2] == 0) { lmi_j_fail(j, LM_E_FORMAT, n->at, "slice: the step is 0"); return *v; }
     for (i = 0; i < 2; i++) { /* into [0, len], backwards [-1, len - 1] */
-        k[i] = bound[i].kind == LMI_J_NONE ? ((i == 0) == (k[2] > 0) ? 0 : len) : bound[i].u.i < 0 ? LMI_MAX(bound[i].u.i + len, k[2] < 0 ? -1 : 0) : bound[i].u.i;
+        k[i] = bound[i].kind == LMI_J_NONE ? ((i == 0) == (k[2] > 0) ? 0 : len) : bound[i].u.i;
+        if (k[i] < 0) k[i] = LMI_MAX(k[i] + len, k[2] < 0 ? -1 : 0);
         k[i] = LMI_MIN(k[i], k[2] < 0 ? len - 1 : len);
         if (bound[i].kind == LMI_J_NONE && k[2] < 0 && i == 1) k[i] = -1;
     }
-    if (v->kind == LMI_J_STR && k[2] == 1) return k[0] >= k[1] ? lmi_jv_cstr("") : lmi_j_part(v, lmi_j_offset(v, (size_t)k[0]), lmi_j_offset(v, (size_t)k[1]));
+    if (v->kind == LMI_J_STR && k[2] == 1) return k[0] >= k[1] ? lmi_jv_cstr("")
+        : lmi_j_part(v, lmi_j_offset(v, (size_t)k[0]), lmi_j_offset(v, (size_t)k[1]));
     if ((from = lmi_j_iter(j, v, "slice")) == NULL || (s = lmi_j_seq(j)) == NULL) return *v;
     for (i = k[0]; (k[2] > 0 ? i < k[1] : i > k[1]) && lmi_j_work(j, 1); ) {
         if (v->kind == LMI_J_STR) lmi_j_put(j, from->v[i].u.p, from->v[i].n, from->v[i].mark); else lmi_j_add(j, s, from->v[i]);
@@ -5521,11 +5557,12 @@ static lmi_jval lmi_j_slice(lmi_jinja *j, const lmi_jval *v, const lmi_jnode *n)
     return v->kind == LMI_J_STR ? lmi_j_taken(j, out) : lmi_jv_seq((lmi_jkind)v->kind, s);
 }
 static lmi_jval lmi_j_escaped(lmi_jinja *j, lmi_jval v) { /* as markupsafe.escape */
-    size_t i, out = j->n_out; const char *e;
+    size_t i, out = j->n_out; const char *e; char c;
     if (v.safe) return v;
     v = lmi_j_str(j, v);
     for (i = 0; i < v.n && !j->bad; i++) {
-        e = v.u.p[i] == '&' ? "&amp;" : v.u.p[i] == '<' ? "&lt;" : v.u.p[i] == '>' ? "&gt;" : v.u.p[i] == '"' ? "&#34;" : v.u.p[i] == '\'' ? "&#39;" : NULL;
+        c = v.u.p[i];
+        e = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&#34;" : c == '\'' ? "&#39;" : NULL;
         if (e) lmi_j_put(j, e, strlen(e), lmi_j_mark(&v, i) ? SIZE_MAX : 0); else lmi_j_put(j, v.u.p + i, 1, v.mark);
     }
     v = lmi_j_taken(j, out); v.safe = 1;
@@ -5541,7 +5578,7 @@ static lmi_jval lmi_j_int_arith(lmi_jinja *j, uint32_t op, int64_t a, int64_t b)
         return lmi_jv_int((a < 0) != (b < 0) ? -(int64_t)p : (int64_t)p);
     }
     if (op == LMI_J2('*', '*')) {
-        for (r = 1; b > 0 && !j->bad && !(ua <= 1 && b > 2); b--) r = lmi_j_int_arith(j, '*', r, a).u.i; /* at most 63 rounds before it is too large */
+        for (r = 1; b > 0 && !j->bad && !(ua <= 1 && b > 2); b--) r = lmi_j_int_arith(j, '*', r, a).u.i; /* at most 63 rounds */
         return lmi_jv_int(b > 2 ? (ua == 0 ? 0 : b % 2 ? a : 1) : r);
     }
     if (b == 0) { lmi_j_fail(j, LM_E_FORMAT, j->at, "division by zero"); return lmi_jv_int(0); }
@@ -5670,7 +5707,8 @@ static void lmi_j_args(lmi_jinja *j, const lmi_jnode *list, size_t more, lmi_jar
     }
 }
 static lmi_jval lmi_j_call_macro(lmi_jinja *j, const lmi_jmacro *m, const lmi_jargs *a) {
-    lmi_jscope *was = j->scope, *s = (lmi_jscope *)lmi_j_new(j, sizeof *s); const lmi_jnode *p; size_t i = 0, k, used = 0, out = j->n_out; lmi_jval *v, text;
+    lmi_jscope *was = j->scope, *s = (lmi_jscope *)lmi_j_new(j, sizeof *s); const lmi_jnode *p; size_t i = 0, k, used = 0, out = j->n_out;
+    lmi_jval *v, text;
     if (s == NULL) return lmi_jv(LMI_J_NONE);
     s->up = m->scope; j->scope = s;
     for (p = m->params; p && !j->bad; p = p->next, i++) {
@@ -5710,8 +5748,8 @@ static lmi_jval lmi_j_eval_call(lmi_jinja *j, const lmi_jnode *n, const lmi_jval
 static lmi_jval lmi_j_apply(lmi_jinja *j, int table, lmi_str name, lmi_jval v, const lmi_jargs *a, uint32_t at) { /* filter or test by name */
     const lmi_jfunc *f = lmi_j_find_func(table, name, NULL);
     j->at = at;
-    if (f == NULL) { lmi_j_fail(j, LM_E_SUPPORT, at, "the %s %S is not built in", table == LMI_J_FILTERS ? "filter" : "test", name); return lmi_jv(LMI_J_NONE); }
-    return lmi_j_call(j, f, v, a);
+    if (f == NULL) lmi_j_fail(j, LM_E_SUPPORT, at, "the %s %S is not built in", table == LMI_J_FILTERS ? "filter" : "test", name);
+    return f == NULL ? v : lmi_j_call(j, f, v, a);
 }
 static lmi_jval lmi_j_eval_filter(lmi_jinja *j, const lmi_jnode *n, const lmi_jval *bottom) { /* bottom: what a block's filters start from */
     lmi_jval v = n->a == NULL ? *bottom : n->a->kind == LMI_N_FILTER ? lmi_j_eval_filter(j, n->a, bottom) : lmi_j_eval(j, n->a); lmi_jargs a;
@@ -5786,7 +5824,8 @@ static void lmi_j_assign(lmi_jinja *j, const lmi_jnode *to, lmi_jval v) {
     j->at = to->at;
     if (to->kind == LMI_N_ATTR) {
         space = lmi_j_lookup(j, &to->a->v);
-        if (space.kind != LMI_J_SPACE) lmi_j_fail(j, LM_E_FORMAT, to->at, "%S is no namespace", lmi_jstr(&to->a->v)); else lmi_j_set(j, space.u.seq, to->v, v);
+        if (space.kind != LMI_J_SPACE) lmi_j_fail(j, LM_E_FORMAT, to->at, "%S is no namespace", lmi_jstr(&to->a->v));
+            else lmi_j_set(j, space.u.seq, to->v, v);
         return;
     }
     s = lmi_j_iter(j, &v, "unpacking");
@@ -5795,7 +5834,8 @@ static void lmi_j_assign(lmi_jinja *j, const lmi_jnode *to, lmi_jval v) {
 }
 /* One loop. A body's names are gone with each round. The items are looked up anew each time: the body may change the list. */
 static lmi_jval lmi_j_run_for(lmi_jinja *j, const lmi_jnode *n, const lmi_jval *over, int depth) {
-    lmi_jscope *was = j->scope, *s; lmi_jloop *l; lmi_jval loop = lmi_jv(LMI_J_LOOP), none = lmi_jv(LMI_J_NONE); lmi_jseq *items, *kept; size_t i; int how = 0;
+    lmi_jscope *was = j->scope, *s; lmi_jloop *l; lmi_jval loop = lmi_jv(LMI_J_LOOP), none = lmi_jv(LMI_J_NONE); lmi_jseq *items, *kept; size_t i;
+    int how = 0;
     j->at = n->at;
     s = (lmi_jscope *)lmi_j_new(j, sizeof *s); l = (lmi_jloop *)lmi_j_new(j, sizeof *l); items = lmi_j_iter(j, over, "for");
     if (j->bad) return none;
@@ -5913,7 +5953,7 @@ static lmi_jval lmi_j_split_white(lmi_jinja *j, const lmi_jval *v, int64_t most)
     lmi_jseq *s = lmi_j_seq(j); size_t at = lmi_j_skip_white(v->u.p, 0, v->n), end; uint32_t cp;
     if (!lmi_j_work(j, v->n / 4)) at = v->n;
     while (at < v->n && lmi_j_work(j, 1)) {
-        for (end = at; end < v->n; end += lmi_utf8((const uint8_t *)v->u.p + end, v->n - end, &cp)) if (lmi_j_skip_white(v->u.p, end, v->n) > end) break;
+        for (end = at; end < v->n && lmi_j_skip_white(v->u.p, end, v->n) == end; ) end += lmi_utf8((const uint8_t *)v->u.p + end, v->n - end, &cp);
         if (most == 0) end = lmi_j_trim_white(v->u.p, at, v->n); else most--;
         lmi_j_add(j, s, lmi_j_part(v, at, end));
         at = lmi_j_skip_white(v->u.p, end, v->n);
@@ -5921,7 +5961,8 @@ static lmi_jval lmi_j_split_white(lmi_jinja *j, const lmi_jval *v, int64_t most)
     return lmi_jv_seq(LMI_J_LIST, s);
 }
 static lmi_jval lmi_j_f_split(lmi_jinja *j, lmi_ja a) { /* x 1: from the right */
-    const lmi_jval *v = &a->self, *by = &a->v[0]; lmi_jseq *s; const char *q, *p = v->u.p, *end = p + v->n; int64_t most = lmi_j_int_arg(j, a, 1, -1), n = 0, i;
+    const lmi_jval *v = &a->self, *by = &a->v[0]; lmi_jseq *s; const char *q, *p = v->u.p, *end = p + v->n;
+    int64_t most = lmi_j_int_arg(j, a, 1, -1), n = 0, i;
     if (!lmi_j_has(a, 0) || by->kind == LMI_J_NONE) {
         if (a->x && most >= 0) lmi_j_fail(j, LM_E_SUPPORT, j->at, "rsplit at white space with a count is not built in");
         return lmi_j_split_white(j, v, most);
@@ -5966,7 +6007,8 @@ static lmi_jval lmi_j_f_replace(lmi_jinja *j, lmi_ja a) {
     return lmi_j_taken(j, out);
 }
 static lmi_jval lmi_j_f_ends(lmi_jinja *j, lmi_ja a) { /* x: 0 startswith, 1 endswith; one text or a tuple of them. +2: the rest of it */
-    size_t i, n = a->v[0].kind == LMI_J_TUPLE ? a->v[0].u.seq->n : 1; const lmi_jval *v = &a->self, *p = a->v[0].kind == LMI_J_TUPLE ? a->v[0].u.seq->v : &a->v[0];
+    int many = a->v[0].kind == LMI_J_TUPLE; size_t i, n = many ? a->v[0].u.seq->n : 1;
+    const lmi_jval *v = &a->self, *p = many ? a->v[0].u.seq->v : &a->v[0];
     for (i = 0; i < n && lmi_j_work(j, 1); i++) {
         if (p[i].kind != LMI_J_STR) return lmi_j_bad_arg(j, a, &p[i]);
         if (p[i].n > v->n || (p[i].n && memcmp(v->u.p + (a->x & 1 ? v->n - p[i].n : 0), p[i].u.p, p[i].n) != 0)) continue;
@@ -6018,11 +6060,14 @@ static lmi_jval lmi_j_f_format(lmi_jinja *j, lmi_ja a) {
         if (f->u.p[i] != '{' && f->u.p[i] != '}') { lmi_j_put(j, f->u.p + i, 1, f->mark); continue; }
         if (i + 1 < f->n && f->u.p[i + 1] == f->u.p[i]) { lmi_j_put(j, f->u.p + i++, 1, f->mark); continue; }
         for (end = i; end < f->n && f->u.p[end] != '}' && f->u.p[end] != ':' && f->u.p[end] != '!'; end++) { }
-        if (f->u.p[i] == '}' || end == f->n || f->u.p[end] != '}') { lmi_j_fail(j, LM_E_SUPPORT, j->at, "format: built in are {}, {0} and {name}"); break; }
+        if (f->u.p[i] == '}' || end == f->n || f->u.p[end] != '}') {
+            lmi_j_fail(j, LM_E_SUPPORT, j->at, "format: built in are {}, {0} and {name}");
+            break;
+        }
         name.p = f->u.p + i + 1; name.n = end - i - 1;
         for (k = 0; k < a->n && !(a->key[k].p && lmi_str_eq(a->key[k], name)); k++) { }
         if (name.n == 0) k = next++;
-        else if (name.n < 4 && *name.p >= '0' && *name.p <= '9') for (k = 0, next = 0; next < name.n; next++) k = k * 10 + (size_t)(name.p[next] - '0');
+        else if (name.n == 1 && *name.p >= '0' && *name.p <= '9') k = (size_t)(*name.p - '0');
         if (k >= a->n || (a->key[k].p && name.n == 0)) { lmi_j_fail(j, LM_E_FORMAT, j->at, "format: no value for {%S}", name); break; }
         lmi_j_repr(j, &a->v[k], 0); i = end;
     }
@@ -6033,7 +6078,8 @@ static lmi_jval lmi_j_f_items(lmi_jinja *j, lmi_ja a) { /* x: 0 items, 1 keys, 2
     lmi_jseq *s = lmi_j_seq(j), *from = a->self.u.seq; size_t i;
     if (a->self.kind == LMI_J_UNDEFINED) return lmi_jv_seq(LMI_J_LIST, s);
     if (a->self.kind != LMI_J_DICT) return lmi_j_bad_arg(j, a, &a->self);
-    for (i = 0; i < from->n && lmi_j_work(j, 1); i += 2) lmi_j_add(j, s, a->x == 1 ? from->v[i] : a->x == 2 ? from->v[i + 1] : lmi_jv_pair(j, from->v[i], from->v[i + 1]));
+    for (i = 0; i < from->n && lmi_j_work(j, 1); i += 2)
+        lmi_j_add(j, s, a->x == 1 ? from->v[i] : a->x == 2 ? from->v[i + 1] : lmi_jv_pair(j, from->v[i], from->v[i + 1]));
     return lmi_jv_seq(LMI_J_LIST, s);
 }
 static lmi_jval lmi_j_f_get(lmi_jinja *j, lmi_ja a) {
@@ -6077,12 +6123,18 @@ static const lmi_jval *lmi_j_keyword(lmi_ja a, const char *name) {
     return NULL;
 }
 static lmi_jargs lmi_j_rest(lmi_ja a, size_t skip) { lmi_jargs r = *a; r.v += skip; r.key += skip; r.n -= skip; return r; }
-static lmi_jseq *lmi_j_some(lmi_jinja *j, lmi_ja a) { return lmi_j_truth(&a->self) ? lmi_j_iter(j, &a->self, a->name) : lmi_j_seq(j); } /* none: nothing */
+static lmi_jseq *lmi_j_some(lmi_jinja *j, lmi_ja a) { /* of what is false, nothing */
+    return lmi_j_truth(&a->self) ? lmi_j_iter(j, &a->self, a->name) : lmi_j_seq(j);
+}
 static lmi_jval lmi_j_f_map(lmi_jinja *j, lmi_ja a) {
-    const lmi_jval *attr = lmi_j_keyword(a, "attribute"), *dflt = lmi_j_keyword(a, "default"); lmi_jseq *s = lmi_j_seq(j), *from = lmi_j_some(j, a); size_t i;
+    const lmi_jval *attr = lmi_j_keyword(a, "attribute"), *dflt = lmi_j_keyword(a, "default"); lmi_jseq *s = lmi_j_seq(j), *from = lmi_j_some(j, a);
+    size_t i;
     lmi_jval v; lmi_jargs rest;
     if (j->bad) return a->self;
-    if (attr == NULL && (a->n == 0 || a->key[0].p || a->v[0].kind != LMI_J_STR)) { lmi_j_fail(j, LM_E_FORMAT, j->at, "map: needs a filter or an attribute"); return a->self; }
+    if (attr == NULL && (a->n == 0 || a->key[0].p || a->v[0].kind != LMI_J_STR)) {
+        lmi_j_fail(j, LM_E_FORMAT, j->at, "map: needs a filter or an attribute");
+        return a->self;
+    }
     for (i = 0; i < from->n && lmi_j_work(j, 1); i++) {
         if (attr) { v = lmi_j_path(j, from->v[i], attr); if (v.kind == LMI_J_UNDEFINED && dflt) v = *dflt; }
         else { rest = lmi_j_rest(a, 1); v = lmi_j_apply(j, LMI_J_FILTERS, lmi_jstr(&a->v[0]), from->v[i], &rest, j->at); }
@@ -6093,7 +6145,7 @@ static lmi_jval lmi_j_f_map(lmi_jinja *j, lmi_ja a) {
 static lmi_jval lmi_j_f_select(lmi_jinja *j, lmi_ja a) { /* x: 1 reject, 2 by attribute */
     size_t i, skip = a->x & 2 ? 1 : 0; lmi_jseq *s = lmi_j_seq(j), *from = lmi_j_some(j, a); lmi_jval v; lmi_jargs rest;
     if (j->bad) return a->self;
-    if (a->n < skip || (a->n > skip && a->v[skip].kind != LMI_J_STR)) { lmi_j_fail(j, LM_E_FORMAT, j->at, "%s: needs the name of a test", a->name); return a->self; }
+    if (a->n < skip || (a->n > skip && a->v[skip].kind != LMI_J_STR)) lmi_j_fail(j, LM_E_FORMAT, j->at, "%s: needs the name of a test", a->name);
     for (i = 0; i < from->n && lmi_j_work(j, 1); i++) {
         v = skip ? lmi_j_path(j, from->v[i], &a->v[0]) : from->v[i];
         if (a->n > skip) { rest = lmi_j_rest(a, skip + 1); v = lmi_j_apply(j, LMI_J_TESTS, lmi_jstr(&a->v[skip]), v, &rest, j->at); }
@@ -6106,11 +6158,14 @@ static int lmi_j_less(const void *owner, uint32_t a, uint32_t b) {
     const lmi_jsort *s = (const lmi_jsort *)owner; int r;
     if (!lmi_j_work(s->j, 1)) return a < b;
     r = lmi_j_order(s->j, &s->key[a], &s->key[b]);
-    if (r == 2) lmi_j_fail(s->j, LM_E_FORMAT, s->j->at, "sort: %s and %s have no order", lmi_jkind_names[s->key[a].kind], lmi_jkind_names[s->key[b].kind]);
+    if (r == 2) lmi_j_fail(s->j, LM_E_FORMAT, s->j->at, "sort: %s and %s have no order", lmi_jkind_names[s->key[a].kind],
+        lmi_jkind_names[s->key[b].kind]);
     return r == 0 || r == 2 ? a < b : s->reverse ? r > 0 : r < 0;
 }
-static void lmi_j_sort(lmi_jinja *j, lmi_jval *v, size_t n, size_t width, lmi_jval *key, int fold, int reverse) { /* n items of `width` values by key[n]; stable */
-    uint32_t *at = (uint32_t *)lmi_j_new(j, (uint64_t)n * sizeof *at); lmi_jval *to = (lmi_jval *)lmi_j_new(j, (uint64_t)n * width * sizeof *to); size_t i; lmi_jsort s;
+/* n items of `width` values by key[n]; stable. */
+static void lmi_j_sort(lmi_jinja *j, lmi_jval *v, size_t n, size_t width, lmi_jval *key, int fold, int reverse) {
+    uint32_t *at = (uint32_t *)lmi_j_new(j, (uint64_t)n * sizeof *at); lmi_jval *to = (lmi_jval *)lmi_j_new(j, (uint64_t)n * width * sizeof *to);
+    size_t i; lmi_jsort s;
     if (j->bad || n == 0) return;
     for (i = 0; i < n; i++) { at[i] = (uint32_t)i; if (fold && key[i].kind == LMI_J_STR) key[i] = lmi_j_recase(j, key[i], 0); }
     s.j = j; s.key = key; s.reverse = reverse;
@@ -6150,7 +6205,8 @@ static lmi_jval lmi_j_f_dictsort(lmi_jinja *j, lmi_ja a) {
     return lmi_jv_seq(LMI_J_LIST, to);
 }
 static lmi_jval lmi_j_f_unique(lmi_jinja *j, lmi_ja a) {
-    lmi_jval v = lmi_j_listed(j, &a->self, "unique"), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[1], !lmi_j_truth(&a->v[0])); size_t i, k, n = 0;
+    lmi_jval v = lmi_j_listed(j, &a->self, "unique"), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[1], !lmi_j_truth(&a->v[0]));
+    size_t i, k, n = 0;
     for (i = 0; key && i < v.u.seq->n && lmi_j_work(j, 1 + n / 4); i++) {
         for (k = 0; k < n && lmi_j_order(j, &key[k], &key[i]) != 0; k++) { }
         if (k == n) { key[n] = key[i]; v.u.seq->v[n++] = v.u.seq->v[i]; }
@@ -6159,7 +6215,8 @@ static lmi_jval lmi_j_f_unique(lmi_jinja *j, lmi_ja a) {
     return v;
 }
 static lmi_jval lmi_j_f_min(lmi_jinja *j, lmi_ja a) { /* x: 1 max */
-    lmi_jval v = lmi_j_listed(j, &a->self, a->name), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[1], !lmi_j_truth(&a->v[0])); lmi_jsort s; uint32_t i, best = 0;
+    lmi_jval v = lmi_j_listed(j, &a->self, a->name), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[1], !lmi_j_truth(&a->v[0])); lmi_jsort s;
+    uint32_t i, best = 0;
     if (key == NULL) return v;
     if (v.u.seq->n == 0) return lmi_jv(LMI_J_UNDEFINED);
     s.j = j; s.key = key; s.reverse = a->x;
@@ -6218,13 +6275,15 @@ static lmi_jval lmi_j_f_abs(lmi_jinja *j, lmi_ja a) {
     return lmi_j_f64(&a->self) < 0 ? lmi_j_binary(j, '-', zero, a->self) : a->self;
 }
 static lmi_jval lmi_j_f_sum(lmi_jinja *j, lmi_ja a) {
-    lmi_jval v = lmi_j_listed(j, &a->self, "sum"), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[0], 0), all = lmi_j_has(a, 1) ? a->v[1] : lmi_jv_int(0); size_t i;
+    lmi_jval v = lmi_j_listed(j, &a->self, "sum"), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[0], 0), all = lmi_j_has(a, 1) ? a->v[1]
+        : lmi_jv_int(0); size_t i;
     for (i = 0; key && i < v.u.seq->n && !j->bad; i++) all = lmi_j_binary(j, '+', all, key[i]);
     return all;
 }
 static lmi_jval lmi_j_f_string(lmi_jinja *j, lmi_ja a) { lmi_jval v = lmi_j_str(j, a->self); v.safe |= (uint8_t)a->x; return v; } /* x: 1 safe */
 static lmi_jval lmi_j_f_indent(lmi_jinja *j, lmi_ja a) {
-    lmi_jval v = lmi_j_str(j, a->self), by = lmi_jv_cstr(" "), line; int64_t n = 1; size_t at, end, i, out; int first = lmi_j_has(a, 1) && lmi_j_truth(&a->v[1]);
+    lmi_jval v = lmi_j_str(j, a->self), by = lmi_jv_cstr(" "), line; int64_t n = 1; size_t at, end, i, out;
+    int first = lmi_j_has(a, 1) && lmi_j_truth(&a->v[1]);
     if (lmi_j_has(a, 0) && a->v[0].kind == LMI_J_STR) by = a->v[0]; else n = lmi_j_int_arg(j, a, 0, 4);
     by = lmi_j_repeat(j, &by, n); out = j->n_out;
     for (at = 0, i = 0; at <= v.n && lmi_j_work(j, 1); at = end + 1, i++) {
@@ -6242,7 +6301,8 @@ static lmi_jval lmi_j_f_tojson(lmi_jinja *j, lmi_ja a) {
     d.ascii = lmi_j_truth(&a->v[0]); d.sorted = lmi_j_truth(&a->v[3]); d.indent = (int)LMI_MIN(LMI_MAX(indent, -1), 1000);
     d.item = lmi_jv_cstr(indent < 0 ? ", " : ","); d.key = lmi_jv_cstr(": ");
     if (lmi_j_truth(&a->v[2])) {
-        if (!lmi_j_is_list(&a->v[2]) || a->v[2].u.seq->n != 2 || a->v[2].u.seq->v[0].kind != LMI_J_STR || a->v[2].u.seq->v[1].kind != LMI_J_STR) return lmi_j_bad_arg(j, a, &a->v[2]);
+        if (!lmi_j_is_list(&a->v[2]) || a->v[2].u.seq->n != 2 || a->v[2].u.seq->v[0].kind != LMI_J_STR
+            || a->v[2].u.seq->v[1].kind != LMI_J_STR) return lmi_j_bad_arg(j, a, &a->v[2]);
         d.item = a->v[2].u.seq->v[0]; d.key = a->v[2].u.seq->v[1];
     }
     lmi_j_dump(j, &d, &a->self);
@@ -6258,13 +6318,18 @@ static lmi_jval lmi_j_f_is_odd(lmi_jinja *j, lmi_ja a) { /* x: the rest by 2; -1
     return lmi_jv_bool(lmi_j_order(j, &r, &zero) == 0);
 }
 static lmi_jval lmi_j_f_is_op(lmi_jinja *j, lmi_ja a) { return lmi_jv_bool(lmi_j_compare(j, (uint32_t)a->x, &a->self, &a->v[0])); }
-static lmi_jval lmi_j_f_same_as(lmi_jinja *j, lmi_ja a) { return lmi_jv_bool(a->self.kind == a->v[0].kind && lmi_j_order(j, &a->self, &a->v[0]) == 0); }
+static lmi_jval lmi_j_f_same_as(lmi_jinja *j, lmi_ja a) {
+    return lmi_jv_bool(a->self.kind == a->v[0].kind && lmi_j_order(j, &a->self, &a->v[0]) == 0);
+}
 static lmi_jval lmi_j_f_is_case(lmi_jinja *j, lmi_ja a) { /* x: 1 upper */
     lmi_jval v = lmi_j_str(j, a->self); size_t i; int some = 0;
     for (i = 0; i < v.n; i++) { if (lmi_j_fold(v.u.p[i], a->x) != v.u.p[i]) return lmi_jv_bool(0); some |= lmi_j_fold(v.u.p[i], !a->x) != v.u.p[i]; }
     return lmi_jv_bool(some);
 }
-static lmi_jval lmi_j_f_is_known(lmi_jinja *j, lmi_ja a) { (void)j; return lmi_jv_bool(a->self.kind == LMI_J_STR && lmi_j_find_func(a->x, lmi_jstr(&a->self), NULL) != NULL); }
+static lmi_jval lmi_j_f_is_known(lmi_jinja *j, lmi_ja a) {
+    (void)j;
+    return lmi_jv_bool(a->self.kind == LMI_J_STR && lmi_j_find_func(a->x, lmi_jstr(&a->self), NULL) != NULL);
+}
 
 static lmi_jval lmi_j_f_raise(lmi_jinja *j, lmi_ja a) {
     lmi_jval v = lmi_j_str(j, a->v[0]);
@@ -6294,14 +6359,18 @@ static lmi_jval lmi_j_f_range(lmi_jinja *j, lmi_ja a) {
 /* strftime in English, UTC. Days since 1970 to a date: http://howardhinnant.github.io/date_algorithms.html (civil_from_days). */
 static lmi_jval lmi_j_f_strftime(lmi_jinja *j, lmi_ja a) {
     static const char *const days[] = { "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday" };
-    static const char *const months[] = { "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December" };
-    static const char codes[] = "YmdHMSyjIewuCaAbBhpDFTRn%t-"; const lmi_jval *f = &a->v[0]; size_t i, out = j->n_out; int64_t t = j->now, day, secs, era, doe, yoe, doy, mp, y, m, d, v[13]; int k, pad;
+    static const char *const months[] = { "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+        "November", "December" };
+    static const char codes[] = "YmdHMSyjIewuCaAbBhpDFTRn%t-"; const lmi_jval *f = &a->v[0]; size_t i, out = j->n_out;
+    int64_t t = j->now, day, secs, era, doe, yoe, doy, mp, y, m, d, v[13]; int k, pad;
     static const int16_t before[12] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
     static const uint8_t width[13] = { 4, 2, 2, 2, 2, 2, 2, 3, 2, 2, 1, 1, 2 }; const char *at; char digit[8];
     if (!lmi_j_want_text(j, a, 0)) return *f;
     secs = t % 86400; day = t / 86400; if (secs < 0) { secs += 86400; day--; }
-    era = (day + 719468 - (day < -719468 ? 146096 : 0)) / 146097; doe = day + 719468 - era * 146097; yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    doy = doe - (365 * yoe + yoe / 4 - yoe / 100); mp = (5 * doy + 2) / 153; d = doy - (153 * mp + 2) / 5 + 1; m = mp < 10 ? mp + 3 : mp - 9; y = yoe + era * 400 + (m <= 2);
+    era = (day + 719468 - (day < -719468 ? 146096 : 0)) / 146097; doe = day + 719468 - era * 146097;
+    yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    doy = doe - (365 * yoe + yoe / 4 - yoe / 100); mp = (5 * doy + 2) / 153; d = doy - (153 * mp + 2) / 5 + 1; m = mp < 10 ? mp + 3 : mp - 9;
+    y = yoe + era * 400 + (m <= 2);
     doy = before[m - 1] + d - 1 + (m > 2 && y % 4 == 0 && (y % 100 != 0 || y % 400 == 0));
     v[0] = y; v[1] = m; v[2] = d; v[3] = secs / 3600; v[4] = secs / 60 % 60; v[5] = secs % 60; v[6] = y % 100; v[7] = doy + 1;
     v[8] = (secs / 3600 + 11) % 12 + 1; v[9] = d; v[10] = ((day + 4) % 7 + 7) % 7; v[11] = v[10] ? v[10] : 7; v[12] = y / 100;
@@ -6329,24 +6398,28 @@ static lmi_jval lmi_j_f_strftime(lmi_jinja *j, lmi_ja a) {
 }
 
 #define LMI_JBIT(kind) (1 << (kind))
-#define LMI_JTEXTS(on) \
-    { "upper", "", lmi_j_f_recase, on, 1 }, { "lower", "", lmi_j_f_recase, on, 0 }, { "capitalize", "", lmi_j_f_recase, on, 2 }, { "title", "", lmi_j_f_recase, on, 3 }
+#define LMI_JTEXTS(on) { "upper", "", lmi_j_f_recase, on, 1 }, { "lower", "", lmi_j_f_recase, on, 0 }, \
+    { "capitalize", "", lmi_j_f_recase, on, 2 }, { "title", "", lmi_j_f_recase, on, 3 }
 static const lmi_jfunc lmi_j_methods[] = {
     LMI_JTEXTS(LMI_J_STR), { "strip", "chars?", lmi_j_f_strip, LMI_J_STR, 3 }, { "lstrip", "chars?", lmi_j_f_strip, LMI_J_STR, 1 },
     { "rstrip", "chars?", lmi_j_f_strip, LMI_J_STR, 2 }, { "split", "sep? maxsplit?", lmi_j_f_split, LMI_J_STR, 0 },
     { "rsplit", "sep? maxsplit?", lmi_j_f_split, LMI_J_STR, 1 }, { "splitlines", "", lmi_j_f_splitlines, LMI_J_STR, 0 },
     { "replace", "old new count?", lmi_j_f_replace, LMI_J_STR, 0 }, { "startswith", "prefix", lmi_j_f_ends, LMI_J_STR, 0 },
     { "endswith", "suffix", lmi_j_f_ends, LMI_J_STR, 1 }, { "removeprefix", "prefix", lmi_j_f_ends, LMI_J_STR, 2 },
-    { "removesuffix", "suffix", lmi_j_f_ends, LMI_J_STR, 3 }, { "find", "sub", lmi_j_f_find, LMI_J_STR, 0 }, { "count", "sub", lmi_j_f_find, LMI_J_STR, 1 },
+    { "removesuffix", "suffix", lmi_j_f_ends, LMI_J_STR, 3 }, { "find", "sub", lmi_j_f_find, LMI_J_STR, 0 },
+    { "count", "sub", lmi_j_f_find, LMI_J_STR, 1 },
     { "join", "iterable", lmi_j_f_join_method, LMI_J_STR, 0 }, { "format", "*", lmi_j_f_format, LMI_J_STR, 0 },
     { "items", "", lmi_j_f_items, LMI_J_DICT, 0 }, { "keys", "", lmi_j_f_items, LMI_J_DICT, 1 }, { "values", "", lmi_j_f_items, LMI_J_DICT, 2 },
-    { "get", "key default?", lmi_j_f_get, LMI_J_DICT, 0 }, { "append", "item", lmi_j_f_append, LMI_J_LIST, 0 }, { "pop", "index?", lmi_j_f_pop, LMI_J_LIST, 0 },
+    { "get", "key default?", lmi_j_f_get, LMI_J_DICT, 0 }, { "append", "item", lmi_j_f_append, LMI_J_LIST, 0 },
+    { "pop", "index?", lmi_j_f_pop, LMI_J_LIST, 0 },
     { "cycle", "*", lmi_j_f_cycle, LMI_J_LOOP, 0 }, { "changed", "*", lmi_j_f_changed, LMI_J_LOOP, 0 }
 };
 static const lmi_jfunc lmi_j_filters[] = {
-    LMI_JTEXTS(0), { "trim", "chars?", lmi_j_f_strip, 0, 3 }, { "replace", "old new count?", lmi_j_f_replace, 0, 0 }, { "format", "*", lmi_j_f_percent, 0, 0 },
+    LMI_JTEXTS(0), { "trim", "chars?", lmi_j_f_strip, 0, 3 }, { "replace", "old new count?", lmi_j_f_replace, 0, 0 },
+    { "format", "*", lmi_j_f_percent, 0, 0 },
     { "indent", "width? first? blank?", lmi_j_f_indent, 0, 0 }, { "string", "", lmi_j_f_string, 0, 0 }, { "safe", "", lmi_j_f_string, 0, 1 },
-    { "tojson", "ensure_ascii? indent? separators? sort_keys?", lmi_j_f_tojson, 0, 0 }, { "default", "default_value? boolean?", lmi_j_f_default, 0, 0 },
+    { "tojson", "ensure_ascii? indent? separators? sort_keys?", lmi_j_f_tojson, 0, 0 },
+    { "default", "default_value? boolean?", lmi_j_f_default, 0, 0 },
     { "d", "default_value? boolean?", lmi_j_f_default, 0, 0 }, { "length", "", lmi_j_f_length, 0, 0 }, { "count", "", lmi_j_f_length, 0, 0 },
     { "first", "", lmi_j_f_first, 0, 0 }, { "last", "", lmi_j_f_first, 0, 1 }, { "join", "d? attribute?", lmi_j_f_join, 0, 0 },
     { "list", "", lmi_j_f_list, 0, 0 }, { "reverse", "", lmi_j_f_reverse, 0, 0 }, { "items", "", lmi_j_f_items, 0, 0 },
@@ -6360,22 +6433,28 @@ static const lmi_jfunc lmi_j_filters[] = {
 #define LMI_JKIND(name, bits) { name, "", lmi_j_f_is_kind, 0, bits }
 #define LMI_JOP(name, op) { name, "other", lmi_j_f_is_op, 0, (int)(op) }
 static const lmi_jfunc lmi_j_tests[] = {
-    LMI_JKIND("defined", ~(LMI_JBIT(LMI_J_UNDEFINED) | LMI_JBIT(LMI_J_ABSENT))), LMI_JKIND("undefined", LMI_JBIT(LMI_J_UNDEFINED)), LMI_JKIND("none", LMI_JBIT(LMI_J_NONE)),
+    LMI_JKIND("defined", ~(LMI_JBIT(LMI_J_UNDEFINED) | LMI_JBIT(LMI_J_ABSENT))), LMI_JKIND("undefined", LMI_JBIT(LMI_J_UNDEFINED)),
+    LMI_JKIND("none", LMI_JBIT(LMI_J_NONE)),
     LMI_JKIND("boolean", LMI_JBIT(LMI_J_BOOL)), LMI_JKIND("integer", LMI_JBIT(LMI_J_INT)), LMI_JKIND("float", LMI_JBIT(LMI_J_FLOAT)),
     LMI_JKIND("number", LMI_JBIT(LMI_J_BOOL) | LMI_JBIT(LMI_J_INT) | LMI_JBIT(LMI_J_FLOAT)), LMI_JKIND("string", LMI_JBIT(LMI_J_STR)),
-    LMI_JKIND("mapping", LMI_JBIT(LMI_J_DICT)), LMI_JKIND("callable", LMI_JBIT(LMI_J_FUNC) | LMI_JBIT(LMI_J_METHOD) | LMI_JBIT(LMI_J_MACRO) | LMI_JBIT(LMI_J_LOOP)),
+    LMI_JKIND("mapping", LMI_JBIT(LMI_J_DICT)),
+    LMI_JKIND("callable", LMI_JBIT(LMI_J_FUNC) | LMI_JBIT(LMI_J_METHOD) | LMI_JBIT(LMI_J_MACRO) | LMI_JBIT(LMI_J_LOOP)),
     LMI_JKIND("sequence", LMI_JBIT(LMI_J_STR) | LMI_JBIT(LMI_J_LIST) | LMI_JBIT(LMI_J_TUPLE) | LMI_JBIT(LMI_J_DICT) | LMI_JBIT(LMI_J_UNDEFINED)),
-    LMI_JKIND("iterable", LMI_JBIT(LMI_J_STR) | LMI_JBIT(LMI_J_LIST) | LMI_JBIT(LMI_J_TUPLE) | LMI_JBIT(LMI_J_DICT) | LMI_JBIT(LMI_J_ITER) | LMI_JBIT(LMI_J_UNDEFINED)
-        | LMI_JBIT(LMI_J_LOOP)),
-    { "true", "", lmi_j_f_is_bool, 0, 1 }, { "false", "", lmi_j_f_is_bool, 0, 0 }, { "odd", "", lmi_j_f_is_odd, 0, 1 }, { "even", "", lmi_j_f_is_odd, 0, 0 },
+    LMI_JKIND("iterable", LMI_JBIT(LMI_J_STR) | LMI_JBIT(LMI_J_LIST) | LMI_JBIT(LMI_J_TUPLE) | LMI_JBIT(LMI_J_DICT) | LMI_JBIT(LMI_J_ITER)
+        | LMI_JBIT(LMI_J_UNDEFINED) | LMI_JBIT(LMI_J_LOOP)),
+    { "true", "", lmi_j_f_is_bool, 0, 1 }, { "false", "", lmi_j_f_is_bool, 0, 0 }, { "odd", "", lmi_j_f_is_odd, 0, 1 },
+    { "even", "", lmi_j_f_is_odd, 0, 0 },
     { "divisibleby", "num", lmi_j_f_is_odd, 0, -1 }, { "sameas", "other", lmi_j_f_same_as, 0, 0 }, { "lower", "", lmi_j_f_is_case, 0, 0 },
     { "upper", "", lmi_j_f_is_case, 0, 1 }, { "filter", "", lmi_j_f_is_known, 0, LMI_J_FILTERS }, { "test", "", lmi_j_f_is_known, 0, LMI_J_TESTS },
-    LMI_JOP("eq", LMI_J2('=', '=')), LMI_JOP("==", LMI_J2('=', '=')), LMI_JOP("equalto", LMI_J2('=', '=')), LMI_JOP("ne", LMI_J2('!', '=')), LMI_JOP("!=", LMI_J2('!', '=')),
-    LMI_JOP("lt", '<'), LMI_JOP("<", '<'), LMI_JOP("lessthan", '<'), LMI_JOP("le", LMI_J2('<', '=')), LMI_JOP("<=", LMI_J2('<', '=')), LMI_JOP("gt", '>'), LMI_JOP(">", '>'),
+    LMI_JOP("eq", LMI_J2('=', '=')), LMI_JOP("==", LMI_J2('=', '=')), LMI_JOP("equalto", LMI_J2('=', '=')), LMI_JOP("ne", LMI_J2('!', '=')),
+    LMI_JOP("!=", LMI_J2('!', '=')),
+    LMI_JOP("lt", '<'), LMI_JOP("<", '<'), LMI_JOP("lessthan", '<'), LMI_JOP("le", LMI_J2('<', '=')), LMI_JOP("<=", LMI_J2('<', '=')),
+    LMI_JOP("gt", '>'), LMI_JOP(">", '>'),
     LMI_JOP("greaterthan", '>'), LMI_JOP("ge", LMI_J2('>', '=')), LMI_JOP(">=", LMI_J2('>', '=')), LMI_JOP("in", 'i')
 };
 static const lmi_jfunc lmi_j_globals[] = {
-    { "raise_exception", "message", lmi_j_f_raise, 0, 0 }, { "namespace", "*", lmi_j_f_dict, 0, LMI_J_SPACE }, { "dict", "*", lmi_j_f_dict, 0, LMI_J_DICT },
+    { "raise_exception", "message", lmi_j_f_raise, 0, 0 }, { "namespace", "*", lmi_j_f_dict, 0, LMI_J_SPACE },
+    { "dict", "*", lmi_j_f_dict, 0, LMI_J_DICT },
     { "range", "start stop? step?", lmi_j_f_range, 0, 0 }, { "strftime_now", "format", lmi_j_f_strftime, 0, 0 }
 };
 static const lmi_jfunc *lmi_j_find_func(int table, lmi_str name, const lmi_jval *self) {
@@ -6405,8 +6484,8 @@ static lmi_jval lmi_j_call(lmi_jinja *j, const lmi_jfunc *f, lmi_jval self, cons
 }
 
 /* ---- rendering */
-static const char lmi_j_chatml[] = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+static const char lmi_j_chatml[] = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 #if defined(LLAMA_CLOCK_US)
 static int64_t lmi_j_today(void) { return 0; }
 #elif defined(_WIN32)
@@ -6424,7 +6503,10 @@ static int64_t lmi_j_today(void) { return 0; }
 static void lmi_j_trust_role(lmi_jval *v) {
     size_t i;
     if (v->kind != LMI_J_STR) return;
-    for (i = 0; i < v->n; i++) if ((v->u.p[i] & 0x80) || !(lmi_j_letter(v->u.p[i]) || (v->u.p[i] >= '0' && v->u.p[i] <= '9') || v->u.p[i] == '-')) return;
+    for (i = 0; i < v->n; i++) {
+        char c = v->u.p[i];
+        if ((c & 0x80) || !(lmi_j_letter(c) || (c >= '0' && c <= '9') || c == '-')) return;
+    }
     v->mark = 0;
 }
 static lmi_jval lmi_j_messages(lmi_jinja *j, const lm_chat_desc *d) {
@@ -6442,7 +6524,8 @@ static lmi_jval lmi_j_messages(lmi_jinja *j, const lm_chat_desc *d) {
         }
     }
     if (!j->bad && v.kind != LMI_J_LIST) { j->what = "messages"; lmi_j_fail(j, LM_E_FORMAT, 0, "expected a list"); }
-    for (k = 0; !j->bad && k < v.u.seq->n; k++) if (v.u.seq->v[k].kind == LMI_J_DICT && (role = lmi_j_find(j, v.u.seq->v[k].u.seq, &key)) != NULL) lmi_j_trust_role(role);
+    for (k = 0; !j->bad && k < v.u.seq->n; k++)
+        if (v.u.seq->v[k].kind == LMI_J_DICT && (role = lmi_j_find(j, v.u.seq->v[k].u.seq, &key)) != NULL) lmi_j_trust_role(role);
     return v;
 }
 static lmi_str lmi_j_special_text(const lm_model *m, lm_special which, const char *own) {
@@ -6463,14 +6546,16 @@ static void lmi_j_globals_in(lmi_jinja *j, const lm_model *m, const lm_chat_desc
     s = lmi_j_special_text(m, LM_BOS, d->bos); lmi_j_define(j, "bos_token", lmi_jv_text(s.p, s.n, 0));
     s = lmi_j_special_text(m, LM_EOS, d->eos); lmi_j_define(j, "eos_token", lmi_jv_text(s.p, s.n, 0));
     lmi_j_define(j, "add_generation_prompt", lmi_jv_bool(!d->no_generation_prompt));
-    if (d->tools_json) lmi_j_define(j, "tools", lmi_j_read_json(j, "tools", d->tools_json, d->tools_bytes)); /* templates differ over none, not over undefined */
+    /* Without tools, `tools` is undefined: some templates fail over none, which transformers passes, all others make no difference. */
+    if (d->tools_json) lmi_j_define(j, "tools", lmi_j_read_json(j, "tools", d->tools_json, d->tools_bytes));
     if (d->messages_json || d->messages) lmi_j_define(j, "messages", lmi_j_messages(j, d));
     if (d->extra_json == NULL || j->bad) return;
     v = lmi_j_read_json(j, "extra", d->extra_json, d->extra_bytes);
     if (!j->bad && v.kind != LMI_J_DICT) { j->what = "extra"; lmi_j_fail(j, LM_E_FORMAT, 0, "expected an object"); }
     for (k = 0; !j->bad && k < v.u.seq->n; k += 2) lmi_j_set(j, &j->scope->vars, v.u.seq->v[k], v.u.seq->v[k + 1]);
 }
-static lm_status lmi_j_source(lmi_jinja *j, const lm_model *m, const lm_chat_desc *d) { /* the template's text, with \n for every line end, but the last one */
+/* The template's text, with \n for every line end, without the last one. */
+static lm_status lmi_j_source(lmi_jinja *j, const lm_model *m, const lm_chat_desc *d) {
     const char *p = d->template_text; size_t n = d->template_bytes, i, k; char *to; lm_meta meta;
     if (p == NULL && m && ((d->tools_json && lm_meta_find(m, "tokenizer.chat_template.tool_use", &meta) == LM_OK && meta.type == LM_META_STR)
         || (lm_meta_find(m, "tokenizer.chat_template", &meta) == LM_OK && meta.type == LM_META_STR))) { p = meta.text; n = meta.text_bytes; }
@@ -6532,7 +6617,8 @@ LMI_API lm_status lm_chat_tokenize(const lm_model *m, const lm_chat_desc *d, lm_
         s = lmi_tokenize_marked(m, j.out, j.n_out, (const uint8_t *)j.out + j.cap_out, LM_TEXT_PARSE_SPECIAL, ids, cap, &n);
         if (s == LM_OK || s == LM_E_FULL) *n_ids = n;
         if (s == LM_E_FULL) lmi_fail(err, s, "the conversation has %u tokens, there is room for %u", (uint64_t)n, (uint64_t)cap);
-        else if (s != LM_OK) lmi_fail(err, s, "the conversation cannot be tokenized: %s", s == LM_E_SUPPORT ? "the model has no vocabulary" : lm_status_text(s));
+        else if (s != LM_OK) lmi_fail(err, s, "the conversation cannot be tokenized: %s", s == LM_E_SUPPORT ? "the model has no vocabulary"
+            : lm_status_text(s));
     }
     lmi_j_end(&j);
     lmi_fp_leave(fp);
