@@ -324,8 +324,9 @@ typedef struct lm_chat_desc {
 } lm_chat_desc;
 /* The text of a conversation: *n_bytes is what it needs, also with LM_E_FULL, when cap was less (text may be NULL with cap 0). m may be NULL where
  * a template is given; bos and eos are then "" unless given. Thread-safe. All memory is given back. LM_E_ARG: the template refuses the
- * conversation (raise_exception), or the descriptor is wrong; LM_E_FORMAT: malformed JSON, a faulty template; LM_E_SUPPORT: a part of Jinja that is not
- * built in; LM_E_FULL: more than cap, max_steps, max_bytes or the nesting allowed; LM_E_MEMORY. The message tells line and column, or the byte. */
+ * conversation (raise_exception), or the descriptor is wrong; LM_E_FORMAT: malformed JSON, a faulty template, more than max_steps or
+ * LLAMA_CHAT_DEPTH; LM_E_SUPPORT: a part of Jinja that is not built in; LM_E_MEMORY: also more than max_bytes. The message tells line and column of
+ * the template, or the byte of the JSON. */
 LMI_API lm_status lm_chat_render(const lm_model *m, const lm_chat_desc *d, char *text, size_t cap, size_t *n_bytes, lm_error *err);
 /* The same as token ids. BOS is where the template writes it. Text of control tokens counts as such only where the template wrote all of it,
  * never where a byte of it came from messages, tools or extra: that text is read as lm_tokenize reads it without LM_TEXT_PARSE_SPECIAL. (A role of
@@ -4497,20 +4498,20 @@ static void lmi_j_fail(lmi_jinja *j, lm_status s, uint32_t at, const char *fmt, 
 }
 static int lmi_j_work(lmi_jinja *j, uint64_t n) { /* 0: no more of it */
     if (j->bad) return 0;
-    if (n > j->steps) { lmi_j_fail(j, LM_E_FULL, j->at, "too many steps (max_steps)"); return 0; }
+    if (n > j->steps) { lmi_j_fail(j, LM_E_FORMAT, j->at, "too many steps (max_steps)"); return 0; }
     j->steps -= n;
     return 1;
 }
 static int lmi_j_enter(lmi_jinja *j, uint32_t at) { /* 0: too deep, or an error before; else j->depth-- follows */
     if (!lmi_j_work(j, 1)) return 0;
-    if (j->depth == LLAMA_CHAT_DEPTH) { lmi_j_fail(j, LM_E_FULL, at, "nested deeper than %d", LLAMA_CHAT_DEPTH); return 0; }
+    if (j->depth == LLAMA_CHAT_DEPTH) { lmi_j_fail(j, LM_E_FORMAT, at, "nested deeper than %d", LLAMA_CHAT_DEPTH); return 0; }
     j->depth++;
     return 1;
 }
 static void *lmi_j_hold(lmi_jinja *j, uint64_t n) { /* from the hooks; NULL: an error */
     void *p = NULL;
     if (j->bad) return NULL;
-    if (n > j->max_held - j->held) lmi_j_fail(j, LM_E_FULL, j->at, "more than %u bytes of memory (max_bytes)", (uint64_t)j->max_held);
+    if (n > j->max_held - j->held) lmi_j_fail(j, LM_E_MEMORY, j->at, "more than %u bytes of memory (max_bytes)", (uint64_t)j->max_held);
     else if ((p = lmi_take(j->hooks, (size_t)n)) == NULL) lmi_j_fail(j, LM_E_MEMORY, j->at, "allocation of %u bytes failed", n); else j->held += (size_t)n;
     return p;
 }
@@ -6564,7 +6565,7 @@ static lm_status lmi_j_source(lmi_jinja *j, const lm_model *m, const lm_chat_des
         p = lmi_j_chatml; n = sizeof lmi_j_chatml - 1;
         lmi_tell(j->hooks, 1, "tokenizer.chat_template is missing: the conversation is laid out as ChatML");
     }
-    if (n > j->max_held) return lmi_fail(j->err, LM_E_FULL, "chat template: longer than %u bytes", (uint64_t)j->max_held);
+    if (n > j->max_held) return lmi_fail(j->err, LM_E_MEMORY, "chat template: longer than %u bytes", (uint64_t)j->max_held);
     to = (char *)lmi_j_new(j, (uint64_t)n + 1);
     for (i = k = 0; to && i < n; i++) { if (p[i] == '\r' && i + 1 < n && p[i + 1] == '\n') continue; to[k++] = p[i] == '\r' ? '\n' : p[i]; }
     if (k > 0 && to && to[k - 1] == '\n') k--;

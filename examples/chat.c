@@ -16,7 +16,8 @@ static const cli_option options[] = {
     { "--system", "TEXT", CLI_TEXT, &system_text, 0, 0, NULL, "what the model is told before the conversation" },
     { "-n", "N", CLI_INT, &n_most, 1, INT_MAX, NULL, "most tokens of a reply (default: until the model ends it or the context is full)" },
     CLI_SAMPLING,
-    { "--verbose", NULL, CLI_FLAG, &verbose, 0, 0, NULL, "say on stderr after each turn how many tokens the conversation has, how many\nof them had to be computed, and how many the reply has" },
+    { "--verbose", NULL, CLI_FLAG, &verbose, 0, 0, NULL,
+        "say on stderr after each turn how many tokens the conversation has, how many\nof them had to be computed, and how many the reply has" },
     CLI_CTX(CLI_OWN_CTX),
     CLI_COMPUTE
 };
@@ -88,7 +89,8 @@ static int reply(lm_sampler *s, char **text, size_t *n) {
 }
 /* One turn: what the cache has of the conversation stays, the rest is computed. 0: not possible, the turn is taken back. */
 static int turn(lm_sampler *s, int number) {
-    size_t n, k, n_text = 0; int n_reply, before = messages.n, n_ctx = cli_n_ctx(); lm_token *ids = tokenize(&n); char *text = NULL; lm_counters was, is;
+    size_t n, k, n_text = 0; int n_reply, before = messages.n, n_ctx = cli_n_ctx(); lm_token *ids = tokenize(&n); char *text = NULL;
+        lm_counters was, is;
     if (ids == NULL) return 0;
     if (n > (size_t)n_ctx) {
         refuse("the conversation has %lu tokens, the context room for %d (-c; /reset begins anew)", (unsigned long)n, n_ctx);
@@ -107,7 +109,8 @@ static int turn(lm_sampler *s, int number) {
     for (k = 0; k < n; k++) lm_sampler_accept(s, ids[k]);
     n_reply = reply(s, &text, &n_text);
     putchar('\n'); cli_flush();
-    if (verbose) cli_note("turn %d: %lu tokens, %lu of them computed; reply %d", number, (unsigned long)n, (unsigned long)(is.n_tokens - was.n_tokens), n_reply);
+    if (verbose) cli_note("turn %d: %lu tokens, %lu of them computed; reply %d", number, (unsigned long)n,
+        (unsigned long)(is.n_tokens - was.n_tokens), n_reply);
     say("assistant", text ? text : "", n_text);
     free(ids); free(text);
     return messages.n > before;

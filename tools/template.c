@@ -7,7 +7,8 @@ static const char *file, *messages, *tools, *now;
 static int no_prompt;
 static const cli_option options[] = {
     CLI_MODEL("the model whose template is used"),
-    { "--template", "FILE", CLI_TEXT, &file, 0, 0, NULL, "the template instead; bos_token and eos_token are then empty unless the\nmessages' file has them" },
+    { "--template", "FILE", CLI_TEXT, &file, 0, 0, NULL,
+        "the template instead; bos_token and eos_token are then empty unless the\nmessages' file has them" },
     { "--tools", "FILE", CLI_TEXT, &tools, 0, 0, NULL, "a JSON array of tools" },
     { "--now", "SECONDS", CLI_TEXT, &now, 0, 0, NULL, "since 1970, as the time that the template is told (default: the clock's)" },
     { "--no-generation-prompt", NULL, CLI_FLAG, &no_prompt, 0, 0, NULL, "end after the last message" },
@@ -27,9 +28,10 @@ int main(int argc, char **argv) {
     if (p[strspn(p, " \t\r\n")] == '{') { d.extra_json = p; d.extra_bytes = n; } else { d.messages_json = p; d.messages_bytes = n; }
     n = 0;
     while ((s = lm_chat_render(cli.m, &d, text, cap, &n, &err)) == LM_E_FULL && n > cap) text = (char *)cli_grow(text, cap = n);
-    what = s == LM_OK ? "" : strncmp(err.text, "messages", 8) == 0 || strncmp(err.text, "extra", 5) == 0 ? messages : strncmp(err.text, "tools", 5) == 0 ? tools : file ? file : cli.model;
+    what = s == LM_OK ? "" : strncmp(err.text, "messages", 8) == 0 || strncmp(err.text, "extra", 5) == 0 ? messages
+        : strncmp(err.text, "tools", 5) == 0 ? tools : file ? file : cli.model;
     if (s != LM_OK) cli_die("%s: %s", what, err.text);
-    fwrite(text, 1, n, stdout);
+    if (n) fwrite(text, 1, n, stdout);
     free(text); free((void *)(uintptr_t)p); free((void *)(uintptr_t)d.template_text); free((void *)(uintptr_t)d.tools_json);
     return cli_end();
 }
