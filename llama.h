@@ -58,6 +58,8 @@
  *      LLAMA_NO_DISPATCH     one set of kernels, the best that the compiler's own flags allow (-mavx2 -mfma -mf16c, -march=native); nothing is
  *                            chosen at run time and the file does not include itself, so its text may be pasted elsewhere
  *      LLAMA_NO_ENV          LLAMA_ISA is not read from the environment
+ *      LLAMA_NO_CHAT         no chat templates
+ *      LLAMA_CHAT_STEPS, LLAMA_CHAT_BYTES, LLAMA_CHAT_DEPTH   bounds of a chat template (1000000 steps, 8000000 bytes, 160 levels)
  *      LLAMA_CLOCK_US()      your own clock in microseconds
  *      LLAMA_SPIN            microseconds for which an idle thread looks for work before it parks (100)
  *      LLAMA_MAX_PARTS       of a split model (1024)
@@ -89,7 +91,8 @@
  * 8. UNTRUSTED INPUT
  *    Model files, adapters, saved states, from whatever source, and text are hostile until checked: opening is validating. Memory and time taken by
  *    opening are bounded by the size of the file. One limit: a file that another process rewrites or shrinks while it is mapped; use read_at
- *    where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL.
+ *    where that can happen. Text of control tokens is only read as control tokens with LM_TEXT_PARSE_SPECIAL,
+ *    and of a conversation only where its template wrote it. Chat templates run within bounds of steps, memory and nesting.
  *
  * 9. WHAT IS SUPPORTED
  *    GGUF 2 and 3, little-endian, split files too; architecture "llama": LLaMA 1 to 3.3, Code Llama, TinyLlama, SmolLM2, Mistral 7B and NeMo, Yi,
@@ -101,19 +104,21 @@
  *    Not built in: other architectures, experts, longrope, grammars.
  *
  * 10. HISTORY (newest first; ! breaks callers)
- *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore.
+ *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore;
+ *           chat templates: lm_chat_render, lm_chat_tokenize
  *           ! hooks.progress counts layers times tokens while decoding; lm_ctx_desc and lm_ctx_info have new fields
  *    0.1.0  first version
  *
  * CONTENTS (search for the mark)
  *    >>api       public declarations and their documentation
  *    >>base      platform, sizes, memory, errors, numbers           >>text      vocabulary and tokenizers
- *    >>gguf      reading and checking a file                        >>model     from tensors to structs
- *    >>types     weight types                                       >>forward   the forward pass (lmi_forward) and contexts
- *    >>isa       one vocabulary per instruction set                 >>sample    samplers
- *    >>kernels   one text for all of them                           >>score     probabilities of given tokens
- *    >>dispatch  choosing kernels, threads                          >>state     sequences as bytes
- *    >>adapter   small changes of a model's matrices                >>licence
+ *    >>gguf      reading and checking a file                        >>chat      chat templates
+ *    >>types     weight types                                       >>model     from tensors to structs
+ *    >>isa       one vocabulary per instruction set                 >>adapter   small changes of a model's matrices
+ *    >>kernels   one text for all of them                           >>forward   the forward pass (lmi_forward) and contexts
+ *    >>dispatch  choosing kernels, threads                          >>sample    samplers
+ *    >>score     probabilities of given tokens                      >>state     sequences as bytes
+ *    >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -331,6 +336,38 @@ typedef struct lm_emitter {
 LMI_API lm_status lm_emit(lm_emitter *e, lm_token id, char *text, size_t cap, size_t *n_bytes);
 LMI_API lm_status lm_emit_bytes(lm_emitter *e, const char *bytes, size_t n, char *text, size_t cap, size_t *n_bytes); /* the same for text from elsewhere */
 LMI_API lm_status lm_emit_end(lm_emitter *e, char *text, size_t cap, size_t *n_bytes); /* ends the text: what was held back */
+
+/* ---------------------------------------------------------------------------------------------- chat
+ * A conversation laid out by the model's own template, which is Jinja text (section >>chat says which part of Jinja). */
+#ifndef LLAMA_NO_CHAT
+typedef struct lm_message { const char *role, *content; size_t content_bytes; } lm_message; /* role NUL-terminated; content_bytes 0: content up to
+                                         its NUL; content NULL: none */
+typedef struct lm_chat_desc {
+    const lm_message *messages; int n_messages;
+    const char *messages_json; size_t messages_bytes; /* instead: a JSON array of objects, for tool calls, parts of content, further keys */
+    const char *tools_json; size_t tools_bytes;       /* a JSON array; NULL: none */
+    const char *extra_json; size_t extra_bytes;       /* a JSON object of further variables of the template; they hide those of the same name */
+    const char *template_text; size_t template_bytes; /* NULL: the model's tokenizer.chat_template, with tools its tool_use variant where it has one;
+                                         a model without one: ChatML, and a warning through hooks.log */
+    int      no_generation_prompt;    /* 0: the text ends with what begins an answer, where the template knows of add_generation_prompt */
+    int64_t  now;                     /* seconds since 1970 for strftime_now, in the time zone that it is to tell (0: the system's clock, UTC) */
+    const char *bos, *eos;            /* text of bos_token and eos_token (NULL: the model's) */
+    uint64_t max_steps;               /* of the interpreter (0: a million, and 32 for each byte of messages, tools and extra) */
+    size_t   max_bytes;               /* of memory (0: 8 MB, and 32 for each of these bytes) */
+    lm_hooks hooks;                   /* take and give (take NULL: the model's), log */
+} lm_chat_desc;
+/* The text of a conversation: *n_bytes is what it needs, also with LM_E_FULL, when cap was less (text may be NULL with cap 0). m may be NULL where
+ * a template is given; bos and eos are then "" unless given. Thread-safe. All memory is given back. LM_E_ARG: the template refuses the
+ * conversation (raise_exception), or the descriptor is wrong; LM_E_FORMAT: malformed JSON, a faulty template, more than max_steps or
+ * LLAMA_CHAT_DEPTH; LM_E_SUPPORT: a part of Jinja that is not built in; LM_E_MEMORY: also more than max_bytes. The message tells line and column of
+ * the template, or the byte of the JSON. */
+LMI_API lm_status lm_chat_render(const lm_model *m, const lm_chat_desc *d, char *text, size_t cap, size_t *n_bytes, lm_error *err);
+/* The same as token ids. BOS is where the template writes it. Text of control tokens counts as such only where the template wrote all of it,
+ * never where a byte of it came from messages, tools or extra: that text is read as lm_tokenize reads it without LM_TEXT_PARSE_SPECIAL. (A role of
+ * letters, digits, '_' and '-' alone counts as the template's.) To go on with a conversation whose beginning is in a context: tokenize
+ * all of it, count the ids k that agree with those the context holds, at most n_ids - 1, lm_rewind to k, decode the rest. */
+LMI_API lm_status lm_chat_tokenize(const lm_model *m, const lm_chat_desc *d, lm_token *ids, size_t cap, size_t *n_ids, lm_error *err);
+#endif
 
 /* ---------------------------------------------------------------------------------------------- context */
 
@@ -4512,10 +4549,12 @@ static int lmi_text_bpe(lmi_coder *j, const uint8_t *p, size_t n) {
 }
 
 /* ---- special tokens */
-/* The longest special token that p[0..n) begins with, or -1. All in [lo, hi) agree with p in their first k bytes. */
-static int32_t lmi_special_at(const lmi_vocab *v, const uint8_t *p, size_t n, int parse) {
+/* The longest special token that p[0..n) begins with, or -1. All in [lo, hi) agree with p in their first k bytes. mark [n], or NULL: where it is
+ * not 0, the text of a control token is ordinary text. */
+static int32_t lmi_special_at(const lmi_vocab *v, const uint8_t *p, const uint8_t *mark, size_t n, int parse) {
     uint32_t lo = v->first[p[0]], hi = v->first[p[0] + 1], a, b, mid; size_t k; int32_t best = -1; const lmi_str *t = v->text;
     for (k = 1; lo < hi; k++) {
+        if (mark && mark[k - 1]) parse = 0;
         for (a = lo; lo < hi && t[v->special[lo]].n == k; lo++) { }
         for (; a < lo; a++) if (parse || lmi_kind_of(v, (int32_t)v->special[a]) == LM_TOKEN_USER) { best = (int32_t)v->special[a]; break; }
         if (k == n) break;
@@ -4536,10 +4575,10 @@ static int lmi_text_between(lmi_coder *j, const uint8_t *p, size_t n) {
     if (n == 0) return 1;
     return j->v->kind == LMI_VOCAB_SPM ? lmi_text_spm(j, p, n, j->v->space_prefix) : lmi_text_bpe(j, p, n);
 }
-static int lmi_tokenize(lmi_coder *j, const uint8_t *p, size_t n, int parse) {
+static int lmi_tokenize(lmi_coder *j, const uint8_t *p, const uint8_t *mark, size_t n, int parse) {
     size_t at = 0, i = 0;
     while (i < n) {
-        int32_t id = lmi_special_at(j->v, p + i, n - i, parse);
+        int32_t id = lmi_special_at(j->v, p + i, mark ? mark + i : NULL, n - i, parse);
         if (id < 0) { i++; continue; }
         if (!lmi_text_between(j, p + at, i - at)) return 0;
         lmi_emit(j, id);
@@ -4634,7 +4673,8 @@ static lm_status lmi_emit_done(lmi_stream *s, lm_emitter *e, size_t *n_bytes) {
 /* ---- API: text */
 static const lmi_vocab *lmi_model_vocab(const lm_model *m);   /* section model */
 static const lm_hooks *lmi_model_hooks(const lm_model *m);
-LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_bytes, int flags, lm_token *ids, size_t cap, size_t *n_ids) {
+static lm_status lmi_tokenize_marked(const lm_model *m, const char *text, size_t n_bytes, const uint8_t *mark, int flags, lm_token *ids, size_t cap,
+    size_t *n_ids) {
     lmi_coder j; const lmi_vocab *v; int ok; lmi_fpenv fp;
     if (m == NULL || n_ids == NULL || (text == NULL && n_bytes > 0) || (ids == NULL && cap > 0) || n_bytes > LMI_MAX_TEXT) return LM_E_ARG;
     v = lmi_model_vocab(m);
@@ -4643,7 +4683,7 @@ LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_byte
     memset(&j, 0, sizeof j);
     j.hooks = lmi_model_hooks(m); j.v = v; j.ids = ids; j.cap = cap;
     if ((flags & LM_TEXT_ADD_SPECIAL) && v->add_bos) lmi_emit(&j, v->id[LM_BOS]);
-    ok = n_bytes == 0 || lmi_tokenize(&j, (const uint8_t *)text, n_bytes, flags & LM_TEXT_PARSE_SPECIAL);
+    ok = n_bytes == 0 || lmi_tokenize(&j, (const uint8_t *)text, mark, n_bytes, flags & LM_TEXT_PARSE_SPECIAL);
     if ((flags & LM_TEXT_ADD_SPECIAL) && v->add_eos) lmi_emit(&j, v->id[LM_EOS]);
     lmi_give(j.hooks, j.word.p, j.word.n_bytes); lmi_give(j.hooks, j.syms.p, j.syms.n_bytes);
     lmi_give(j.hooks, j.heap.p, j.heap.n_bytes); lmi_give(j.hooks, j.cps.p, j.cps.n_bytes);
@@ -4651,6 +4691,9 @@ LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_byte
     if (!ok) return LM_E_MEMORY;
     *n_ids = j.n;
     return j.n > cap ? LM_E_FULL : LM_OK;
+}
+LMI_API lm_status lm_tokenize(const lm_model *m, const char *text, size_t n_bytes, int flags, lm_token *ids, size_t cap, size_t *n_ids) {
+    return lmi_tokenize_marked(m, text, n_bytes, NULL, flags, ids, cap, n_ids);
 }
 LMI_API lm_status lm_detokenize(const lm_model *m, const lm_token *ids, size_t n_ids, int flags, char *text, size_t cap, size_t *n_bytes) {
     lmi_sink o; const lmi_vocab *v; size_t i; int strip;
@@ -4712,6 +4755,2224 @@ LMI_API lm_token lm_token_special(const lm_model *m, lm_special which) {
     return v && v->kind != LMI_VOCAB_NONE && (unsigned)which < LMI_N_SPECIAL_IDS ? v->id[which] : -1;
 }
 LMI_API int lm_adds_bos(const lm_model *m) { return m != NULL && lmi_model_vocab(m)->add_bos; }
+
+#ifndef LLAMA_NO_CHAT
+/* ============================================================================================== >>chat
+ * A conversation to the text that a model was trained on, by the model's own template. Templates are written in Jinja
+ * (https://jinja.palletsprojects.com/en/stable/templates): this is an interpreter for the part of it that they use, with trim_blocks,
+ * lstrip_blocks and loopcontrols on, and the filters and functions that Hugging Face's transformers adds (utils/chat_template_utils.py).
+ * Statements: if, for (else, inline if, recursive, break, continue, loop.*), set (also of a namespace's names, also as a block), macro, call, filter, raw,
+ * generation. Expressions: all, but * and ** in calls, \N{} in strings, numbers to other bases. Methods, filters, tests, functions: the tables near
+ * the end of the section. Not built in: include, import, extends, block, with, do, autoescape; integers beyond 64 bits. A part that is missing is an
+ * error when a template comes to it.
+ *
+ * Reading order: memory and text, numbers, values, JSON, tokens, parser, evaluation, functions, rendering. Where Python's behaviour is visible
+ * (text of numbers and lists, negative indices, comparison), it is Python's.
+ *
+ * Every byte of text is either the template's or the user's. The mark goes through all operations on strings, so that at the end control
+ * tokens are read only where the template itself wrote the whole of their text.
+ *
+ * A template is hostile until proved otherwise: steps, nesting and memory are bounded, an operation is charged before it is done, and an error
+ * is noted once (bad), after which everything returns at once.
+ */
+#ifndef LLAMA_CHAT_STEPS
+#define LLAMA_CHAT_STEPS 1000000      /* a node, a comparison, or 16 bytes copied; and 32 for each byte of the conversation */
+#endif
+#ifndef LLAMA_CHAT_BYTES
+#define LLAMA_CHAT_BYTES 8000000      /* of memory; and 32 for each byte of the conversation */
+#endif
+#ifndef LLAMA_CHAT_DEPTH
+#define LLAMA_CHAT_DEPTH 160          /* of expressions, statements, macros and data inside each other; a level takes about 1 KiB of stack */
+#endif
+
+typedef enum lmi_jkind { LMI_J_ABSENT, LMI_J_UNDEFINED, LMI_J_NONE, LMI_J_BOOL, LMI_J_INT, LMI_J_FLOAT, LMI_J_STR, LMI_J_LIST, LMI_J_TUPLE,
+    LMI_J_ITER, LMI_J_DICT, LMI_J_SPACE, LMI_J_LOOP, LMI_J_FUNC, LMI_J_METHOD, LMI_J_MACRO } lmi_jkind;
+static const char *const lmi_jkind_names[] = { "nothing", "undefined", "none", "a boolean", "an integer", "a float", "a string", "a list", "a tuple",
+    "an iterator", "a dict", "a namespace", "a loop", "a function", "a method", "a macro" };
+struct lmi_jinja; struct lmi_jargs; struct lmi_jval;
+typedef struct lmi_jfunc {
+    const char *name, *params;        /* names of arguments, in order; one that may be left out ends with '?'. "*": any, see lmi_jargs */
+    struct lmi_jval (*call)(struct lmi_jinja *j, const struct lmi_jargs *a);
+    int on, x;                        /* the kind that it is a method of, else 0; a variant of `call` */
+} lmi_jfunc;
+typedef struct lmi_jval {
+    uint8_t kind, safe;               /* safe: a string that went through |safe; + escapes what is added to it, as markupsafe does */
+    size_t  n, mark;                  /* STR: bytes at u.p; mark 0: the template's, SIZE_MAX: the user's, else byte i is the user's where
+                                         u.p[mark + i] is 1. UNDEFINED: the name */
+    union { int64_t i; double f; const char *p; struct lmi_jseq *seq; struct lmi_jloop *loop; struct lmi_jmacro *macro; struct lmi_jbound *bound;
+        const lmi_jfunc *func; } u;
+} lmi_jval;
+typedef struct lmi_jseq { lmi_jval *v; size_t n, cap; } lmi_jseq; /* DICT and SPACE: keys and values in turns, so n is even */
+typedef struct lmi_jscope { lmi_jseq vars; struct lmi_jscope *up; } lmi_jscope;
+typedef struct lmi_jnode {
+    uint8_t kind; uint32_t at, op;    /* at: offset in the template; op: the operator in front, in a list of operands */
+    struct lmi_jnode *a, *b, *c, *d, *e, *next;
+    lmi_jval v;
+} lmi_jnode;
+typedef struct lmi_jmacro { const lmi_jnode *node, *params, *body; lmi_jscope *scope; } lmi_jmacro;
+typedef struct lmi_jloop { const lmi_jnode *node; lmi_jseq *items; size_t i; int depth; lmi_jval changed; } lmi_jloop;
+typedef struct lmi_jbound { const lmi_jfunc *func; lmi_jval self; } lmi_jbound;
+typedef struct lmi_jargs {            /* v[n]: by parameter, ABSENT where left out; of params "*": in order, and key[n], p NULL: without a name */
+    lmi_jval self, *v; lmi_str *key; size_t n; int x; const char *name;
+} lmi_jargs;
+typedef struct lmi_jtoken { int kind; uint32_t at, op; lmi_jval v; } lmi_jtoken;
+typedef struct lmi_jchunk { struct lmi_jchunk *next; size_t size, used; } lmi_jchunk;
+typedef struct lmi_jinja {
+    const lm_hooks *hooks; lm_error *err; lm_status bad;
+    lmi_jchunk *chunk; size_t held, max_held; /* bytes from the hooks */
+    uint64_t steps; int depth;        /* steps left */
+    char  *out; size_t n_out, cap_out; /* text under way, its marks at out[cap_out..]; a stack: who adds to it takes away what he added */
+    const char *src; size_t n_src, pos; /* the template, with \n as the only line end */
+    lmi_jtoken tok; int in_block, open, line_start; /* of the tokens: in {% %}; brackets open; text begins on a new line */
+    int    loops;                     /* of the parser: bodies of for around this place */
+    uint32_t at;                      /* of the evaluation: where errors are */
+    lmi_jscope *scope; const char *what; /* what is read as JSON, NULL: the template */
+    int64_t now;
+    lmi_jnode none;                   /* stands for a node that could not be had */
+} lmi_jinja;
+
+/* ---- errors, bounds, memory */
+static void lmi_j_fail(lmi_jinja *j, lm_status s, uint32_t at, const char *fmt, ...) {
+    lmi_out o; va_list ap; uint32_t i, line = 1, column = 1; char where[80];
+    if (j->bad) return;
+    j->bad = s;
+    o.p = where; o.n = 0; o.cap = sizeof where;
+    for (i = 0; j->src && !j->what && i < at && i < j->n_src; i++) { column++; if (j->src[i] == '\n') { line++; column = 1; } }
+    lmi_puts(&o, j->what ? j->what : "chat template"); lmi_puts(&o, j->what ? ", byte " : ", line "); lmi_put_u64(&o, j->what ? at : line);
+    if (!j->what) { lmi_puts(&o, ", column "); lmi_put_u64(&o, column); }
+    where[o.n] = 0;
+    va_start(ap, fmt); lmi_vfail(j->err, s, where, fmt, ap); va_end(ap);
+}
+static int lmi_j_work(lmi_jinja *j, uint64_t n) { /* 0: no more of it */
+    if (j->bad) return 0;
+    if (n > j->steps) { lmi_j_fail(j, LM_E_FORMAT, j->at, "too many steps (max_steps)"); return 0; }
+    j->steps -= n;
+    return 1;
+}
+static int lmi_j_enter(lmi_jinja *j, uint32_t at) { /* 0: too deep, or an error before; else j->depth-- follows */
+    if (!lmi_j_work(j, 1)) return 0;
+    if (j->depth == LLAMA_CHAT_DEPTH) { lmi_j_fail(j, LM_E_FORMAT, at, "nested deeper than %d", LLAMA_CHAT_DEPTH); return 0; }
+    j->depth++;
+    return 1;
+}
+static void *lmi_j_hold(lmi_jinja *j, uint64_t n) { /* from the hooks; NULL: an error */
+    void *p = NULL;
+    if (j->bad) return NULL;
+    if (n > j->max_held - j->held) lmi_j_fail(j, LM_E_MEMORY, j->at, "more than %u bytes of memory (max_bytes)", (uint64_t)j->max_held);
+    else if ((p = lmi_take(j->hooks, (size_t)n)) == NULL) lmi_j_fail(j, LM_E_MEMORY, j->at, "allocation of %u bytes failed", n); else j->held += (size_t)n;
+    return p;
+}
+static void *lmi_j_new(lmi_jinja *j, uint64_t n) { /* zeroed, any type may live in it, until the end; NULL: an error */
+    lmi_jchunk *k = j->chunk; size_t head = (sizeof *k + 15) / 16 * 16, size; char *p;
+    if (j->bad) return NULL;
+    if (n > j->max_held) n = j->max_held;                   /* too much in any case; no overflow below */
+    n = (n + 15) / 16 * 16;
+    if (k == NULL || n > k->size - k->used) {
+        size = (size_t)LMI_MAX(n + head, (uint64_t)LMI_MIN(LMI_MAX(j->held, (size_t)8192), (size_t)262144));
+        if (size > j->max_held - j->held) size = (size_t)(n + head);
+        if ((k = (lmi_jchunk *)lmi_j_hold(j, size)) == NULL) return NULL;
+        k->next = j->chunk; k->size = size; k->used = head; j->chunk = k;
+    }
+    p = (char *)k + k->used; k->used += (size_t)n;
+    memset(p, 0, (size_t)n);
+    return p;
+}
+static void lmi_j_end(lmi_jinja *j) {
+    lmi_jchunk *k;
+    while ((k = j->chunk) != NULL) { j->chunk = k->next; lmi_give(j->hooks, k, k->size); }
+    lmi_give(j->hooks, j->out, 2 * j->cap_out);
+}
+
+/* ---- text under way */
+static int lmi_j_room(lmi_jinja *j, size_t n) {
+    size_t cap = j->cap_out; char *p;
+    if (!lmi_j_work(j, (n + 15) / 16)) return 0;
+    if (n <= cap - j->n_out) return 1;
+    if (n > j->max_held) n = j->max_held;
+    cap = LMI_MAX(2 * cap, (j->n_out + n + 1023) / 1024 * 1024);
+    if ((p = (char *)lmi_j_hold(j, 2 * (uint64_t)cap)) == NULL) return 0;
+    if (j->n_out) { memcpy(p, j->out, j->n_out); memcpy(p + cap, j->out + j->cap_out, j->n_out); }
+    lmi_give(j->hooks, j->out, 2 * j->cap_out);
+    j->held -= 2 * j->cap_out; j->out = p; j->cap_out = cap;
+    return 1;
+}
+static void lmi_j_put(lmi_jinja *j, const char *p, size_t n, size_t mark) { /* mark as in lmi_jval */
+    if (n == 0 || !lmi_j_room(j, n)) return;
+    memcpy(j->out + j->n_out, p, n);
+    if (mark == 0 || mark == SIZE_MAX) memset(j->out + j->cap_out + j->n_out, mark != 0, n); else memcpy(j->out + j->cap_out + j->n_out, p + mark, n);
+    j->n_out += n;
+}
+static void lmi_j_puts(lmi_jinja *j, const char *s) { lmi_j_put(j, s, strlen(s), 0); }
+static void lmi_j_putc(lmi_jinja *j, char c, size_t mark) { lmi_j_put(j, &c, 1, mark ? SIZE_MAX : 0); }
+static void lmi_j_put_cp(lmi_jinja *j, uint32_t cp, size_t mark) {
+    uint8_t b[4];
+    lmi_j_put(j, (const char *)b, lmi_utf8_put(b, cp), mark ? SIZE_MAX : 0);
+}
+
+static lmi_jval lmi_jv(lmi_jkind kind) { lmi_jval v; memset(&v, 0, sizeof v); v.kind = (uint8_t)kind; return v; }
+static lmi_jval lmi_jv_int(int64_t i) { lmi_jval v = lmi_jv(LMI_J_INT); v.u.i = i; return v; }
+static lmi_jval lmi_jv_bool(int b) { lmi_jval v = lmi_jv(LMI_J_BOOL); v.u.i = b != 0; return v; }
+static lmi_jval lmi_jv_float(double f) { lmi_jval v = lmi_jv(LMI_J_FLOAT); v.u.f = f; return v; }
+static lmi_jval lmi_jv_text(const char *p, size_t n, size_t mark) {
+    lmi_jval v = lmi_jv(LMI_J_STR);
+    v.u.p = p; v.n = n; v.mark = n ? mark : 0;
+    return v;
+}
+static lmi_jval lmi_jv_cstr(const char *s) { return lmi_jv_text(s, strlen(s), 0); }
+static lmi_jval lmi_jv_undefined(lmi_str name) { lmi_jval v = lmi_jv(LMI_J_UNDEFINED); v.u.p = name.p; v.n = name.n; return v; }
+static lmi_str lmi_jstr(const lmi_jval *v) { lmi_str s; s.p = v->u.p; s.n = v->n; return s; }
+static int lmi_jis(const lmi_jval *v, const char *s) { return v->kind == LMI_J_STR && lmi_str_is(lmi_jstr(v), s); }
+static lmi_jval lmi_j_part(const lmi_jval *s, size_t from, size_t to) { /* marks stay at the same distance */
+    lmi_jval v = *s;
+    v.u.p += from; v.n = to - from;
+    return v;
+}
+static size_t lmi_j_mark(const lmi_jval *s, size_t i) { /* of one byte */
+    return s->mark == 0 || s->mark == SIZE_MAX ? s->mark : (size_t)s->u.p[s->mark + i];
+}
+/* What was added since `from`, as a string, which is taken away from the text under way. */
+static lmi_jval lmi_j_taken(lmi_jinja *j, size_t from) {
+    size_t n = j->n_out - from, mark = 0; const char *m = j->out + j->cap_out + from; char *p;
+    if (j->bad || n == 0) { j->n_out = LMI_MIN(from, j->n_out); return lmi_jv_cstr(""); }
+    if (memchr(m, 1, n)) mark = memchr(m, 0, n) ? n : SIZE_MAX;
+    p = (char *)lmi_j_new(j, mark == n ? 2 * (uint64_t)n : n);
+    j->n_out = from;
+    if (p == NULL || !lmi_j_work(j, n / 16)) return lmi_jv_cstr("");
+    memcpy(p, j->out + from, n);
+    if (mark == n) memcpy(p + n, m, n);
+    return lmi_jv_text(p, n, mark);
+}
+
+/* ---- numbers and their decimal text, exact both ways: text to the nearest double, a double to the shortest text that gives it back. */
+enum { LMI_BIG = 48 };                /* 1536 bits: 2^64 * 10^400, or a quotient's dividend of 1400 bits */
+typedef struct lmi_big { uint32_t v[LMI_BIG]; } lmi_big;
+static void lmi_big_set(lmi_big *b, uint64_t x) { memset(b, 0, sizeof *b); b->v[0] = (uint32_t)x; b->v[1] = (uint32_t)(x >> 32); }
+static void lmi_big_mul(lmi_big *b, uint32_t m) {
+    uint64_t c = 0; int i;
+    for (i = 0; i < LMI_BIG; i++) { c += (uint64_t)b->v[i] * m; b->v[i] = (uint32_t)c; c >>= 32; }
+}
+static void lmi_big_pow10(lmi_big *b, int n) { for (; n >= 9; n -= 9) lmi_big_mul(b, 1000000000u); for (; n > 0; n--) lmi_big_mul(b, 10); }
+static void lmi_big_shift(lmi_big *b, int n) { /* left */
+    int i, k = n / 32; uint64_t x;
+    for (i = LMI_BIG - 1; i >= 0; i--) {
+        x = i - k >= 0 ? (uint64_t)b->v[i - k] << (n % 32) : 0;
+        if (i - k > 0) x |= (uint64_t)b->v[i - k - 1] >> 1 >> (31 - n % 32);
+        b->v[i] = (uint32_t)x;
+    }
+}
+static int lmi_big_bits(const lmi_big *b) {
+    int i = LMI_BIG - 1, n; uint32_t x;
+    while (i > 0 && b->v[i] == 0) i--;
+    for (n = 0, x = b->v[i]; x; x >>= 1) n++;
+    return 32 * i + n;
+}
+static int lmi_big_take(lmi_big *a, const lmi_big *b) { /* a -= b if a >= b, and 1; else 0 */
+    int i; int64_t c = 0;
+    for (i = LMI_BIG - 1; i > 0 && a->v[i] == b->v[i]; i--) { }
+    if (a->v[i] < b->v[i]) return 0;
+    for (i = 0; i < LMI_BIG; i++) { c += (int64_t)a->v[i] - (int64_t)b->v[i]; a->v[i] = (uint32_t)c; c = c < 0 ? -1 : 0; }
+    return 1;
+}
+static double lmi_decimal(uint64_t w, int e) { /* w * 10^e */
+    static const double ten[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+        1e21, 1e22 };
+    lmi_big a, b; uint64_t q = 0, half; int shift, i, drop;
+    if (w == 0 || e < -400) return 0;
+    if (e > 310) return HUGE_VAL;
+    if (w <= (uint64_t)1 << 53 && e >= -22 && e <= 22) return e < 0 ? (double)w / ten[-e] : (double)w * ten[e]; /* one rounding */
+    lmi_big_set(&a, w); lmi_big_pow10(&a, e > 0 ? e : 0); lmi_big_set(&b, 1); lmi_big_pow10(&b, e < 0 ? -e : 0);
+    shift = 63 + lmi_big_bits(&b) - lmi_big_bits(&a);   /* the quotient a 2^shift / b has 63 or 64 bits */
+    if (shift > 0) lmi_big_shift(&a, shift); else lmi_big_shift(&b, -shift);
+    lmi_big_shift(&b, 63);
+    for (i = 0; i < 64; i++) { q = q << 1 | (uint64_t)lmi_big_take(&a, &b); lmi_big_shift(&a, 1); }
+    q |= lmi_big_bits(&a) > 0;                              /* the lowest bit is far below the last kept one */
+    for (drop = 0; q >> drop >= (uint64_t)1 << 53; drop++) { }
+    drop = LMI_MIN(LMI_MAX(drop, shift - 1074), 63); half = (uint64_t)1 << (drop - 1);  /* at least 10; subnormals lose more */
+    q = (q >> drop) + ((q & half) && ((q & (half - 1)) || (q >> drop & 1)));
+    return ldexp((double)q, drop - shift);
+}
+static int lmi_decimal_digits(double x, uint64_t *w) { /* x > 0 and finite is *w * 10^(the result), the fewest digits */
+    lmi_big a, b; int e, k, n, d, i, digit[20]; uint64_t m = (uint64_t)ldexp(frexp(x, &e), 53), all;
+    e -= 53;
+    k = (int)floor((e + 52) * 0.30103);                     /* x / 10^k lies in [1, 20), or just below 1 */
+    lmi_big_set(&a, m); lmi_big_set(&b, 1);
+    if (e > 0) lmi_big_shift(&a, e); else lmi_big_shift(&b, -e);
+    if (k > 0) lmi_big_pow10(&b, k); else lmi_big_pow10(&a, -k);
+    for (n = 0; n < 19; n++) {                              /* the first may be 0 or up to 19 */
+        for (d = 0; lmi_big_take(&a, &b); ) d++;
+        digit[n] = d; lmi_big_mul(&a, 10);
+    }
+    for (n = 1; n <= 18; n++) {                             /* rounded to n digits, ties to even; or to the other side, at powers of 2 */
+        for (all = 0, i = 0; i < n; i++) all = all * 10 + (uint64_t)digit[i];
+        for (i = n + 1; i < 19 && digit[i] == 0; i++) { }
+        d = digit[n] > 5 || (digit[n] == 5 && (i < 19 || lmi_big_bits(&a) || (all & 1)));
+        if (all && lmi_decimal(all + (uint64_t)d, k - n + 1) == x) { all += (uint64_t)d; break; }
+        if (all && lmi_decimal(all + (uint64_t)!d, k - n + 1) == x) { all += (uint64_t)!d; break; }
+    }
+    while (all % 10 == 0) { all /= 10; n--; }
+    *w = all;
+    return k - n + 1;
+}
+static void lmi_j_put_int(lmi_jinja *j, int64_t i) {
+    char t[24]; lmi_out o;
+    o.p = t; o.n = 0; o.cap = sizeof t;
+    if (i < 0) lmi_putc(&o, '-');
+    lmi_put_u64(&o, i < 0 ? 0 - (uint64_t)i : (uint64_t)i);
+    lmi_j_put(j, t, o.n, 0);
+}
+static void lmi_j_put_float(lmi_jinja *j, double x) { /* as Python's repr */
+    uint64_t w; int e, n, i, at; char t[20];
+    if (x != x) { lmi_j_puts(j, "nan"); return; }
+    if (x < 0 || (x == 0 && 1 / x < 0)) { lmi_j_puts(j, "-"); x = -x; }
+    if (x == 0 || x > DBL_MAX) { lmi_j_puts(j, x == 0 ? "0.0" : "inf"); return; }
+    if (!lmi_j_work(j, 400)) return;
+    e = lmi_decimal_digits(x, &w);
+    for (n = 0; w; w /= 10) t[19 - n++] = (char)('0' + (int)(w % 10));
+    at = n + e;                                             /* digits before the point */
+    if (at > 16 || at < -3) {
+        lmi_j_put(j, t + 20 - n, 1, 0);
+        if (n > 1) { lmi_j_puts(j, "."); lmi_j_put(j, t + 21 - n, (size_t)n - 1, 0); }
+        lmi_j_puts(j, at - 1 < 0 ? "e-" : "e+"); i = at - 1 < 0 ? 1 - at : at - 1;
+        if (i < 10) lmi_j_puts(j, "0");
+        lmi_j_put_int(j, i);
+        return;
+    }
+    if (at <= 0) lmi_j_puts(j, "0.");
+    for (i = at; i < 0; i++) lmi_j_puts(j, "0");
+    for (i = 0; i < n || i < at; i++) { if (i == at && i > 0) lmi_j_puts(j, "."); lmi_j_putc(j, i < n ? t[20 - n + i] : '0', 0); }
+    if (n <= at) lmi_j_puts(j, ".0");
+}
+/* A number at p[0..n): its length, 0 where there is none. Digits beyond the 19th of a float count as 0. ABSENT: an integer
+ * that does not fit. */
+static size_t lmi_j_number(const char *p, size_t n, int underscores, lmi_jval *v) {
+    size_t i = 0, k; uint64_t w = 0; int e = 0, x = 0, neg, digits = 0, is_float = 0;
+    for (; i < n; i++) {
+        if (p[i] == '_' && underscores && i > 0 && i + 1 < n && p[i + 1] >= '0' && p[i + 1] <= '9') continue;
+        if (p[i] == '.' && !is_float && digits && i + 1 < n && p[i + 1] >= '0' && p[i + 1] <= '9') { is_float = 1; continue; }
+        if (p[i] < '0' || p[i] > '9') break;
+        digits = 1;
+        if (w < 1000000000000000000u) { w = w * 10 + (uint64_t)(p[i] - '0'); e -= is_float; } else e += !is_float;
+    }
+    if (digits && i < n && (p[i] | 32) == 'e') {
+        k = i + 1; neg = k < n && p[k] == '-'; k += k < n && (p[k] == '-' || p[k] == '+');
+        if (k < n && p[k] >= '0' && p[k] <= '9') {
+            for (; k < n && p[k] >= '0' && p[k] <= '9'; k++) if (x < 100000) x = x * 10 + (p[k] - '0');
+            e += neg ? -x : x; is_float = 1; i = k;
+        }
+    }
+    if (is_float) *v = lmi_jv_float(lmi_decimal(w, e)); else *v = e == 0 && w <= INT64_MAX ? lmi_jv_int((int64_t)w) : lmi_jv(LMI_J_ABSENT);
+    return digits ? i : 0;
+}
+
+/* ---- values */
+static lmi_jseq *lmi_j_seq(lmi_jinja *j) { return (lmi_jseq *)lmi_j_new(j, sizeof(lmi_jseq)); } /* NULL: an error, which all below take */
+static lmi_jval lmi_jv_seq(lmi_jkind kind, lmi_jseq *s) { lmi_jval v = lmi_jv(s ? kind : LMI_J_NONE); v.u.seq = s; return v; }
+static void lmi_j_add(lmi_jinja *j, lmi_jseq *s, lmi_jval v) {
+    lmi_jval *p;
+    if (s == NULL || j->bad) return;
+    if (s->n == s->cap) {
+        if ((p = (lmi_jval *)lmi_j_new(j, (uint64_t)(s->cap * 2 + 4) * sizeof v)) == NULL) return;
+        if (s->n) memcpy(p, s->v, s->n * sizeof v);
+        s->v = p; s->cap = s->cap * 2 + 4;
+    }
+    s->v[s->n++] = v;
+}
+static void lmi_j_add2(lmi_jinja *j, lmi_jseq *s, lmi_jval a, lmi_jval b) { lmi_j_add(j, s, a); lmi_j_add(j, s, b); }
+static lmi_jval lmi_jv_pair(lmi_jinja *j, lmi_jval a, lmi_jval b) {
+    lmi_jseq *s = lmi_j_seq(j);
+    lmi_j_add2(j, s, a, b);
+    return lmi_jv_seq(LMI_J_TUPLE, s);
+}
+static int lmi_j_is_num(const lmi_jval *v) { return v->kind == LMI_J_BOOL || v->kind == LMI_J_INT || v->kind == LMI_J_FLOAT; }
+static int lmi_j_is_list(const lmi_jval *v) { return v->kind == LMI_J_LIST || v->kind == LMI_J_TUPLE; }
+static double lmi_j_f64(const lmi_jval *v) { return v->kind == LMI_J_FLOAT ? v->u.f : (double)v->u.i; }
+static int lmi_j_truth(const lmi_jval *v) {
+    switch (v->kind) {
+        case LMI_J_ABSENT: case LMI_J_UNDEFINED: case LMI_J_NONE: return 0;
+        case LMI_J_BOOL: case LMI_J_INT: return v->u.i != 0;
+        case LMI_J_FLOAT: return v->u.f != 0;
+        case LMI_J_STR: return v->n > 0;
+        case LMI_J_LIST: case LMI_J_TUPLE: case LMI_J_DICT: return v->u.seq->n > 0;
+        default: return 1;
+    }
+}
+/* -1, 0, 1 as a < b, a == b, a > b; 2: different and without an order. Strings by bytes, which is the order of code points. */
+static int lmi_j_order(lmi_jinja *j, const lmi_jval *a, const lmi_jval *b) {
+    size_t i, k; int r = 2; const lmi_jseq *x, *y;
+    if (lmi_j_is_num(a) && lmi_j_is_num(b)) {
+        if (a->kind != LMI_J_FLOAT && b->kind != LMI_J_FLOAT) return a->u.i < b->u.i ? -1 : a->u.i > b->u.i;
+        return lmi_j_f64(a) < lmi_j_f64(b) ? -1 : lmi_j_f64(a) > lmi_j_f64(b) ? 1 : lmi_j_f64(a) == lmi_j_f64(b) ? 0 : 2;
+    }
+    if (a->kind != b->kind) return 2;
+    if (a->kind == LMI_J_NONE || a->kind == LMI_J_UNDEFINED) return 0;
+    if (a->kind == LMI_J_STR) {
+        if (!lmi_j_work(j, LMI_MIN(a->n, b->n) / 64)) return 2;
+        r = LMI_MIN(a->n, b->n) ? memcmp(a->u.p, b->u.p, LMI_MIN(a->n, b->n)) : 0;
+        return r ? (r < 0 ? -1 : 1) : a->n < b->n ? -1 : a->n > b->n;
+    }
+    if (a->u.seq == b->u.seq) return 0;
+    if ((!lmi_j_is_list(a) && a->kind != LMI_J_DICT) || !lmi_j_enter(j, j->at)) return 2;
+    x = a->u.seq; y = b->u.seq;
+    if (a->kind == LMI_J_DICT) {
+        r = x->n == y->n ? 0 : 2;
+        for (i = 0; r == 0 && i < x->n; i += 2) {
+            for (k = 0; k < y->n && lmi_j_order(j, &x->v[i], &y->v[k]) != 0; k += 2) { }
+            r = k < y->n && lmi_j_order(j, &x->v[i + 1], &y->v[k + 1]) == 0 ? 0 : 2;
+        }
+    } else {
+        for (r = 0, i = 0; r == 0 && i < x->n && i < y->n; i++) r = lmi_j_order(j, &x->v[i], &y->v[i]);
+        if (r == 0) r = x->n < y->n ? -1 : x->n > y->n;
+    }
+    j->depth--;
+    return r;
+}
+static lmi_jval *lmi_j_find(lmi_jinja *j, const lmi_jseq *s, const lmi_jval *key) { /* the value of a key, or NULL */
+    size_t i;
+    if (s == NULL || !lmi_j_work(j, s->n / 8)) return NULL;
+    for (i = 0; i < s->n; i += 2) {
+        if (s->v[i].kind == LMI_J_STR && key->kind == LMI_J_STR) {
+            if (s->v[i].n == key->n && (key->n == 0 || memcmp(s->v[i].u.p, key->u.p, key->n) == 0)) return &s->v[i + 1];
+        } else if (lmi_j_order(j, &s->v[i], key) == 0) return &s->v[i + 1];
+    }
+    return NULL;
+}
+static void lmi_j_set(lmi_jinja *j, lmi_jseq *s, lmi_jval key, lmi_jval v) {
+    lmi_jval *at = lmi_j_find(j, s, &key);
+    if (at) *at = v; else lmi_j_add2(j, s, key, v);
+}
+static void lmi_j_define(lmi_jinja *j, const char *name, lmi_jval v) { lmi_j_set(j, &j->scope->vars, lmi_jv_cstr(name), v); }
+
+/* ---- text of values: as Python's str and repr, and as json.dumps */
+static void lmi_j_put_hex(lmi_jinja *j, const char *lead, uint32_t x, int digits) {
+    lmi_j_puts(j, lead);
+    while (digits-- > 0) lmi_j_putc(j, "0123456789abcdef"[x >> (4 * digits) & 15], 0);
+}
+static void lmi_j_repr_text(lmi_jinja *j, const lmi_jval *v) {
+    size_t i, k; uint32_t cp; const uint8_t *p = (const uint8_t *)v->u.p; const char *e;
+    char q = v->n && memchr(p, '\'', v->n) && !memchr(p, '"', v->n) ? '"' : '\'';
+    lmi_j_putc(j, q, 0);
+    for (i = 0; i < v->n && !j->bad; i += k) {
+        for (k = 0; i + k < v->n && p[i + k] >= 32 && p[i + k] < 127 && p[i + k] != '\\' && p[i + k] != (uint8_t)q; k++) { }
+        if (k) { lmi_j_put(j, v->u.p + i, k, v->mark); continue; }
+        k = lmi_utf8(p + i, v->n - i, &cp);
+        e = cp == '\n' ? "\\n" : cp == '\r' ? "\\r" : cp == '\t' ? "\\t" : cp == '\\' ? "\\\\" : NULL;
+        if (e) lmi_j_puts(j, e);
+        else if (cp == (uint32_t)q) { lmi_j_puts(j, "\\"); lmi_j_putc(j, q, 0); }
+        else if (cp < 32 || (cp >= 127 && cp <= 160) || cp == 173) lmi_j_put_hex(j, "\\x", cp, 2);
+        else lmi_j_put(j, v->u.p + i, k, v->mark);
+    }
+    lmi_j_putc(j, q, 0);
+}
+static void lmi_j_repr(lmi_jinja *j, const lmi_jval *v, int inside) { /* inside a list: strings in quotes */
+    static const char *const open[] = { "[", "(", "{" }, *const shut[] = { "]", ")", "}" };
+    size_t i; const lmi_jseq *s = v->u.seq; int k = v->kind == LMI_J_LIST ? 0 : v->kind == LMI_J_TUPLE ? 1 : 2;
+    switch (v->kind) {
+        case LMI_J_ABSENT: case LMI_J_UNDEFINED: lmi_j_puts(j, inside ? "Undefined" : ""); return;
+        case LMI_J_NONE: lmi_j_puts(j, "None"); return;
+        case LMI_J_BOOL: lmi_j_puts(j, v->u.i ? "True" : "False"); return;
+        case LMI_J_INT: lmi_j_put_int(j, v->u.i); return;
+        case LMI_J_FLOAT: lmi_j_put_float(j, v->u.f); return;
+        case LMI_J_STR: if (inside) lmi_j_repr_text(j, v); else lmi_j_put(j, v->u.p, v->n, v->mark); return;
+        case LMI_J_LIST: case LMI_J_TUPLE: case LMI_J_DICT: break;
+        default: lmi_j_fail(j, LM_E_SUPPORT, j->at, "text of %s is not built in", lmi_jkind_names[v->kind]); return;
+    }
+    if (!lmi_j_enter(j, j->at)) return;
+    lmi_j_puts(j, open[k]);
+    for (i = 0; i < s->n && !j->bad; i++) {
+        if (i > 0) lmi_j_puts(j, k == 2 && i % 2 ? ": " : ", ");
+        lmi_j_repr(j, &s->v[i], 1);
+    }
+    if (k == 1 && s->n == 1) lmi_j_puts(j, ",");
+    lmi_j_puts(j, shut[k]);
+    j->depth--;
+}
+static lmi_jval lmi_j_str(lmi_jinja *j, lmi_jval v) { /* str(v) */
+    size_t from = j->n_out;
+    if (v.kind == LMI_J_STR) return v;
+    lmi_j_repr(j, &v, 0);
+    return lmi_j_taken(j, from);
+}
+typedef struct lmi_jdump { int ascii, sorted, indent, level; lmi_jval item, key; } lmi_jdump; /* indent -1: on one line; item, key: the separators */
+static void lmi_j_dump_text(lmi_jinja *j, const lmi_jdump *d, const lmi_jval *v) {
+    size_t i, k; uint32_t cp; const uint8_t *p = (const uint8_t *)v->u.p; const char *e;
+    static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
+    lmi_j_puts(j, "\"");
+    for (i = 0; i < v->n && !j->bad; i += k) {
+        for (k = 0; i + k < v->n && p[i + k] >= 32 && p[i + k] != '"' && p[i + k] != '\\' && (p[i + k] < 127 || !d->ascii); k++) { }
+        if (k) { lmi_j_put(j, v->u.p + i, k, v->mark); continue; }
+        k = lmi_utf8(p + i, v->n - i, &cp);
+        e = cp && cp < 128 ? strchr(from, (int)cp) : NULL;
+        if (e) { lmi_j_puts(j, "\\"); lmi_j_putc(j, to[e - from], 0); }
+        else if (cp < 0x10000) lmi_j_put_hex(j, "\\u", cp, 4);
+        else if (cp < 0x110000) { lmi_j_put_hex(j, "\\u", 0xd7c0 + (cp >> 10), 4); lmi_j_put_hex(j, "\\u", 0xdc00 + (cp & 0x3ff), 4); }
+        else lmi_j_puts(j, "\\ufffd");
+    }
+    lmi_j_puts(j, "\"");
+}
+static void lmi_j_dump_line(lmi_jinja *j, const lmi_jdump *d) {
+    int i;
+    if (d->indent < 0 || !lmi_j_work(j, (uint64_t)d->indent * (uint64_t)d->level / 16)) return;
+    for (lmi_j_puts(j, "\n"), i = 0; i < d->indent * d->level && !j->bad; i++) lmi_j_puts(j, " ");
+}
+static void lmi_j_dump(lmi_jinja *j, lmi_jdump *d, const lmi_jval *v);
+static void lmi_j_sort_pairs(lmi_jinja *j, lmi_jseq *s, int by, int fold, int reverse); /* functions */
+static void lmi_j_dump_seq(lmi_jinja *j, lmi_jdump *d, const lmi_jval *v) {
+    const lmi_jseq *s = v->u.seq; size_t i, step = v->kind == LMI_J_DICT ? 2 : 1; lmi_jseq sorted; lmi_jval key;
+    if (s->n == 0) { lmi_j_puts(j, step == 2 ? "{}" : "[]"); return; }
+    if (step == 2 && d->sorted) {
+        memset(&sorted, 0, sizeof sorted);
+        for (i = 0; i < s->n; i++) lmi_j_add(j, &sorted, s->v[i]);
+        lmi_j_sort_pairs(j, &sorted, 0, 0, 0); s = &sorted;
+    }
+    lmi_j_puts(j, step == 2 ? "{" : "["); d->level++;
+    for (i = 0; i < s->n && !j->bad; i += step) {
+        if (i > 0) lmi_j_put(j, d->item.u.p, d->item.n, d->item.mark);
+        lmi_j_dump_line(j, d);
+        if (step == 2) {
+            key = s->v[i];
+            if (key.kind != LMI_J_STR) { size_t from = j->n_out; lmi_j_dump(j, d, &key); key = lmi_j_taken(j, from); }
+            lmi_j_dump_text(j, d, &key); lmi_j_put(j, d->key.u.p, d->key.n, d->key.mark);
+        }
+        lmi_j_dump(j, d, &s->v[i + step - 1]);
+    }
+    d->level--; lmi_j_dump_line(j, d); lmi_j_puts(j, step == 2 ? "}" : "]");
+}
+static void lmi_j_dump(lmi_jinja *j, lmi_jdump *d, const lmi_jval *v) {
+    if (v->kind == LMI_J_NONE) lmi_j_puts(j, "null");
+    else if (v->kind == LMI_J_BOOL) lmi_j_puts(j, v->u.i ? "true" : "false");
+    else if (v->kind == LMI_J_FLOAT && !lmi_finite64(v->u.f)) lmi_j_puts(j, v->u.f != v->u.f ? "NaN" : v->u.f > 0 ? "Infinity" : "-Infinity");
+    else if (lmi_j_is_num(v)) lmi_j_repr(j, v, 0);
+    else if (v->kind == LMI_J_STR) lmi_j_dump_text(j, d, v);
+    else if (!lmi_j_is_list(v) && v->kind != LMI_J_DICT) lmi_j_fail(j, LM_E_FORMAT, j->at, "tojson: %s cannot be JSON", lmi_jkind_names[v->kind]);
+    else if (lmi_j_enter(j, j->at)) { lmi_j_dump_seq(j, d, v); j->depth--; }
+}
+
+/* ---- JSON (RFC 8259), all of whose text is the user's. Of keys that repeat, the last value counts, as in Python. */
+static void lmi_j_json_space(lmi_jinja *j) { while (j->pos < j->n_src && j->src[j->pos] && strchr(" \t\r\n", j->src[j->pos])) j->pos++; }
+static void lmi_j_json_bad(lmi_jinja *j, const char *what) { lmi_j_fail(j, LM_E_FORMAT, (uint32_t)j->pos, "JSON: %s", what); } /* pos <= LMI_MAX_TEXT */
+static uint32_t lmi_j_hex(lmi_jinja *j, int digits) { /* at pos, which moves on; UINT32_MAX where they are not all there */
+    uint32_t x = 0; int h;
+    for (; digits > 0; digits--, j->pos++, x = x << 4 | (uint32_t)h) if (j->pos >= j->n_src || (h = lmi_hex(j->src[j->pos])) < 0) return UINT32_MAX;
+    return x;
+}
+static lmi_jval lmi_j_json_text(lmi_jinja *j) { /* pos after the opening quote; without escapes, the bytes stay where they are */
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t"; size_t start = j->pos, out = j->n_out; int plain = 1; const char *e;
+        uint32_t cp, low; char c;
+    for (;;) {
+        if (j->pos >= j->n_src || (unsigned char)j->src[j->pos] < 32) { lmi_j_json_bad(j, "a string without its end"); break; }
+        if ((c = j->src[j->pos++]) == '"') break;
+        if (c != '\\') { if (!plain) lmi_j_putc(j, c, 1); continue; }
+        if (plain) lmi_j_put(j, j->src + start, j->pos - 1 - start, SIZE_MAX);
+        plain = 0; c = j->pos < j->n_src ? j->src[j->pos++] : 0;
+        if (c == 'u') {
+            cp = lmi_j_hex(j, 4);
+            if (cp >> 10 == 0x36 && j->pos + 1 < j->n_src && j->src[j->pos] == '\\' && j->src[j->pos + 1] == 'u') {
+                j->pos += 2; low = lmi_j_hex(j, 4);
+                cp = low >> 10 == 0x37 ? 0x10000 + ((cp & 0x3ff) << 10 | (low & 0x3ff)) : UINT32_MAX;
+            }
+            if (cp > 0x10ffff || cp >> 11 == 0x1b) { lmi_j_json_bad(j, "a malformed \\u escape"); break; }
+            lmi_j_put_cp(j, cp, 1);
+        } else if (c && (e = strchr(from, c)) != NULL) lmi_j_putc(j, to[e - from], 1);
+        else { lmi_j_json_bad(j, "an unknown escape"); break; }
+        if (j->bad) break;
+    }
+    if (!plain) return lmi_j_taken(j, out);
+    return j->bad ? lmi_jv_cstr("") : lmi_jv_text(j->src + start, j->pos - 1 - start, SIZE_MAX);
+}
+static int lmi_j_json_word(lmi_jinja *j, const char *w) {
+    size_t n = strlen(w);
+    if (j->n_src - j->pos < n || memcmp(j->src + j->pos, w, n) != 0) return 0;
+    j->pos += n;
+    return 1;
+}
+static lmi_jval lmi_j_json(lmi_jinja *j);
+static lmi_jval lmi_j_json_seq(lmi_jinja *j, char shut) {
+    lmi_jseq *s = lmi_j_seq(j); lmi_jval key = lmi_jv(LMI_J_NONE);
+    lmi_j_json_space(j);
+    if (j->pos < j->n_src && j->src[j->pos] == shut) { j->pos++; return lmi_jv_seq(shut == '}' ? LMI_J_DICT : LMI_J_LIST, s); }
+    while (!j->bad) {
+        if (shut == '}') {
+            lmi_j_json_space(j);
+            if (j->pos >= j->n_src || j->src[j->pos++] != '"') lmi_j_json_bad(j, "expected a key");
+            key = lmi_j_json_text(j); lmi_j_json_space(j);
+            if (j->pos >= j->n_src || j->src[j->pos++] != ':') lmi_j_json_bad(j, "expected ':'");
+            lmi_j_set(j, s, key, lmi_j_json(j));
+        } else lmi_j_add(j, s, lmi_j_json(j));
+        lmi_j_json_space(j);
+        if (j->pos < j->n_src && j->src[j->pos] == ',') { j->pos++; continue; }
+        if (j->pos < j->n_src && j->src[j->pos] == shut) { j->pos++; break; }
+        lmi_j_json_bad(j, "expected ',' or the end of a list or object");
+    }
+    return lmi_jv_seq(shut == '}' ? LMI_J_DICT : LMI_J_LIST, s);
+}
+static lmi_jval lmi_j_json(lmi_jinja *j) {
+    lmi_jval v = lmi_jv(LMI_J_NONE); char c; size_t n; int neg;
+    lmi_j_json_space(j);
+    c = j->pos < j->n_src ? j->src[j->pos] : 0;
+    if (!lmi_j_enter(j, (uint32_t)j->pos)) return v;
+    if (c == '{' || c == '[') { j->pos++; v = lmi_j_json_seq(j, c == '{' ? '}' : ']'); }
+    else if (c == '"') { j->pos++; v = lmi_j_json_text(j); }
+    else if (lmi_j_json_word(j, "true")) v = lmi_jv_bool(1);
+    else if (lmi_j_json_word(j, "false")) v = lmi_jv_bool(0);
+    else if (!lmi_j_json_word(j, "null")) {
+        neg = c == '-'; j->pos += (size_t)neg;
+        n = lmi_j_number(j->src + j->pos, j->n_src - j->pos, 0, &v);
+        if (n == 0 || (j->src[j->pos] == '0' && n > 1 && j->src[j->pos + 1] >= '0' && j->src[j->pos + 1] <= '9')) lmi_j_json_bad(j,
+            "expected a value");
+        else if (v.kind == LMI_J_ABSENT) lmi_j_json_bad(j, "an integer beyond 64 bits");
+        j->pos += n; lmi_j_work(j, 8);
+        if (neg && v.kind == LMI_J_INT) v.u.i = -v.u.i; else if (neg) v.u.f = -v.u.f;
+    }
+    j->depth--;
+    return v;
+}
+static lmi_jval lmi_j_read_json(lmi_jinja *j, const char *what, const char *p, size_t n) { /* the whole of p */
+    lmi_jval v; const char *src = j->src; size_t n_src = j->n_src;
+    j->what = what; j->src = p; j->n_src = n; j->pos = 0;
+    v = lmi_j_json(j);
+    lmi_j_json_space(j);
+    if (j->pos < n) lmi_j_json_bad(j, "more after the value");
+    j->what = NULL; j->src = src; j->n_src = n_src;
+    return v;
+}
+
+/* ---- tokens. Text between tags is the parser's business (lmi_j_body); this reads what stands inside them. */
+enum { LMI_T_END, LMI_T_NAME, LMI_T_STR, LMI_T_NUMBER, LMI_T_OP, LMI_T_CLOSE };
+#define LMI_J2(a, b) ((uint32_t)(a) | (uint32_t)(b) << 8)   /* an operator of one or two characters */
+static int lmi_j_white(uint32_t cp) { /* Python's str.isspace */
+    return cp == 32 || (cp >= 9 && cp <= 13) || (cp >= 28 && cp <= 31) || cp == 0x85 || cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a)
+        || cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000;
+}
+static size_t lmi_j_skip_white(const char *p, size_t from, size_t n) {
+    uint32_t cp; size_t k;
+    for (; from < n; from += k) { k = lmi_utf8((const uint8_t *)p + from, n - from, &cp); if (!lmi_j_white(cp)) break; }
+    return from;
+}
+static size_t lmi_j_trim_white(const char *p, size_t from, size_t n) { /* the end without white space */
+    uint32_t cp; unsigned k;
+    for (; n > from; n -= k) {
+        k = lmi_utf8_back((const uint8_t *)p + from, n - from);
+        lmi_utf8((const uint8_t *)p + n - k, k, &cp);
+        if (!lmi_j_white(cp)) break;
+    }
+    return n;
+}
+static int lmi_j_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80); }
+static int lmi_j_at(const lmi_jinja *j, size_t at, const char *s) { /* does s stand there? */
+    size_t n = strlen(s);
+    return at <= j->n_src && j->n_src - at >= n && memcmp(j->src + at, s, n) == 0;
+}
+/* pos after the end of a tag: -%} takes all white space that follows, %} and #} one line end, +%} and }} nothing. */
+static void lmi_j_after(lmi_jinja *j, char sign, int variable) {
+    if (sign == '-') j->pos = lmi_j_skip_white(j->src, j->pos, j->n_src);
+    else if (sign != '+' && !variable && lmi_j_at(j, j->pos, "\n")) j->pos++;
+    j->line_start = j->src[j->pos - 1] == '\n';
+}
+static lmi_jval lmi_j_literal(lmi_jinja *j, size_t from, size_t to) { /* escapes as in Python's unicode-escape; unknown ones stay as they are */
+    static const char names[] = "\\'\"abfnrtv", codes[] = "\\'\"\a\b\f\n\r\t\v"; size_t out = j->n_out, pos = j->pos, i, k; const char *e;
+    uint32_t cp;
+    if (memchr(j->src + from, '\\', to - from) == NULL) return lmi_jv_text(j->src + from, to - from, 0);
+    for (i = from; i < to && !j->bad; ) {
+        if (j->src[i] != '\\') { for (k = i; k < to && j->src[k] != '\\'; k++) { } lmi_j_put(j, j->src + i, k - i, 0); i = k; continue; }
+        k = i++; e = strchr(names, j->src[i]);
+        if (e && *e) { lmi_j_putc(j, codes[e - names], 0); i++; }
+        else if (j->src[i] == '\n') i++;
+        else if (j->src[i] == 'x' || j->src[i] == 'u' || j->src[i] == 'U') {
+            j->pos = i + 1; cp = lmi_j_hex(j, j->src[i] == 'x' ? 2 : j->src[i] == 'u' ? 4 : 8); i = j->pos;
+            if (cp > 0x10ffff || cp >> 11 == 0x1b || i > to) { lmi_j_fail(j, LM_E_FORMAT, (uint32_t)k, "a malformed escape in a string"); break; }
+            lmi_j_put_cp(j, cp, 0);
+        } else if (j->src[i] >= '0' && j->src[i] <= '7') {
+            for (cp = 0, k = 0; k < 3 && i < to && j->src[i] >= '0' && j->src[i] <= '7'; k++, i++) cp = cp * 8 + (uint32_t)(j->src[i] - '0');
+            lmi_j_put_cp(j, cp, 0);
+        } else if (j->src[i] == 'N') lmi_j_fail(j, LM_E_SUPPORT, (uint32_t)k, "\\N{...} in a string is not built in");
+        else lmi_j_put(j, "\\", 1, 0);
+    }
+    j->pos = pos;
+    return lmi_j_taken(j, out);
+}
+static void lmi_j_close(lmi_jinja *j, char sign) { j->tok.kind = LMI_T_CLOSE; j->pos += 2 + (size_t)(sign != 0); lmi_j_after(j, sign, !j->in_block); }
+static void lmi_j_next(lmi_jinja *j) {
+    static const char *const two[] = { "//", "**", "==", "!=", ">=", "<=" }; char c; size_t i, k, n = j->n_src;
+    if (!lmi_j_work(j, 1)) { j->tok.kind = LMI_T_END; return; }
+    j->pos = lmi_j_skip_white(j->src, j->pos, n);
+    j->tok.at = (uint32_t)j->pos; j->tok.op = 0; j->tok.kind = LMI_T_END;
+    if (j->pos == n) return;
+    c = j->src[j->pos];
+    if (j->open == 0) {
+        const char *shut = j->in_block ? "%}" : "}}";
+        if (lmi_j_at(j, j->pos, shut)) { lmi_j_close(j, 0); return; }
+        if ((c == '-' || (c == '+' && j->in_block)) && lmi_j_at(j, j->pos + 1, shut)) { lmi_j_close(j, c); return; }
+    }
+    if (c >= '0' && c <= '9') {
+        j->tok.kind = LMI_T_NUMBER;
+        if (c == '0' && j->pos + 1 < n && strchr("xXoObB", j->src[j->pos + 1])) lmi_j_fail(j, LM_E_SUPPORT, j->tok.at, "a number to another base");
+        j->pos += lmi_j_number(j->src + j->pos, n - j->pos, 1, &j->tok.v);
+        if (j->tok.v.kind == LMI_J_ABSENT) lmi_j_fail(j, LM_E_SUPPORT, j->tok.at, "an integer beyond 64 bits");
+    } else if (lmi_j_letter(c)) {
+        for (k = j->pos; k < n && (lmi_j_letter(j->src[k]) || (j->src[k] >= '0' && j->src[k] <= '9')); k++) { }
+        j->tok.kind = LMI_T_NAME; j->tok.v = lmi_jv_text(j->src + j->pos, k - j->pos, 0); j->pos = k;
+    } else if (c == '"' || c == '\'') {
+        for (k = j->pos + 1; k < n && j->src[k] != c; k++) if (j->src[k] == '\\') k++;
+        if (k >= n) { lmi_j_fail(j, LM_E_FORMAT, j->tok.at, "a string without its end"); return; }
+        j->tok.kind = LMI_T_STR; j->tok.v = lmi_j_literal(j, j->pos + 1, k); j->pos = k + 1;
+    } else {
+        j->tok.kind = LMI_T_OP; j->tok.op = (uint8_t)c; j->pos++;
+        for (i = 0; i < 6; i++) if (lmi_j_at(j, j->pos - 1, two[i])) { j->tok.op = LMI_J2(two[i][0], two[i][1]); j->pos++; break; }
+        if (i == 6 && (c == 0 || !strchr("+-/*%~[](){}><=.:|,", c))) {
+            j->tok.v = lmi_jv_text(j->src + j->pos - 1, 1, 0);
+            lmi_j_fail(j, LM_E_FORMAT, j->tok.at, "unexpected character %S", lmi_jstr(&j->tok.v));
+            return;
+        }
+        if (c == '(' || c == '[' || c == '{') j->open++;
+        if ((c == ')' || c == ']' || c == '}') && j->open-- == 0) lmi_j_fail(j, LM_E_FORMAT, j->tok.at, "a bracket closes that was not opened");
+    }
+}
+
+/* ---- parser: recursive descent into a tree of lmi_jnode, with Jinja's precedences. Where a node cannot be had, j->none stands in for it. */
+enum { LMI_N_CONST, LMI_N_NAME, LMI_N_LIST, LMI_N_TUPLE, LMI_N_DICT, LMI_N_ATTR, LMI_N_ITEM, LMI_N_SLICE, LMI_N_CALL, LMI_N_KEYWORD, LMI_N_FILTER,
+    LMI_N_TEST, LMI_N_NOT, LMI_N_SIGN, LMI_N_AND, LMI_N_OR, LMI_N_COMPARE, LMI_N_SUM, LMI_N_CONCAT, LMI_N_PRODUCT, LMI_N_POWER, LMI_N_COND,
+    LMI_N_TEXT, LMI_N_OUT, LMI_N_IF, LMI_N_FOR, LMI_N_SET, LMI_N_SET_BLOCK, LMI_N_MACRO, LMI_N_CALL_BLOCK, LMI_N_FILTER_BLOCK, LMI_N_PLAIN_BLOCK,
+    LMI_N_BREAK, LMI_N_CONTINUE };
+static lmi_jnode *lmi_j_node(lmi_jinja *j, int kind, uint32_t at, lmi_jnode *a, lmi_jnode *b) {
+    lmi_jnode *n = (lmi_jnode *)lmi_j_new(j, sizeof *n);
+    if (n == NULL) { n = &j->none; memset(n, 0, sizeof *n); return n; }
+    n->kind = (uint8_t)kind; n->at = at; n->a = a; n->b = b;
+    return n;
+}
+static int lmi_j_is_op(const lmi_jinja *j, uint32_t op) { return j->tok.kind == LMI_T_OP && j->tok.op == op; }
+static int lmi_j_is_name(const lmi_jinja *j, const char *s) { return j->tok.kind == LMI_T_NAME && lmi_str_is(lmi_jstr(&j->tok.v), s); }
+static int lmi_j_skip_op(lmi_jinja *j, uint32_t op) { if (!lmi_j_is_op(j, op)) return 0; lmi_j_next(j); return !j->bad; }
+static int lmi_j_skip_name(lmi_jinja *j, const char *s) { if (!lmi_j_is_name(j, s)) return 0; lmi_j_next(j); return !j->bad; }
+static void lmi_j_expected(lmi_jinja *j, const char *what) {
+    lmi_str got; size_t end = LMI_MIN(j->n_src, (size_t)j->tok.at + 20);
+    got.p = j->src + j->tok.at; got.n = LMI_MAX(j->pos > j->tok.at ? LMI_MIN(j->pos, end) : end, j->tok.at) - j->tok.at;
+    if (j->tok.kind == LMI_T_END) lmi_j_fail(j, LM_E_FORMAT, j->tok.at, "expected %s, not the end", what);
+    else lmi_j_fail(j, LM_E_FORMAT, j->tok.at, "expected %s, not %S", what, got);
+}
+static void lmi_j_need_op(lmi_jinja *j, uint32_t op, const char *what) { if (!lmi_j_skip_op(j, op)) lmi_j_expected(j, what); }
+static lmi_jval lmi_j_need_name(lmi_jinja *j, const char *what) {
+    lmi_jval v = j->tok.v;
+    if (j->tok.kind != LMI_T_NAME) { lmi_j_expected(j, what); return lmi_jv_cstr(""); }
+    lmi_j_next(j);
+    return v;
+}
+static lmi_jnode *lmi_j_named(lmi_jinja *j, int kind, uint32_t at, lmi_jval name, lmi_jnode *a) {
+    lmi_jnode *n = lmi_j_node(j, kind, at, a, NULL);
+    n->v = name;
+    return n;
+}
+static lmi_jnode *lmi_j_expr(lmi_jinja *j);
+static lmi_jnode *lmi_j_postfix(lmi_jinja *j, lmi_jnode *n, int filters);
+static int lmi_j_tuple_ends(const lmi_jinja *j) {
+    return j->tok.kind == LMI_T_CLOSE || j->tok.kind == LMI_T_END || lmi_j_is_op(j, ')') || lmi_j_is_name(j, "in") || lmi_j_is_name(j, "recursive");
+}
+/* a, b, ... is a tuple, a alone is a. `item` reads one. */
+static lmi_jnode *lmi_j_tuple(lmi_jinja *j, lmi_jnode *(*item)(lmi_jinja *j)) {
+    lmi_jnode *n, *t = NULL, **tail; uint32_t at = j->tok.at;
+    n = item(j);
+    if (!lmi_j_is_op(j, ',')) return n;
+    t = lmi_j_node(j, LMI_N_TUPLE, at, n, NULL); tail = &n->next;
+    while (lmi_j_skip_op(j, ',') && !lmi_j_tuple_ends(j)) { *tail = item(j); tail = &(*tail)->next; }
+    return t;
+}
+static lmi_jnode *lmi_j_list(lmi_jinja *j, int kind, char shut) { /* of a list or dict, after its opening bracket */
+    lmi_jnode *n = lmi_j_node(j, kind, j->tok.at, NULL, NULL), **tail = &n->a;
+    while (!j->bad && !lmi_j_is_op(j, (uint8_t)shut)) {
+        *tail = lmi_j_expr(j); tail = &(*tail)->next;
+        if (shut == '}') { lmi_j_need_op(j, ':', "':'"); *tail = lmi_j_expr(j); tail = &(*tail)->next; }
+        if (!lmi_j_skip_op(j, ',')) break;
+    }
+    lmi_j_need_op(j, (uint8_t)shut, shut == '}' ? "'}'" : "']'");
+    return n;
+}
+static lmi_jnode *lmi_j_const(lmi_jinja *j, lmi_jval v) { lmi_jnode *n = lmi_j_named(j, LMI_N_CONST, j->tok.at, v, NULL); lmi_j_next(j); return n; }
+static lmi_jnode *lmi_j_string(lmi_jinja *j) { /* neighbours are one string */
+    lmi_jnode *n = lmi_j_const(j, j->tok.v); size_t out;
+    while (j->tok.kind == LMI_T_STR && !j->bad) {
+        out = j->n_out;
+        lmi_j_put(j, n->v.u.p, n->v.n, 0); lmi_j_put(j, j->tok.v.u.p, j->tok.v.n, 0);
+        n->v = lmi_j_taken(j, out);
+        lmi_j_next(j);
+    }
+    return n;
+}
+static lmi_jnode *lmi_j_primary(lmi_jinja *j) {
+    lmi_jnode *n; uint32_t at = j->tok.at;
+    if (j->tok.kind == LMI_T_STR) return lmi_j_string(j);
+    if (j->tok.kind == LMI_T_NUMBER) return lmi_j_const(j, j->tok.v);
+    if (lmi_j_is_name(j, "true") || lmi_j_is_name(j, "True")) return lmi_j_const(j, lmi_jv_bool(1));
+    if (lmi_j_is_name(j, "false") || lmi_j_is_name(j, "False")) return lmi_j_const(j, lmi_jv_bool(0));
+    if (lmi_j_is_name(j, "none") || lmi_j_is_name(j, "None")) return lmi_j_const(j, lmi_jv(LMI_J_NONE));
+    if (j->tok.kind == LMI_T_NAME) return lmi_j_named(j, LMI_N_NAME, at, lmi_j_need_name(j, "a name"), NULL);
+    if (lmi_j_skip_op(j, '(')) {
+        n = lmi_j_is_op(j, ')') ? lmi_j_node(j, LMI_N_TUPLE, at, NULL, NULL) : lmi_j_tuple(j, lmi_j_expr);
+        lmi_j_need_op(j, ')', "')'");
+        return n;
+    }
+    if (lmi_j_skip_op(j, '[')) return lmi_j_list(j, LMI_N_LIST, ']');
+    if (lmi_j_skip_op(j, '{')) return lmi_j_list(j, LMI_N_DICT, '}');
+    lmi_j_expected(j, "an expression");
+    return lmi_j_node(j, LMI_N_CONST, at, NULL, NULL);
+}
+static lmi_jnode *lmi_j_call_args(lmi_jinja *j) { /* after the '(' */
+    lmi_jnode *list = NULL, **tail = &list; uint32_t at; size_t k;
+    while (!j->bad && !lmi_j_is_op(j, ')')) {
+        at = j->tok.at;
+        if (lmi_j_is_op(j, '*') || lmi_j_is_op(j, LMI_J2('*', '*'))) lmi_j_fail(j, LM_E_SUPPORT, at, "* and ** in calls are not built in");
+        k = lmi_j_skip_white(j->src, j->pos, j->n_src);
+        if (j->tok.kind == LMI_T_NAME && lmi_j_at(j, k, "=") && !lmi_j_at(j, k, "==")) {
+            lmi_jval name = lmi_j_need_name(j, "a name");
+            lmi_j_next(j);
+            *tail = lmi_j_named(j, LMI_N_KEYWORD, at, name, lmi_j_expr(j));
+        } else *tail = lmi_j_expr(j);
+        tail = &(*tail)->next;
+        if (!lmi_j_skip_op(j, ',')) break;
+    }
+    lmi_j_need_op(j, ')', "')'");
+    return list;
+}
+static lmi_jnode *lmi_j_subscript(lmi_jinja *j) { /* after the '[' */
+    lmi_jnode *part[3], *n; int i = 0; uint32_t at = j->tok.at;
+    memset(part, 0, sizeof part);
+    if (!lmi_j_is_op(j, ':')) part[0] = lmi_j_expr(j);
+    while (i < 2 && lmi_j_skip_op(j, ':')) if (i++, !lmi_j_is_op(j, ':') && !lmi_j_is_op(j, ']')) part[i] = lmi_j_expr(j);
+    lmi_j_need_op(j, ']', "']'");
+    if (i == 0) return part[0];
+    n = lmi_j_node(j, LMI_N_SLICE, at, part[0], part[1]); n->c = part[2];
+    return n;
+}
+static lmi_jnode *lmi_j_filter(lmi_jinja *j, lmi_jnode *value) { /* after the '|' */
+    uint32_t at = j->tok.at; lmi_jnode *n = lmi_j_named(j, LMI_N_FILTER, at, lmi_j_need_name(j, "a filter"), value);
+    if (lmi_j_skip_op(j, '(')) n->b = lmi_j_call_args(j);
+    return n;
+}
+static lmi_jnode *lmi_j_test(lmi_jinja *j, lmi_jnode *value) { /* after `is` */
+    uint32_t at; lmi_jnode *n; int no = lmi_j_skip_name(j, "not");
+    at = j->tok.at; n = lmi_j_named(j, LMI_N_TEST, at, lmi_j_need_name(j, "a test"), value);
+    if (lmi_j_skip_op(j, '(')) n->b = lmi_j_call_args(j);
+    else if (j->tok.kind == LMI_T_STR || j->tok.kind == LMI_T_NUMBER || lmi_j_is_op(j, '[') || lmi_j_is_op(j, '{') || (j->tok.kind == LMI_T_NAME
+        && !lmi_j_is_name(j, "else") && !lmi_j_is_name(j, "or") && !lmi_j_is_name(j, "and") && !lmi_j_is_name(j, "is")))
+        n->b = lmi_j_postfix(j, lmi_j_primary(j), 0);
+    return no ? lmi_j_node(j, LMI_N_NOT, at, n, NULL) : n;
+}
+static lmi_jnode *lmi_j_postfix(lmi_jinja *j, lmi_jnode *n, int filters) {
+    uint32_t at; int depth = j->depth;
+    while (lmi_j_enter(j, j->tok.at)) {  /* each wraps what is before, so the tree gets deeper */
+        at = j->tok.at;
+        if (lmi_j_skip_op(j, '(')) n = lmi_j_node(j, LMI_N_CALL, at, n, lmi_j_call_args(j));
+        else if (!filters && lmi_j_skip_op(j, '[')) n = lmi_j_node(j, LMI_N_ITEM, at, n, lmi_j_subscript(j));
+        else if (!filters && lmi_j_is_op(j, '.')) {
+            lmi_j_next(j);
+            if (j->tok.kind == LMI_T_NUMBER) n = lmi_j_node(j, LMI_N_ITEM, at, n, lmi_j_const(j, j->tok.v));
+            else n = lmi_j_named(j, LMI_N_ATTR, at, lmi_j_need_name(j, "an attribute"), n);
+        } else if (filters && lmi_j_skip_op(j, '|')) n = lmi_j_filter(j, n);
+        else if (filters && lmi_j_skip_name(j, "is")) n = lmi_j_test(j, n);
+        else break;
+    }
+    j->depth = depth;
+    return n;
+}
+static lmi_jnode *lmi_j_unary(lmi_jinja *j, int filters) {
+    lmi_jnode *n; uint32_t at = j->tok.at, op = j->tok.op;
+    if (!lmi_j_enter(j, at)) return &j->none;
+    if (lmi_j_skip_op(j, '-') || lmi_j_skip_op(j, '+')) { n = lmi_j_node(j, LMI_N_SIGN, at, lmi_j_unary(j, 0), NULL); n->v = lmi_jv_bool(op == '-'); }
+    else n = lmi_j_primary(j);
+    n = lmi_j_postfix(j, n, 0);
+    if (filters) n = lmi_j_postfix(j, n, 1);
+    j->depth--;
+    return n;
+}
+/* The levels from `or` down to **: operands of one level in a list. The words and signs of each; a chain of comparisons is one node. */
+static uint32_t lmi_j_operator(lmi_jinja *j, int level) { /* takes it, 0: another token */
+    static const char *const signs[] = { "", "", "", "", "+-", "~", "*/%" }; lmi_jtoken t = j->tok; size_t pos = j->pos;
+    if (level == 0) return (uint32_t)lmi_j_skip_name(j, "or");
+    if (level == 1) return (uint32_t)lmi_j_skip_name(j, "and");
+    if (level == 3 && lmi_j_skip_name(j, "in")) return 'i';
+    if (level == 3 && lmi_j_skip_name(j, "not")) {
+        if (lmi_j_skip_name(j, "in")) return 'n';
+        j->tok = t; j->pos = pos;
+        return 0;
+    }
+    if (t.kind != LMI_T_OP) return 0;
+    if (level == 3 && (t.op == '<' || t.op == '>' || (t.op >> 8 == '=' && t.op))) { lmi_j_next(j); return t.op; }
+    if (level > 3 && ((t.op < 256 && level < 7 && strchr(signs[level], (int)t.op)) || (level == 6 && t.op == LMI_J2('/', '/'))
+        || (level == 7 && t.op == LMI_J2('*', '*')))) {
+        lmi_j_next(j);
+        return t.op;
+    }
+    return 0;
+}
+static lmi_jnode *lmi_j_level(lmi_jinja *j, int level) {
+    static const uint8_t kind[] = { LMI_N_OR, LMI_N_AND, 0, LMI_N_COMPARE, LMI_N_SUM, LMI_N_CONCAT, LMI_N_PRODUCT, LMI_N_POWER };
+    lmi_jnode *n, **tail; uint32_t at = j->tok.at, op;
+    if (level == 8) return lmi_j_unary(j, 1);
+    if (level == 2) {
+        if (!lmi_j_is_name(j, "not")) return lmi_j_level(j, 3);
+        if (!lmi_j_enter(j, at)) return &j->none;
+        lmi_j_next(j);
+        n = lmi_j_node(j, LMI_N_NOT, at, lmi_j_level(j, 2), NULL);
+        j->depth--;
+        return n;
+    }
+    n = lmi_j_level(j, level + 1);
+    if ((op = lmi_j_operator(j, level)) == 0) return n;
+    tail = &n->next; n = lmi_j_node(j, kind[level], at, n, NULL);
+    do { *tail = lmi_j_level(j, level + 1); (*tail)->op = op; tail = &(*tail)->next; } while ((op = lmi_j_operator(j, level)) != 0);
+    return n;
+}
+static lmi_jnode *lmi_j_expr(lmi_jinja *j) {
+    lmi_jnode *n; uint32_t at = j->tok.at; int depth = j->depth;
+    if (!lmi_j_enter(j, at)) return &j->none;
+    n = lmi_j_level(j, 0);
+    while (lmi_j_is_name(j, "if") && lmi_j_enter(j, at)) {
+        lmi_j_next(j);
+        n = lmi_j_node(j, LMI_N_COND, at, n, lmi_j_level(j, 0));
+        if (lmi_j_skip_name(j, "else")) n->c = lmi_j_expr(j);
+    }
+    j->depth = depth;
+    return n;
+}
+static lmi_jnode *lmi_j_no_cond(lmi_jinja *j) { return lmi_j_level(j, 0); } /* of for and if, whose own `if` follows */
+
+/* ---- statements. The tag's name has been read; each reads to the end of its last tag. */
+static lmi_jnode *lmi_j_body(lmi_jinja *j, const char *ends);
+static void lmi_j_close_tag(lmi_jinja *j) { /* the text that follows is lmi_j_body's */
+    if (!j->bad && j->tok.kind != LMI_T_CLOSE) lmi_j_expected(j, j->in_block ? "%}" : "}}");
+}
+/* A tag's body; then the token is the end tag's name. */
+static lmi_jnode *lmi_j_block(lmi_jinja *j, const char *ends) { lmi_j_close_tag(j); return lmi_j_body(j, ends); }
+static lmi_jnode *lmi_j_block_end(lmi_jinja *j, const char *end) { lmi_jnode *n = lmi_j_block(j, end); lmi_j_next(j); lmi_j_close_tag(j); return n; }
+static lmi_jnode *lmi_j_target(lmi_jinja *j) { /* a name, (a, b), or space.name */
+    uint32_t at = j->tok.at; lmi_jnode *n;
+    if (lmi_j_skip_op(j, '(')) { n = lmi_j_tuple(j, lmi_j_target); lmi_j_need_op(j, ')', "')'"); return n; }
+    n = lmi_j_named(j, LMI_N_NAME, at, lmi_j_need_name(j, "a name"), NULL);
+    return lmi_j_skip_op(j, '.') ? lmi_j_named(j, LMI_N_ATTR, at, lmi_j_need_name(j, "a name"), n) : n;
+}
+static lmi_jnode *lmi_j_if(lmi_jinja *j, uint32_t at) { /* each elif is the else of the one before */
+    lmi_jnode *first = NULL, **to = &first, *n; int more = 1; /* op: there is one */
+    while (more && !j->bad) {
+        *to = n = lmi_j_node(j, LMI_N_IF, at, lmi_j_tuple(j, lmi_j_no_cond), NULL); to = &n->c;
+        n->b = lmi_j_block(j, "elif else endif");
+        at = j->tok.at; n->op = (uint32_t)(more = lmi_j_skip_name(j, "elif"));
+    }
+    if (lmi_j_skip_name(j, "else")) { *to = lmi_j_block(j, "endif"); }
+    lmi_j_next(j); lmi_j_close_tag(j);
+    return first ? first : &j->none;
+}
+static lmi_jnode *lmi_j_for(lmi_jinja *j, uint32_t at) {
+    lmi_jnode *n = lmi_j_node(j, LMI_N_FOR, at, lmi_j_tuple(j, lmi_j_target), NULL);
+    if (!lmi_j_skip_name(j, "in")) lmi_j_expected(j, "'in'");
+    n->b = lmi_j_tuple(j, lmi_j_no_cond);
+    if (lmi_j_skip_name(j, "if")) n->e = lmi_j_expr(j);
+    n->op = (uint32_t)lmi_j_skip_name(j, "recursive");
+    j->loops++; n->c = lmi_j_block(j, "else endfor"); j->loops--;
+    if (lmi_j_skip_name(j, "else")) n->d = lmi_j_block(j, "endfor");
+    lmi_j_next(j); lmi_j_close_tag(j);
+    return n;
+}
+static lmi_jnode *lmi_j_set_tag(lmi_jinja *j, uint32_t at) {
+    lmi_jnode *n = lmi_j_node(j, LMI_N_SET, at, lmi_j_tuple(j, lmi_j_target), NULL);
+    if (lmi_j_skip_op(j, '=')) { n->b = lmi_j_tuple(j, lmi_j_expr); lmi_j_close_tag(j); return n; }
+    n->kind = LMI_N_SET_BLOCK;
+    while (lmi_j_skip_op(j, '|')) n->b = lmi_j_filter(j, n->b);
+    n->c = lmi_j_block_end(j, "endset");
+    return n;
+}
+static lmi_jnode *lmi_j_params(lmi_jinja *j) { /* after the '(': names, each with its default in a */
+    lmi_jnode *list = NULL, **tail = &list; uint32_t at;
+    while (!j->bad && !lmi_j_is_op(j, ')')) {
+        at = j->tok.at; *tail = lmi_j_named(j, LMI_N_NAME, at, lmi_j_need_name(j, "a parameter"), NULL);
+        if (lmi_j_skip_op(j, '=')) (*tail)->a = lmi_j_expr(j);
+        tail = &(*tail)->next;
+        if (!lmi_j_skip_op(j, ',')) break;
+    }
+    lmi_j_need_op(j, ')', "')'");
+    return list;
+}
+static lmi_jnode *lmi_j_macro(lmi_jinja *j, uint32_t at) {
+    lmi_jnode *n = lmi_j_named(j, LMI_N_MACRO, at, lmi_j_need_name(j, "a name"), NULL); int loops = j->loops;
+    lmi_j_need_op(j, '(', "'('");
+    n->a = lmi_j_params(j); j->loops = 0; n->c = lmi_j_block_end(j, "endmacro"); j->loops = loops;
+    return n;
+}
+static lmi_jnode *lmi_j_call_block(lmi_jinja *j, uint32_t at) {
+    lmi_jnode *n = lmi_j_node(j, LMI_N_CALL_BLOCK, at, NULL, NULL); int loops = j->loops;
+    if (lmi_j_skip_op(j, '(')) n->a = lmi_j_params(j);
+    n->b = lmi_j_expr(j);
+    if (n->b->kind != LMI_N_CALL) lmi_j_fail(j, LM_E_FORMAT, at, "expected a call");
+    j->loops = 0; n->c = lmi_j_block_end(j, "endcall"); j->loops = loops;
+    return n;
+}
+static lmi_jnode *lmi_j_statement(lmi_jinja *j) {
+    uint32_t at = j->tok.at; lmi_jval name = lmi_j_need_name(j, "the name of a tag"); lmi_jnode *n;
+    if (lmi_jis(&name, "if")) return lmi_j_if(j, at);
+    if (lmi_jis(&name, "for")) return lmi_j_for(j, at);
+    if (lmi_jis(&name, "set")) return lmi_j_set_tag(j, at);
+    if (lmi_jis(&name, "macro")) return lmi_j_macro(j, at);
+    if (lmi_jis(&name, "call")) return lmi_j_call_block(j, at);
+    if (lmi_jis(&name, "filter")) {
+        n = lmi_j_node(j, LMI_N_FILTER_BLOCK, at, NULL, lmi_j_filter(j, NULL));
+        while (lmi_j_skip_op(j, '|')) n->b = lmi_j_filter(j, n->b);
+        n->c = lmi_j_block_end(j, "endfilter");
+        return n;
+    }
+    if (lmi_jis(&name, "generation")) { n = lmi_j_node(j, LMI_N_PLAIN_BLOCK, at, NULL, NULL); n->c = lmi_j_block_end(j, "endgeneration"); return n; }
+    if (lmi_jis(&name, "break") || lmi_jis(&name, "continue")) {
+        n = lmi_j_node(j, lmi_jis(&name, "break") ? LMI_N_BREAK : LMI_N_CONTINUE, at, NULL, NULL);
+        if (j->loops == 0) lmi_j_fail(j, LM_E_FORMAT, at, "%S outside of a loop", lmi_jstr(&name));
+        lmi_j_close_tag(j);
+        return n;
+    }
+    lmi_j_fail(j, LM_E_SUPPORT, at, "the tag %S is not built in, or not expected here", lmi_jstr(&name));
+    return &j->none;
+}
+static size_t lmi_j_find_end(lmi_jinja *j, size_t from, const char *what) { /* of a comment or raw text: where `what` begins, n_src: nowhere */
+    while (from < j->n_src && !lmi_j_at(j, from, what)) from++;
+    return from;
+}
+static lmi_jnode *lmi_j_text(lmi_jinja *j, size_t from, size_t to, char sign, int variable) { /* before a tag, or NULL */
+    size_t i, line;
+    if (sign == '-') to = lmi_j_trim_white(j->src, from, to);
+    else if (sign != '+' && !variable) {                    /* lstrip_blocks: blanks alone between the line's start and the tag */
+        for (line = to; line > from && j->src[line - 1] != '\n'; line--) { }
+        i = lmi_j_skip_white(j->src, line, to);
+        if (i >= to && (line > from || j->line_start)) to = line;
+    }
+    return to > from ? lmi_j_named(j, LMI_N_TEXT, (uint32_t)from, lmi_jv_text(j->src + from, to - from, 0), NULL) : NULL;
+}
+static int lmi_j_raw(lmi_jinja *j, size_t at, lmi_jnode **text) { /* {% raw %} at `at`: its text, pos after {% endraw %}; 0: another tag */
+    size_t i = lmi_j_skip_white(j->src, at, j->n_src), k = 0, end; char sign = 0;
+    if (!lmi_j_at(j, i, "raw")) return 0;
+    i = lmi_j_skip_white(j->src, i + 3, j->n_src);
+    if (lmi_j_at(j, i, "-%}")) i = lmi_j_skip_white(j->src, i + 3, j->n_src); else if (lmi_j_at(j, i, "%}")) i += 2; else return 0;
+    j->line_start = j->src[i - 1] == '\n';
+    for (end = i; (end = lmi_j_find_end(j, end, "{%")) < j->n_src; end += 2) {
+        k = end + 2; sign = k < j->n_src ? j->src[k] : 0;
+        k = lmi_j_skip_white(j->src, k + (sign == '-' || sign == '+'), j->n_src);
+        if (!lmi_j_at(j, k, "endraw")) continue;
+        k = lmi_j_skip_white(j->src, k + 6, j->n_src);
+        if (lmi_j_at(j, k, "%}") || lmi_j_at(j, k, "-%}") || lmi_j_at(j, k, "+%}")) break;
+    }
+    if (end >= j->n_src) { lmi_j_fail(j, LM_E_FORMAT, (uint32_t)at, "raw without endraw"); return 1; }
+    *text = lmi_j_text(j, i, end, sign, 0);
+    sign = j->src[k]; j->pos = k + 2 + (sign != '%');
+    lmi_j_after(j, sign, 0);
+    return 1;
+}
+static void lmi_j_comment(lmi_jinja *j, size_t at) { /* `at` after {# and its sign */
+    size_t end = lmi_j_find_end(j, at, "#}"); char sign;
+    if (end >= j->n_src) { lmi_j_fail(j, LM_E_FORMAT, (uint32_t)at, "a comment without its end"); return; }
+    sign = end > at ? j->src[end - 1] : 0; j->pos = end + 2;
+    lmi_j_after(j, sign, 0);
+}
+/* Text and tags up to one whose name is among `ends`, which is then the token; "": to the end of the template. */
+static lmi_jnode *lmi_j_body(lmi_jinja *j, const char *ends) {
+    lmi_jnode *list = NULL, **tail = &list, *n; size_t at, i, k; char kind, sign;
+    if (!lmi_j_enter(j, (uint32_t)j->pos)) return NULL;
+    while (!j->bad) {
+        for (at = j->pos; at < j->n_src && !(j->src[at] == '{' && at + 1 < j->n_src && strchr("{%#", j->src[at + 1]) && j->src[at + 1]); at++) { }
+        if (at == j->n_src) {
+            if (*ends) { j->tok.kind = LMI_T_END; j->tok.at = (uint32_t)at; lmi_j_expected(j, ends); break; }
+            if (at > j->pos) *tail = lmi_j_named(j, LMI_N_TEXT, (uint32_t)at, lmi_jv_text(j->src + j->pos, at - j->pos, 0), NULL);
+            break;
+        }
+        kind = j->src[at + 1]; sign = at + 2 < j->n_src ? j->src[at + 2] : 0;
+        if (sign != '-' && sign != '+') sign = 0;
+        if ((n = lmi_j_text(j, j->pos, at, sign, kind == '{')) != NULL) { *tail = n; tail = &n->next; }
+        j->pos = at + 2 + (sign != 0); n = NULL;
+        if (kind == '#') { lmi_j_comment(j, j->pos); continue; }
+        if (kind == '%' && lmi_j_raw(j, j->pos, &n)) { if (n) { *tail = n; tail = &n->next; } continue; }
+        j->in_block = kind == '%'; j->open = 0;
+        lmi_j_next(j);
+        if (kind == '{') { n = lmi_j_node(j, LMI_N_OUT, (uint32_t)at, lmi_j_tuple(j, lmi_j_expr), NULL); lmi_j_close_tag(j); }
+        else {
+            for (i = 0; ends[i]; i += k + (ends[i + k] == ' ')) {
+                for (k = 0; ends[i + k] && ends[i + k] != ' '; k++) { }
+                if (j->tok.kind == LMI_T_NAME && j->tok.v.n == k && memcmp(ends + i, j->tok.v.u.p, k) == 0) { j->depth--; return list; }
+            }
+            n = lmi_j_statement(j);
+        }
+        *tail = n; tail = &n->next;
+    }
+    j->depth--;
+    return list;
+}
+
+/* ---- evaluation */
+static lmi_jval lmi_j_eval(lmi_jinja *j, const lmi_jnode *n);
+static int lmi_j_run(lmi_jinja *j, const lmi_jnode *n); /* statements: 0, or LMI_N_BREAK or LMI_N_CONTINUE on the way out of a loop */
+static lmi_jval lmi_j_call(lmi_jinja *j, const lmi_jfunc *f, lmi_jval self, const lmi_jargs *given);   /* functions */
+enum { LMI_J_METHODS, LMI_J_FILTERS, LMI_J_TESTS };
+static const lmi_jfunc *lmi_j_find_func(int table, lmi_str name, const lmi_jval *self); /* functions; NULL: none */
+static lmi_jval lmi_j_type_error(lmi_jinja *j, const char *what, const lmi_jval *v) {
+    if (v->kind == LMI_J_UNDEFINED && v->n) lmi_j_fail(j, LM_E_FORMAT, j->at, "%s: %S is undefined", what, lmi_jstr(v));
+    else lmi_j_fail(j, LM_E_FORMAT, j->at, "%s: not for %s", what, lmi_jkind_names[v->kind]);
+    return lmi_jv(LMI_J_NONE);
+}
+static lmi_jval lmi_j_lookup(lmi_jinja *j, const lmi_jval *name) {
+    lmi_jscope *s; lmi_jval *v;
+    for (s = j->scope; s; s = s->up) if ((v = lmi_j_find(j, &s->vars, name)) != NULL) return *v;
+    return lmi_jv_undefined(lmi_jstr(name));
+}
+/* What a for goes through; keys of a dict, characters of a string. An iterator is used up by it. */
+static lmi_jseq *lmi_j_iter(lmi_jinja *j, const lmi_jval *v, const char *what) {
+    lmi_jseq *s; size_t i, k; uint32_t cp;
+    if (lmi_j_is_list(v)) return v->u.seq;
+    if ((s = lmi_j_seq(j)) == NULL) return NULL;
+    if (v->kind == LMI_J_ITER) { *s = *v->u.seq; v->u.seq->n = v->u.seq->cap = 0; return s; }
+    if (v->kind == LMI_J_DICT) for (i = 0; i < v->u.seq->n; i += 2) lmi_j_add(j, s, v->u.seq->v[i]);
+    else if (v->kind == LMI_J_STR) for (i = 0; i < v->n && lmi_j_work(j, 1); i += k) {
+        k = lmi_utf8((const uint8_t *)v->u.p + i, v->n - i, &cp);
+        lmi_j_add(j, s, lmi_j_part(v, i, i + k));
+    } else if (v->kind != LMI_J_UNDEFINED) lmi_j_type_error(j, what, v);
+    return j->bad ? NULL : s;
+}
+static size_t lmi_j_count(const lmi_jval *s) { /* characters */
+    size_t i, n = 0; uint32_t cp;
+    for (i = 0; i < s->n; n++) i += lmi_utf8((const uint8_t *)s->u.p + i, s->n - i, &cp);
+    return n;
+}
+static size_t lmi_j_offset(const lmi_jval *s, size_t k) { /* of character k */
+    size_t i; uint32_t cp;
+    for (i = 0; i < s->n && k > 0; k--) i += lmi_utf8((const uint8_t *)s->u.p + i, s->n - i, &cp);
+    return i;
+}
+static lmi_jval lmi_j_loop_attr(const lmi_jloop *l, lmi_str name) {
+    static const char *const names[] = { "index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0" };
+    int64_t i = (int64_t)l->i, n = (int64_t)l->items->n, v[9]; int k;
+    v[0] = i + 1; v[1] = i; v[2] = n - i; v[3] = n - i - 1; v[4] = i == 0; v[5] = i + 1 >= n; v[6] = n; v[7] = l->depth + 1; v[8] = l->depth;
+    for (k = 0; k < 9; k++) if (lmi_str_is(name, names[k])) return k == 4 || k == 5 ? lmi_jv_bool((int)v[k]) : lmi_jv_int(v[k]);
+    if (lmi_str_is(name, "previtem")) return i > 0 && i <= n ? l->items->v[i - 1] : lmi_jv_undefined(name);
+    if (lmi_str_is(name, "nextitem")) return i + 1 < n ? l->items->v[i + 1] : lmi_jv_undefined(name);
+    return lmi_jv_undefined(name);
+}
+static lmi_jval lmi_j_attr(lmi_jinja *j, const lmi_jval *v, const lmi_jval *name, int key_first) { /* v.name, v['name'] */
+    lmi_jval *at = NULL, r; const lmi_jfunc *f;
+    if (v->kind == LMI_J_UNDEFINED) return lmi_j_type_error(j, "attribute or item", v);
+    if ((v->kind == LMI_J_DICT && key_first) || v->kind == LMI_J_SPACE) at = lmi_j_find(j, v->u.seq, name);
+    if (at == NULL && (f = lmi_j_find_func(LMI_J_METHODS, lmi_jstr(name), v)) != NULL) {
+        r = lmi_jv(LMI_J_METHOD); r.u.bound = (lmi_jbound *)lmi_j_new(j, sizeof *r.u.bound);
+        if (r.u.bound == NULL) return lmi_jv(LMI_J_NONE);
+        r.u.bound->func = f; r.u.bound->self = *v;
+        return r;
+    }
+    if (v->kind == LMI_J_LOOP) return lmi_j_loop_attr(v->u.loop, lmi_jstr(name));
+    if (v->kind == LMI_J_DICT && at == NULL) at = lmi_j_find(j, v->u.seq, name);
+    return at ? *at : lmi_jv_undefined(lmi_jstr(name));
+}
+static lmi_jval lmi_j_item(lmi_jinja *j, const lmi_jval *v, const lmi_jval *key) { /* v[key] */
+    int64_t i = key->u.i, n; size_t from; lmi_jval *at, none = lmi_jv(LMI_J_UNDEFINED); uint32_t cp;
+    if (key->kind == LMI_J_STR || v->kind == LMI_J_UNDEFINED) return lmi_j_attr(j, v, key, 1);
+    if (v->kind == LMI_J_DICT) return (at = lmi_j_find(j, v->u.seq, key)) != NULL ? *at : none;
+    if (key->kind != LMI_J_INT && key->kind != LMI_J_BOOL) return none;
+    if (v->kind == LMI_J_STR) {
+        if (!lmi_j_work(j, v->n / 4)) return none;
+        n = (int64_t)lmi_j_count(v); i += i < 0 ? n : 0;
+        if (i < 0 || i >= n) return none;
+        from = lmi_j_offset(v, (size_t)i);
+        return lmi_j_part(v, from, from + lmi_utf8((const uint8_t *)v->u.p + from, v->n - from, &cp));
+    }
+    if (!lmi_j_is_list(v)) return none;
+    n = (int64_t)v->u.seq->n; i += i < 0 ? n : 0;
+    return i < 0 || i >= n ? none : v->u.seq->v[i];
+}
+static lmi_jval lmi_j_slice(lmi_jinja *j, const lmi_jval *v, const lmi_jnode *n) { /* v[a:b:c], indices clipped as Python does */
+    lmi_jval bound[3]; const lmi_jnode *part[3]; int64_t k[3], i, len; lmi_jseq *s, *from; size_t out = j->n_out;
+    part[0] = n->a; part[1] = n->b; part[2] = n->c;
+    for (i = 0; i < 3; i++) {
+        bound[i] = part[i] ? lmi_j_eval(j, part[i]) : lmi_jv(LMI_J_NONE);
+        if (bound[i].kind != LMI_J_NONE && bound[i].kind != LMI_J_INT && bound[i].kind != LMI_J_BOOL) return lmi_j_type_error(j, "slice", &bound[i]);
+    }
+    if (v->kind != LMI_J_STR && !lmi_j_is_list(v)) return v->kind == LMI_J_UNDEFINED ? lmi_j_type_error(j, "slice", v) : lmi_jv(LMI_J_UNDEFINED);
+    if (v->kind == LMI_J_STR && !lmi_j_work(j, v->n / 4)) return *v;
+    len = (int64_t)(v->kind == LMI_J_STR ? lmi_j_count(v) : v->u.seq->n);
+    k[2] = bound[2].kind == LMI_J_NONE ? 1 : bound[2].u.i;
+    if (k[2] == 0) { lmi_j_fail(j, LM_E_FORMAT, n->at, "slice: the step is 0"); return *v; }
+    for (i = 0; i < 2; i++) { /* into [0, len], backwards [-1, len - 1] */
+        k[i] = bound[i].kind == LMI_J_NONE ? ((i == 0) == (k[2] > 0) ? 0 : len) : bound[i].u.i;
+        if (k[i] < 0) k[i] = LMI_MAX(k[i] + len, k[2] < 0 ? -1 : 0);
+        k[i] = LMI_MIN(k[i], k[2] < 0 ? len - 1 : len);
+        if (bound[i].kind == LMI_J_NONE && k[2] < 0 && i == 1) k[i] = -1;
+    }
+    if (v->kind == LMI_J_STR && k[2] == 1) return k[0] >= k[1] ? lmi_jv_cstr("")
+        : lmi_j_part(v, lmi_j_offset(v, (size_t)k[0]), lmi_j_offset(v, (size_t)k[1]));
+    if ((from = lmi_j_iter(j, v, "slice")) == NULL || (s = lmi_j_seq(j)) == NULL) return *v;
+    for (i = k[0]; (k[2] > 0 ? i < k[1] : i > k[1]) && lmi_j_work(j, 1); ) {
+        if (v->kind == LMI_J_STR) lmi_j_put(j, from->v[i].u.p, from->v[i].n, from->v[i].mark); else lmi_j_add(j, s, from->v[i]);
+        if (k[2] > 0 ? k[2] >= len - i : k[2] <= -1 - i) break; /* no overflow */
+        i += k[2];
+    }
+    return v->kind == LMI_J_STR ? lmi_j_taken(j, out) : lmi_jv_seq((lmi_jkind)v->kind, s);
+}
+static lmi_jval lmi_j_escaped(lmi_jinja *j, lmi_jval v) { /* as markupsafe.escape */
+    size_t i, out = j->n_out; const char *e; char c;
+    if (v.safe) return v;
+    v = lmi_j_str(j, v);
+    for (i = 0; i < v.n && !j->bad; i++) {
+        c = v.u.p[i];
+        e = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&#34;" : c == '\'' ? "&#39;" : NULL;
+        if (e) lmi_j_put(j, e, strlen(e), lmi_j_mark(&v, i) ? SIZE_MAX : 0); else lmi_j_put(j, v.u.p + i, 1, v.mark);
+    }
+    v = lmi_j_taken(j, out); v.safe = 1;
+    return v;
+}
+static lmi_jval lmi_j_overflow(lmi_jinja *j) { lmi_j_fail(j, LM_E_SUPPORT, j->at, "an integer beyond 64 bits"); return lmi_jv_int(0); }
+static lmi_jval lmi_j_int_arith(lmi_jinja *j, uint32_t op, int64_t a, int64_t b) {
+    int64_t r; uint64_t ua = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, ub = b < 0 ? 0 - (uint64_t)b : (uint64_t)b, p;
+    if (op == '+') return (b > 0 ? a > INT64_MAX - b : a < INT64_MIN - b) ? lmi_j_overflow(j) : lmi_jv_int(a + b);
+    if (op == '-') return (b < 0 ? a > INT64_MAX + b : a < INT64_MIN + b) ? lmi_j_overflow(j) : lmi_jv_int(a - b);
+    if (op == '*') {
+        if (!lmi_mul(ua, ub, &p) || p > INT64_MAX) return lmi_j_overflow(j);
+        return lmi_jv_int((a < 0) != (b < 0) ? -(int64_t)p : (int64_t)p);
+    }
+    if (op == LMI_J2('*', '*')) {
+        for (r = 1; b > 0 && !j->bad && !(ua <= 1 && b > 2); b--) r = lmi_j_int_arith(j, '*', r, a).u.i; /* at most 63 rounds */
+        return lmi_jv_int(b > 2 ? (ua == 0 ? 0 : b % 2 ? a : 1) : r);
+    }
+    if (b == 0) { lmi_j_fail(j, LM_E_FORMAT, j->at, "division by zero"); return lmi_jv_int(0); }
+    if (op == '/') return lmi_jv_float((double)a / (double)b);
+    if (b == -1) return op == '%' ? lmi_jv_int(0) : lmi_j_int_arith(j, '-', 0, a);
+    r = a % b;
+    if (r != 0 && (r < 0) != (b < 0)) r += b;               /* rounds towards minus infinity */
+    return lmi_jv_int(op == '%' ? r : (a - r) / b);
+}
+static lmi_jval lmi_j_arith(lmi_jinja *j, uint32_t op, const lmi_jval *a, const lmi_jval *b) { /* of numbers */
+    double x = lmi_j_f64(a), y = lmi_j_f64(b), r;
+    if (op == LMI_J2('*', '*') && (b->kind == LMI_J_FLOAT || b->u.i < 0 || a->kind == LMI_J_FLOAT)) {
+        lmi_j_fail(j, LM_E_SUPPORT, j->at, "powers are built in for integers from 0 on");
+        return *a;
+    }
+    if (a->kind != LMI_J_FLOAT && b->kind != LMI_J_FLOAT) return lmi_j_int_arith(j, op, a->u.i, b->u.i);
+    if (op == '+') return lmi_jv_float(x + y);
+    if (op == '-') return lmi_jv_float(x - y);
+    if (op == '*') return lmi_jv_float(x * y);
+    if (y == 0) { lmi_j_fail(j, LM_E_FORMAT, j->at, "division by zero"); return *a; }
+    if (op == '/') return lmi_jv_float(x / y);
+    r = fmod(x, y);
+    if (r != 0 && (r < 0) != (y < 0)) r += y;
+    return lmi_jv_float(op == '%' ? r : floor((x - r) / y + 0.5));
+}
+static lmi_jval lmi_j_repeat(lmi_jinja *j, const lmi_jval *v, int64_t times) {
+    size_t i, out = j->n_out, n = v->kind == LMI_J_STR ? v->n : v->u.seq->n; lmi_jseq *s; uint64_t all;
+    if (times < 0 || n == 0) times = 0;
+    if (!lmi_mul((uint64_t)times, n, &all)) all = UINT64_MAX;
+    if (v->kind == LMI_J_STR ? !lmi_j_room(j, (size_t)LMI_MIN(all, (uint64_t)j->max_held)) : !lmi_j_work(j, all)) return *v;
+    if (v->kind == LMI_J_STR && all > 0) { /* once, then doubled: the room stays where it is */
+        lmi_j_put(j, v->u.p, v->n, v->mark);
+        while (j->n_out - out < all && !j->bad) lmi_j_put(j, j->out + out, LMI_MIN(j->n_out - out, (size_t)all - (j->n_out - out)), j->cap_out);
+    }
+    if (v->kind == LMI_J_STR) return lmi_j_taken(j, out);
+    for (s = lmi_j_seq(j); times > 0 && !j->bad; times--) for (i = 0; i < n; i++) lmi_j_add(j, s, v->u.seq->v[i]);
+    return lmi_jv_seq((lmi_jkind)v->kind, s);
+}
+static lmi_jval lmi_j_format(lmi_jinja *j, const lmi_jval *f, const lmi_jval *v, size_t n);
+static lmi_jval lmi_j_binary(lmi_jinja *j, uint32_t op, lmi_jval a, lmi_jval b) {
+    size_t i; lmi_jseq *s;
+    if (lmi_j_is_num(&a) && lmi_j_is_num(&b)) return lmi_j_arith(j, op, &a, &b);
+    if (op == '+' && lmi_j_is_list(&a) && a.kind == b.kind) {
+        if (!lmi_j_work(j, a.u.seq->n + b.u.seq->n)) return a;
+        for (s = lmi_j_seq(j), i = 0; i < a.u.seq->n; i++) lmi_j_add(j, s, a.u.seq->v[i]);
+        for (i = 0; i < b.u.seq->n; i++) lmi_j_add(j, s, b.u.seq->v[i]);
+        return lmi_jv_seq((lmi_jkind)a.kind, s);
+    }
+    if (op == '*' && (a.kind == LMI_J_INT || a.kind == LMI_J_BOOL)) { lmi_jval t = a; a = b; b = t; }
+    if (op == '*' && (a.kind == LMI_J_STR || lmi_j_is_list(&a)) && (b.kind == LMI_J_INT || b.kind == LMI_J_BOOL)) return lmi_j_repeat(j, &a, b.u.i);
+    if (op == '%' && a.kind == LMI_J_STR) return b.kind == LMI_J_TUPLE ? lmi_j_format(j, &a, b.u.seq->v, b.u.seq->n) : lmi_j_format(j, &a, &b, 1);
+    if (a.kind != LMI_J_UNDEFINED && b.kind != LMI_J_UNDEFINED)
+        lmi_j_fail(j, LM_E_FORMAT, j->at, "an operator between %s and %s", lmi_jkind_names[a.kind], lmi_jkind_names[b.kind]);
+    return lmi_j_type_error(j, "operator", a.kind == LMI_J_UNDEFINED ? &a : &b);
+}
+/* a + b + c ...: strings grow in the text under way, so that a chain costs its length once. */
+static lmi_jval lmi_j_sum(lmi_jinja *j, const lmi_jnode *n) {
+    lmi_jval v = lmi_j_eval(j, n->a), b; const lmi_jnode *k; size_t out = 0; int growing = 0;
+    for (k = n->a->next; k && !j->bad; k = k->next) {
+        b = lmi_j_eval(j, k); j->at = n->at;
+        if (v.kind == LMI_J_STR && b.kind == LMI_J_STR && k->op == '+' && !v.safe && !b.safe) {
+            if (!growing) { out = j->n_out; lmi_j_put(j, v.u.p, v.n, v.mark); }
+            growing = 1; lmi_j_put(j, b.u.p, b.n, b.mark);
+            continue;
+        }
+        if (growing) { v = lmi_j_taken(j, out); growing = 0; }
+        if (v.kind == LMI_J_STR && b.kind == LMI_J_STR && k->op == '+') {
+            v = lmi_j_escaped(j, v); b = lmi_j_escaped(j, b); out = j->n_out;
+            lmi_j_put(j, v.u.p, v.n, v.mark); lmi_j_put(j, b.u.p, b.n, b.mark);
+            v = lmi_j_taken(j, out); v.safe = 1;
+        } else v = lmi_j_binary(j, k->op, v, b);
+    }
+    return growing ? lmi_j_taken(j, out) : v;
+}
+static const char *lmi_j_search(lmi_jinja *j, const char *p, size_t n, const lmi_jval *what) { /* the first place in p[0..n), or NULL */
+    const char *end = p + n, *q;
+    if (what->n == 0) return p;
+    if (p == NULL || !lmi_j_work(j, n / 64)) return NULL;
+    for (; (size_t)(end - p) >= what->n && (q = (const char *)memchr(p, what->u.p[0], (size_t)(end - p) - what->n + 1)) != NULL; p = q + 1) {
+        if (!lmi_j_work(j, what->n / 64)) return NULL;
+        if (memcmp(q, what->u.p, what->n) == 0) return q;
+    }
+    return NULL;
+}
+static int lmi_j_in(lmi_jinja *j, const lmi_jval *x, const lmi_jval *v) { /* x in v */
+    lmi_jseq *s; size_t i;
+    if (v->kind == LMI_J_DICT) return lmi_j_find(j, v->u.seq, x) != NULL;
+    if (v->kind == LMI_J_STR) {
+        if (x->kind != LMI_J_STR) { lmi_j_type_error(j, "in a string", x); return 0; }
+        return lmi_j_search(j, v->u.p, v->n, x) != NULL;
+    }
+    s = lmi_j_iter(j, v, "in");
+    for (i = 0; s && i < s->n && lmi_j_work(j, 1); i++) if (lmi_j_order(j, &s->v[i], x) == 0) return 1;
+    return 0;
+}
+static int lmi_j_compare(lmi_jinja *j, uint32_t op, const lmi_jval *a, const lmi_jval *b) {
+    int r;
+    if (op == 'i' || op == 'n') return lmi_j_in(j, a, b) == (op == 'i');
+    r = lmi_j_order(j, a, b);
+    if (op == LMI_J2('=', '=')) return r == 0;
+    if (op == LMI_J2('!', '=')) return r != 0;
+    if (!(lmi_j_is_num(a) && lmi_j_is_num(b)) && (a->kind != b->kind || (a->kind != LMI_J_STR && !lmi_j_is_list(a)))) {
+        lmi_j_fail(j, LM_E_FORMAT, j->at, "%s and %s have no order", lmi_jkind_names[a->kind], lmi_jkind_names[b->kind]);
+        return 0;
+    }
+    if (r == 2 && lmi_j_is_list(a)) lmi_j_fail(j, LM_E_FORMAT, j->at, "the items have no order");
+    return r == 2 ? 0 : op == '<' ? r < 0 : op == '>' ? r > 0 : op == LMI_J2('<', '=') ? r <= 0 : r >= 0;
+}
+static lmi_jval lmi_j_chain(lmi_jinja *j, const lmi_jnode *n) { /* a < b < c: each pair, b evaluated once */
+    lmi_jval a = lmi_j_eval(j, n->a), b; const lmi_jnode *k; int ok = 1;
+    for (k = n->a->next; k && ok && !j->bad; k = k->next, a = b) { b = lmi_j_eval(j, k); j->at = n->at; ok = lmi_j_compare(j, k->op, &a, &b); }
+    return lmi_jv_bool(ok);
+}
+
+/* ---- calls */
+static void lmi_j_args(lmi_jinja *j, const lmi_jnode *list, size_t more, lmi_jargs *a) { /* values of a call's arguments, and room for `more` */
+    const lmi_jnode *k; size_t n = more;
+    memset(a, 0, sizeof *a);
+    for (k = list; k; k = k->next) n++;
+    if (n == 0) return;
+    a->v = (lmi_jval *)lmi_j_new(j, (uint64_t)n * sizeof *a->v); a->key = (lmi_str *)lmi_j_new(j, (uint64_t)n * sizeof *a->key);
+    for (k = list; k && !j->bad; k = k->next) {
+        if (k->kind == LMI_N_KEYWORD) a->key[a->n] = lmi_jstr(&k->v);
+        else if (a->n && a->key[a->n - 1].p) lmi_j_fail(j, LM_E_FORMAT, k->at, "an argument without a name after one with a name");
+        a->v[a->n++] = lmi_j_eval(j, k->kind == LMI_N_KEYWORD ? k->a : k);
+    }
+}
+static lmi_jval lmi_j_call_macro(lmi_jinja *j, const lmi_jmacro *m, const lmi_jargs *a) {
+    lmi_jscope *was = j->scope, *s = (lmi_jscope *)lmi_j_new(j, sizeof *s); const lmi_jnode *p; size_t i = 0, k, used = 0, out = j->n_out;
+    lmi_jval *v, text;
+    if (s == NULL) return lmi_jv(LMI_J_NONE);
+    s->up = m->scope; j->scope = s;
+    for (p = m->params; p && !j->bad; p = p->next, i++) {
+        v = i < a->n && a->key[i].p == NULL ? &a->v[i] : NULL;
+        for (k = 0; v == NULL && k < a->n; k++) if (a->key[k].p && lmi_str_eq(a->key[k], lmi_jstr(&p->v))) v = &a->v[k];
+        used += v != NULL;
+        lmi_j_set(j, &s->vars, p->v, v ? *v : p->a ? lmi_j_eval(j, p->a) : lmi_jv_undefined(lmi_jstr(&p->v)));
+    }
+    for (k = 0; k < a->n && !j->bad; k++) if (a->key[k].p && lmi_str_is(a->key[k], "caller")) { lmi_j_define(j, "caller", a->v[k]); used++; }
+    if (used < a->n) lmi_j_fail(j, LM_E_FORMAT, j->at, "the macro %S has no parameters for all these arguments", lmi_jstr(&m->node->v));
+    lmi_j_run(j, m->body);
+    text = lmi_j_taken(j, out); j->scope = was;
+    return text;
+}
+static lmi_jval lmi_j_run_for(lmi_jinja *j, const lmi_jnode *n, const lmi_jval *over, int depth);
+static lmi_jval lmi_j_call_value(lmi_jinja *j, const lmi_jval *f, lmi_jargs *a, uint32_t at) {
+    lmi_jval v = lmi_jv(LMI_J_NONE); size_t out = j->n_out;
+    if (!lmi_j_enter(j, at)) return v;
+    j->at = at;
+    if (f->kind == LMI_J_MACRO) v = lmi_j_call_macro(j, f->u.macro, a);
+    else if (f->kind == LMI_J_METHOD) v = lmi_j_call(j, f->u.bound->func, f->u.bound->self, a);
+    else if (f->kind == LMI_J_FUNC) v = lmi_j_call(j, f->u.func, v, a);
+    else if (f->kind == LMI_J_LOOP && f->u.loop->node->op && a->n == 1) {
+        lmi_jscope *was = j->scope;
+        lmi_j_run_for(j, f->u.loop->node, &a->v[0], f->u.loop->depth + 1);
+        v = lmi_j_taken(j, out); j->scope = was;
+    } else lmi_j_type_error(j, "call", f);
+    j->depth--;
+    return v;
+}
+static lmi_jval lmi_j_eval_call(lmi_jinja *j, const lmi_jnode *n, const lmi_jval *caller) {
+    lmi_jval f = lmi_j_eval(j, n->a); lmi_jargs a;
+    lmi_j_args(j, n->b, 1, &a);
+    if (caller && !j->bad) { a.v[a.n] = *caller; a.key[a.n++] = lmi_cstr("caller"); }
+    return lmi_j_call_value(j, &f, &a, n->at);
+}
+static lmi_jval lmi_j_apply(lmi_jinja *j, int table, lmi_str name, lmi_jval v, const lmi_jargs *a, uint32_t at) { /* filter or test by name */
+    const lmi_jfunc *f = lmi_j_find_func(table, name, NULL);
+    j->at = at;
+    if (f == NULL) lmi_j_fail(j, LM_E_SUPPORT, at, "the %s %S is not built in", table == LMI_J_FILTERS ? "filter" : "test", name);
+    return f == NULL ? v : lmi_j_call(j, f, v, a);
+}
+static lmi_jval lmi_j_eval_filter(lmi_jinja *j, const lmi_jnode *n, const lmi_jval *bottom) { /* bottom: what a block's filters start from */
+    lmi_jval v = n->a == NULL ? *bottom : n->a->kind == LMI_N_FILTER ? lmi_j_eval_filter(j, n->a, bottom) : lmi_j_eval(j, n->a); lmi_jargs a;
+    if (j->bad) return v;
+    lmi_j_args(j, n->b, 0, &a);
+    return j->bad ? v : lmi_j_apply(j, LMI_J_FILTERS, lmi_jstr(&n->v), v, &a, n->at);
+}
+static lmi_jval lmi_j_eval_test(lmi_jinja *j, const lmi_jnode *n) {
+    lmi_jval v = lmi_j_eval(j, n->a); lmi_jargs a;
+    lmi_j_args(j, n->b, 0, &a);
+    return j->bad ? v : lmi_j_apply(j, LMI_J_TESTS, lmi_jstr(&n->v), v, &a, n->at);
+}
+
+static lmi_jval lmi_j_eval_list(lmi_jinja *j, const lmi_jnode *n) {
+    lmi_jseq *s = lmi_j_seq(j); const lmi_jnode *k; lmi_jval key;
+    for (k = n->a; k && !j->bad; k = k->next) {
+        if (n->kind != LMI_N_DICT) { lmi_j_add(j, s, lmi_j_eval(j, k)); continue; }
+        key = lmi_j_eval(j, k); k = k->next;
+        lmi_j_set(j, s, key, lmi_j_eval(j, k));
+    }
+    return lmi_jv_seq(n->kind == LMI_N_LIST ? LMI_J_LIST : n->kind == LMI_N_TUPLE ? LMI_J_TUPLE : LMI_J_DICT, s);
+}
+static lmi_jval lmi_j_eval_chain(lmi_jinja *j, const lmi_jnode *n) { /* or, and, ~, products, powers */
+    lmi_jval v = lmi_j_eval(j, n->a), b; const lmi_jnode *k; size_t out = j->n_out;
+    if (n->kind == LMI_N_CONCAT) lmi_j_repr(j, &v, 0);
+    for (k = n->a->next; k && !j->bad; k = k->next) {
+        if (n->kind == LMI_N_OR || n->kind == LMI_N_AND) { if (lmi_j_truth(&v) == (n->kind == LMI_N_OR)) break; v = lmi_j_eval(j, k); continue; }
+        b = lmi_j_eval(j, k); j->at = n->at;
+        if (n->kind == LMI_N_CONCAT) lmi_j_repr(j, &b, 0); else v = lmi_j_binary(j, k->op, v, b);
+    }
+    return n->kind == LMI_N_CONCAT ? lmi_j_taken(j, out) : v;
+}
+static lmi_jval lmi_j_eval_in(lmi_jinja *j, const lmi_jnode *n) {
+    lmi_jval v, k;
+    switch (n->kind) {
+        case LMI_N_CONST: return n->v;
+        case LMI_N_NAME: return lmi_j_lookup(j, &n->v);
+        case LMI_N_LIST: case LMI_N_TUPLE: case LMI_N_DICT: return lmi_j_eval_list(j, n);
+        case LMI_N_ATTR: v = lmi_j_eval(j, n->a); j->at = n->at; return j->bad ? v : lmi_j_attr(j, &v, &n->v, 0);
+        case LMI_N_ITEM:
+            v = lmi_j_eval(j, n->a);
+            if (n->b->kind == LMI_N_SLICE) { j->at = n->at; return j->bad ? v : lmi_j_slice(j, &v, n->b); }
+            k = lmi_j_eval(j, n->b); j->at = n->at;
+            return j->bad ? v : lmi_j_item(j, &v, &k);
+        case LMI_N_CALL: return lmi_j_eval_call(j, n, NULL);
+        case LMI_N_FILTER: return lmi_j_eval_filter(j, n, NULL);
+        case LMI_N_TEST: return lmi_j_eval_test(j, n);
+        case LMI_N_NOT: v = lmi_j_eval(j, n->a); return lmi_jv_bool(!lmi_j_truth(&v));
+        case LMI_N_SIGN:
+            v = lmi_j_eval(j, n->a); j->at = n->at; k = lmi_jv_int(0);
+            if (v.kind == LMI_J_FLOAT) { if (n->v.u.i) v.u.f = -v.u.f; return v; }
+            return lmi_j_binary(j, n->v.u.i ? '-' : '+', k, v);
+        case LMI_N_COMPARE: return lmi_j_chain(j, n);
+        case LMI_N_SUM: return lmi_j_sum(j, n);
+        case LMI_N_COND: v = lmi_j_eval(j, n->b); return lmi_j_truth(&v) ? lmi_j_eval(j, n->a) : n->c ? lmi_j_eval(j, n->c) : lmi_jv(LMI_J_UNDEFINED);
+        default: return lmi_j_eval_chain(j, n);
+    }
+}
+static lmi_jval lmi_j_eval(lmi_jinja *j, const lmi_jnode *n) {
+    lmi_jval v = lmi_jv(LMI_J_NONE);
+    if (!lmi_j_enter(j, n->at)) return v;
+    j->at = n->at;
+    v = lmi_j_eval_in(j, n);
+    j->depth--;
+    return j->bad ? lmi_jv(LMI_J_NONE) : v;
+}
+
+/* ---- statements */
+static void lmi_j_assign(lmi_jinja *j, const lmi_jnode *to, lmi_jval v) {
+    lmi_jval space; lmi_jseq *s; const lmi_jnode *k; size_t i = 0;
+    if (to->kind == LMI_N_NAME) { lmi_j_set(j, &j->scope->vars, to->v, v); return; }
+    j->at = to->at;
+    if (to->kind == LMI_N_ATTR) {
+        space = lmi_j_lookup(j, &to->a->v);
+        if (space.kind != LMI_J_SPACE) lmi_j_fail(j, LM_E_FORMAT, to->at, "%S is no namespace", lmi_jstr(&to->a->v));
+            else lmi_j_set(j, space.u.seq, to->v, v);
+        return;
+    }
+    s = lmi_j_iter(j, &v, "unpacking");
+    for (k = to->a; k && s && i < s->n; k = k->next) lmi_j_assign(j, k, s->v[i++]);
+    if (s && !j->bad && (k || i < s->n)) lmi_j_fail(j, LM_E_FORMAT, to->at, "%u values for another number of names", (uint64_t)s->n);
+}
+/* One loop. A body's names are gone with each round. The items are looked up anew each time: the body may change the list. */
+static lmi_jval lmi_j_run_for(lmi_jinja *j, const lmi_jnode *n, const lmi_jval *over, int depth) {
+    lmi_jscope *was = j->scope, *s; lmi_jloop *l; lmi_jval loop = lmi_jv(LMI_J_LOOP), none = lmi_jv(LMI_J_NONE); lmi_jseq *items, *kept; size_t i;
+    int how = 0;
+    j->at = n->at;
+    s = (lmi_jscope *)lmi_j_new(j, sizeof *s); l = (lmi_jloop *)lmi_j_new(j, sizeof *l); items = lmi_j_iter(j, over, "for");
+    if (j->bad) return none;
+    s->up = was; j->scope = s;
+    for (kept = n->e ? lmi_j_seq(j) : NULL, i = 0; n->e && i < items->n && lmi_j_work(j, 1); i++) {
+        s->vars.n = 0; lmi_j_assign(j, n->a, items->v[i]);
+        { lmi_jval ok = lmi_j_eval(j, n->e); if (lmi_j_truth(&ok)) lmi_j_add(j, kept, items->v[i]); }
+    }
+    if (n->e) items = kept;
+    l->node = n; l->items = items; l->depth = depth; loop.u.loop = l;
+    for (; !j->bad && l->i < items->n && how != LMI_N_BREAK && lmi_j_work(j, 1); l->i++) {
+        s->vars.n = 0;
+        lmi_j_define(j, "loop", loop); lmi_j_assign(j, n->a, items->v[l->i]);
+        how = lmi_j_run(j, n->c);
+    }
+    s->vars.n = 0;
+    if (!j->bad && l->i == 0) lmi_j_run(j, n->d);
+    j->scope = was;
+    return none;
+}
+static lmi_jval lmi_j_captured(lmi_jinja *j, const lmi_jnode *body) { /* the text of a body with names of its own */
+    size_t out = j->n_out; lmi_jscope *was = j->scope, *s = (lmi_jscope *)lmi_j_new(j, sizeof *s);
+    if (s == NULL) return lmi_jv_cstr("");
+    s->up = was; j->scope = s;
+    lmi_j_run(j, body);
+    j->scope = was;
+    return lmi_j_taken(j, out);
+}
+static lmi_jval lmi_jv_macro(lmi_jinja *j, const lmi_jnode *n) {
+    lmi_jval v = lmi_jv(LMI_J_MACRO);
+    v.u.macro = (lmi_jmacro *)lmi_j_new(j, sizeof *v.u.macro);
+    if (v.u.macro) { v.u.macro->node = n; v.u.macro->params = n->a; v.u.macro->body = n->c; v.u.macro->scope = j->scope; }
+    return v;
+}
+static int lmi_j_run_one(lmi_jinja *j, const lmi_jnode *n) {
+    lmi_jval v;
+    switch (n->kind) {
+        case LMI_N_TEXT: lmi_j_put(j, n->v.u.p, n->v.n, n->v.mark); return 0;
+        case LMI_N_OUT: v = lmi_j_eval(j, n->a); j->at = n->at; lmi_j_repr(j, &v, 0); return 0;
+        case LMI_N_IF:
+            for (; ; n = n->c) {
+                v = lmi_j_eval(j, n->a);
+                if (j->bad) return 0;
+                if (lmi_j_truth(&v)) return lmi_j_run(j, n->b);
+                if (!n->op) return lmi_j_run(j, n->c);
+            }
+        case LMI_N_FOR: v = lmi_j_eval(j, n->b); if (!j->bad) lmi_j_run_for(j, n, &v, 0); return 0;
+        case LMI_N_SET: v = lmi_j_eval(j, n->b); if (!j->bad) lmi_j_assign(j, n->a, v); return 0;
+        case LMI_N_SET_BLOCK: case LMI_N_FILTER_BLOCK:
+            v = lmi_j_captured(j, n->c);
+            if (n->b && !j->bad) v = lmi_j_eval_filter(j, n->b, &v);
+            if (n->kind == LMI_N_SET_BLOCK) lmi_j_assign(j, n->a, v); else lmi_j_repr(j, &v, 0);
+            return 0;
+        case LMI_N_MACRO: lmi_j_set(j, &j->scope->vars, n->v, lmi_jv_macro(j, n)); return 0;
+        case LMI_N_CALL_BLOCK: {
+            lmi_jval caller = lmi_jv_macro(j, n);
+            v = lmi_j_eval_call(j, n->b, &caller); lmi_j_repr(j, &v, 0);
+            return 0;
+        }
+        case LMI_N_PLAIN_BLOCK: v = lmi_j_captured(j, n->c); lmi_j_repr(j, &v, 0); return 0;
+        default: return n->kind;                            /* break, continue */
+    }
+}
+static int lmi_j_run(lmi_jinja *j, const lmi_jnode *n) {
+    int how = 0;
+    if (n == NULL || !lmi_j_enter(j, n->at)) return 0;
+    for (; n && how == 0 && lmi_j_work(j, 1); n = n->next) how = lmi_j_run_one(j, n);
+    j->depth--;
+    return how;
+}
+
+/* ---- functions: one table each for methods, filters, tests and globals; a row is a name, its parameters, a function, and what varies it.
+ * Letters change case only in ASCII. */
+typedef const lmi_jargs *lmi_ja;
+static int lmi_j_has(lmi_ja a, size_t i) { return a->v[i].kind != LMI_J_ABSENT; }
+static lmi_jval lmi_j_bad_arg(lmi_jinja *j, lmi_ja a, const lmi_jval *v) { return lmi_j_type_error(j, a->name, v); }
+static int lmi_j_want_text(lmi_jinja *j, lmi_ja a, size_t i) { if (a->v[i].kind != LMI_J_STR) lmi_j_bad_arg(j, a, &a->v[i]); return !j->bad; }
+static int64_t lmi_j_int_arg(lmi_jinja *j, lmi_ja a, size_t i, int64_t dflt) {
+    if (!lmi_j_has(a, i) || a->v[i].kind == LMI_J_NONE) return dflt;
+    if (a->v[i].kind != LMI_J_INT && a->v[i].kind != LMI_J_BOOL) { lmi_j_bad_arg(j, a, &a->v[i]); return dflt; }
+    return a->v[i].u.i;
+}
+static char lmi_j_fold(char c, int up) { return (char)(up ? (c >= 'a' && c <= 'z' ? c - 32 : c) : (c >= 'A' && c <= 'Z' ? c + 32 : c)); }
+static lmi_jval lmi_j_recase(lmi_jinja *j, lmi_jval v, int how) { /* 0 lower, 1 upper, 2 capitalize, 3 title */
+    size_t i, out = j->n_out; int up = how > 0; uint8_t safe = v.safe;
+    v = lmi_j_str(j, v);
+    for (i = 0; i < v.n && !j->bad; i++) {
+        char c = lmi_j_fold(v.u.p[i], up);
+        lmi_j_putc(j, c, lmi_j_mark(&v, i));
+        up = how == 1 || (how == 3 && !lmi_j_letter(c) && c != '\'' && !(c >= '0' && c <= '9'));
+    }
+    v = lmi_j_taken(j, out); v.safe = safe;
+    return v;
+}
+static lmi_jval lmi_j_f_recase(lmi_jinja *j, lmi_ja a) { return lmi_j_recase(j, a->self, a->x); }
+static lmi_jval lmi_j_f_strip(lmi_jinja *j, lmi_ja a) { /* x: 1 left, 2 right */
+    lmi_jval v = lmi_j_str(j, a->self), c; size_t from = 0, to = v.n, k; uint32_t cp; int white = !lmi_j_has(a, 0) || a->v[0].kind == LMI_J_NONE;
+    if (!white && !lmi_j_want_text(j, a, 0)) return v;
+    if (white) {
+        if (a->x & 1) from = lmi_j_skip_white(v.u.p, 0, to);
+        if (a->x & 2) to = lmi_j_trim_white(v.u.p, from, to);
+        return lmi_j_part(&v, from, to);
+    }
+    for (; (a->x & 1) && from < to && !j->bad; from += k) {
+        k = lmi_utf8((const uint8_t *)v.u.p + from, to - from, &cp); c = lmi_j_part(&v, from, from + k);
+        if (lmi_j_search(j, a->v[0].u.p, a->v[0].n, &c) == NULL || !lmi_j_work(j, 2)) break;
+    }
+    for (; (a->x & 2) && to > from && !j->bad; to -= k) {
+        k = lmi_utf8_back((const uint8_t *)v.u.p + from, to - from); c = lmi_j_part(&v, to - k, to);
+        if (lmi_j_search(j, a->v[0].u.p, a->v[0].n, &c) == NULL || !lmi_j_work(j, 2)) break;
+    }
+    return lmi_j_part(&v, from, to);
+}
+static lmi_jval lmi_j_split_white(lmi_jinja *j, const lmi_jval *v, int64_t most) {
+    lmi_jseq *s = lmi_j_seq(j); size_t at = lmi_j_skip_white(v->u.p, 0, v->n), end; uint32_t cp;
+    if (!lmi_j_work(j, v->n / 4)) at = v->n;
+    while (at < v->n && lmi_j_work(j, 1)) {
+        for (end = at; end < v->n && lmi_j_skip_white(v->u.p, end, v->n) == end; ) end += lmi_utf8((const uint8_t *)v->u.p + end, v->n - end, &cp);
+        if (most == 0) end = lmi_j_trim_white(v->u.p, at, v->n); else most--;
+        lmi_j_add(j, s, lmi_j_part(v, at, end));
+        at = lmi_j_skip_white(v->u.p, end, v->n);
+    }
+    return lmi_jv_seq(LMI_J_LIST, s);
+}
+static lmi_jval lmi_j_f_split(lmi_jinja *j, lmi_ja a) { /* x 1: from the right */
+    const lmi_jval *v = &a->self, *by = &a->v[0]; lmi_jseq *s; const char *q, *p = v->u.p, *end = p + v->n;
+    int64_t most = lmi_j_int_arg(j, a, 1, -1), n = 0, i;
+    if (!lmi_j_has(a, 0) || by->kind == LMI_J_NONE) {
+        if (a->x && most >= 0) lmi_j_fail(j, LM_E_SUPPORT, j->at, "rsplit at white space with a count is not built in");
+        return lmi_j_split_white(j, v, most);
+    }
+    if (!lmi_j_want_text(j, a, 0)) return *v;
+    if (by->n == 0) { lmi_j_fail(j, LM_E_FORMAT, j->at, "split: an empty separator"); return *v; }
+    if (a->x && most >= 0) { /* right to left: what is left of the last `most` separators stays together */
+        for (q = p; (q = lmi_j_search(j, q, (size_t)(end - q), by)) != NULL; q += by->n) n++;
+        n = LMI_MAX(n - most, 0); most = -1;
+    }
+    for (s = lmi_j_seq(j), q = p, i = 0; !j->bad && most != 0 && (q = lmi_j_search(j, q, (size_t)(end - q), by)) != NULL && lmi_j_work(j, 1); ) {
+        if (i++ < n) { q += by->n; continue; }
+        lmi_j_add(j, s, lmi_j_part(v, (size_t)(p - v->u.p), (size_t)(q - v->u.p)));
+        p = q = q + by->n; most--;
+    }
+    lmi_j_add(j, s, lmi_j_part(v, (size_t)(p - v->u.p), v->n));
+    return lmi_jv_seq(LMI_J_LIST, s);
+}
+static lmi_jval lmi_j_f_splitlines(lmi_jinja *j, lmi_ja a) {
+    const lmi_jval *v = &a->self; lmi_jseq *s = lmi_j_seq(j); size_t at, end;
+    for (at = 0; at < v->n && lmi_j_work(j, 1); at = end + 1) {
+        for (end = at; end < v->n && v->u.p[end] != '\n' && v->u.p[end] != '\r'; end++) { }
+        lmi_j_add(j, s, lmi_j_part(v, at, end));
+        if (end + 1 < v->n && v->u.p[end] == '\r' && v->u.p[end + 1] == '\n') end++;
+    }
+    return lmi_jv_seq(LMI_J_LIST, s);
+}
+static lmi_jval lmi_j_f_replace(lmi_jinja *j, lmi_ja a) {
+    lmi_jval v = lmi_j_str(j, a->self), from = lmi_j_str(j, a->v[0]), to = lmi_j_str(j, a->v[1]); size_t out = j->n_out, at = 0, i; const char *q;
+    int64_t most = lmi_j_int_arg(j, a, 2, -1); uint32_t cp;
+    if (from.n == 0) { /* Python: before each character and at the end */
+        for (i = 0; !j->bad && most != 0 && lmi_j_work(j, 1); i = at, most--) {
+            lmi_j_put(j, to.u.p, to.n, to.mark);
+            if (i == v.n) break;
+            at = i + lmi_utf8((const uint8_t *)v.u.p + i, v.n - i, &cp); lmi_j_put(j, v.u.p + i, at - i, v.mark);
+        }
+    } else for (; !j->bad && most != 0 && (q = lmi_j_search(j, v.u.p + at, v.n - at, &from)) != NULL && lmi_j_work(j, 1); most--) {
+        lmi_j_put(j, v.u.p + at, (size_t)(q - v.u.p) - at, v.mark); lmi_j_put(j, to.u.p, to.n, to.mark);
+        at = (size_t)(q - v.u.p) + from.n;
+    }
+    lmi_j_put(j, v.u.p + at, v.n - at, v.mark);
+    return lmi_j_taken(j, out);
+}
+static lmi_jval lmi_j_f_ends(lmi_jinja *j, lmi_ja a) { /* x: 0 startswith, 1 endswith; one text or a tuple of them. +2: the rest of it */
+    int many = a->v[0].kind == LMI_J_TUPLE; size_t i, n = many ? a->v[0].u.seq->n : 1;
+    const lmi_jval *v = &a->self, *p = many ? a->v[0].u.seq->v : &a->v[0];
+    for (i = 0; i < n && lmi_j_work(j, 1); i++) {
+        if (p[i].kind != LMI_J_STR) return lmi_j_bad_arg(j, a, &p[i]);
+        if (p[i].n > v->n || (p[i].n && memcmp(v->u.p + (a->x & 1 ? v->n - p[i].n : 0), p[i].u.p, p[i].n) != 0)) continue;
+        return a->x < 2 ? lmi_jv_bool(1) : a->x == 2 ? lmi_j_part(v, p[i].n, v->n) : lmi_j_part(v, 0, v->n - p[i].n);
+    }
+    return a->x < 2 ? lmi_jv_bool(0) : *v;
+}
+static lmi_jval lmi_j_f_find(lmi_jinja *j, lmi_ja a) { /* x: 0 find, 1 count */
+    const lmi_jval *v = &a->self; const char *q = v->u.p; int64_t n = 0; lmi_jval before;
+    if (!lmi_j_want_text(j, a, 0)) return *v;
+    if (a->x == 0) {
+        if ((q = lmi_j_search(j, q, v->n, &a->v[0])) == NULL) return lmi_jv_int(-1);
+        before = lmi_j_part(v, 0, (size_t)(q - v->u.p));
+        return lmi_jv_int((int64_t)lmi_j_count(&before));
+    }
+    if (a->v[0].n == 0) return lmi_jv_int((int64_t)lmi_j_count(v) + 1);
+    for (; (q = lmi_j_search(j, q, v->n - (size_t)(q - v->u.p), &a->v[0])) != NULL; q += a->v[0].n) n++;
+    return lmi_jv_int(n);
+}
+static lmi_jval lmi_j_joined(lmi_jinja *j, lmi_jseq *s, const lmi_jval *by, int any) {
+    size_t i, out = j->n_out;
+    for (i = 0; s && i < s->n && lmi_j_work(j, 1); i++) {
+        if (i) lmi_j_put(j, by->u.p, by->n, by->mark);
+        if (!any && s->v[i].kind != LMI_J_STR) return lmi_j_type_error(j, "join", &s->v[i]);
+        lmi_j_repr(j, &s->v[i], 0);
+    }
+    return lmi_j_taken(j, out);
+}
+static lmi_jval lmi_j_f_join_method(lmi_jinja *j, lmi_ja a) { return lmi_j_joined(j, lmi_j_iter(j, &a->v[0], "join"), &a->self, 0); }
+/* "%s and %d" % values, "{} and {0} and {name}".format(values) */
+static lmi_jval lmi_j_format(lmi_jinja *j, const lmi_jval *f, const lmi_jval *v, size_t n) {
+    size_t i, k = 0, out = j->n_out; char c;
+    for (i = 0; i < f->n && !j->bad; i++) {
+        if (f->u.p[i] != '%') { lmi_j_put(j, f->u.p + i, 1, f->mark); continue; }
+        c = ++i < f->n ? f->u.p[i] : 0;
+        if (c == '%') lmi_j_puts(j, "%");
+        else if (k == n) lmi_j_fail(j, LM_E_FORMAT, j->at, "%%: too few values");
+        else if (c == 's' || c == 'r') lmi_j_repr(j, &v[k++], c == 'r');
+        else if ((c == 'd' || c == 'i') && (v[k].kind == LMI_J_INT || v[k].kind == LMI_J_BOOL)) lmi_j_put_int(j, v[k++].u.i);
+        else lmi_j_fail(j, LM_E_SUPPORT, j->at, "%%: built in are %%s, %%r and %%d of integers");
+    }
+    if (k < n && !j->bad && v->kind != LMI_J_DICT) lmi_j_fail(j, LM_E_FORMAT, j->at, "%%: too many values");
+    return lmi_j_taken(j, out);
+}
+static lmi_jval lmi_j_f_percent(lmi_jinja *j, lmi_ja a) { lmi_jval f = lmi_j_str(j, a->self); return lmi_j_format(j, &f, a->v, a->n); }
+static lmi_jval lmi_j_f_format(lmi_jinja *j, lmi_ja a) {
+    const lmi_jval *f = &a->self; size_t i, k, end, next = 0, out = j->n_out; lmi_str name;
+    for (i = 0; i < f->n && !j->bad; i++) {
+        if (f->u.p[i] != '{' && f->u.p[i] != '}') { lmi_j_put(j, f->u.p + i, 1, f->mark); continue; }
+        if (i + 1 < f->n && f->u.p[i + 1] == f->u.p[i]) { lmi_j_put(j, f->u.p + i++, 1, f->mark); continue; }
+        for (end = i; end < f->n && f->u.p[end] != '}' && f->u.p[end] != ':' && f->u.p[end] != '!'; end++) { }
+        if (f->u.p[i] == '}' || end == f->n || f->u.p[end] != '}') {
+            lmi_j_fail(j, LM_E_SUPPORT, j->at, "format: built in are {}, {0} and {name}");
+            break;
+        }
+        name.p = f->u.p + i + 1; name.n = end - i - 1;
+        for (k = 0; k < a->n && !(a->key[k].p && lmi_str_eq(a->key[k], name)); k++) { }
+        if (name.n == 0) k = next++;
+        else if (name.n == 1 && *name.p >= '0' && *name.p <= '9') k = (size_t)(*name.p - '0');
+        if (k >= a->n || (a->key[k].p && name.n == 0)) { lmi_j_fail(j, LM_E_FORMAT, j->at, "format: no value for {%S}", name); break; }
+        lmi_j_repr(j, &a->v[k], 0); i = end;
+    }
+    return lmi_j_taken(j, out);
+}
+
+static lmi_jval lmi_j_f_items(lmi_jinja *j, lmi_ja a) { /* x: 0 items, 1 keys, 2 values */
+    lmi_jseq *s = lmi_j_seq(j), *from = a->self.u.seq; size_t i;
+    if (a->self.kind == LMI_J_UNDEFINED) return lmi_jv_seq(LMI_J_LIST, s);
+    if (a->self.kind != LMI_J_DICT) return lmi_j_bad_arg(j, a, &a->self);
+    for (i = 0; i < from->n && lmi_j_work(j, 1); i += 2)
+        lmi_j_add(j, s, a->x == 1 ? from->v[i] : a->x == 2 ? from->v[i + 1] : lmi_jv_pair(j, from->v[i], from->v[i + 1]));
+    return lmi_jv_seq(LMI_J_LIST, s);
+}
+static lmi_jval lmi_j_f_get(lmi_jinja *j, lmi_ja a) {
+    lmi_jval *v = lmi_j_find(j, a->self.u.seq, &a->v[0]);
+    return v ? *v : lmi_j_has(a, 1) ? a->v[1] : lmi_jv(LMI_J_NONE);
+}
+static lmi_jval lmi_j_f_append(lmi_jinja *j, lmi_ja a) { lmi_j_add(j, a->self.u.seq, a->v[0]); return lmi_jv(LMI_J_NONE); }
+static lmi_jval lmi_j_f_pop(lmi_jinja *j, lmi_ja a) {
+    lmi_jseq *s = a->self.u.seq; int64_t n = (int64_t)s->n, i = lmi_j_int_arg(j, a, 0, -1); lmi_jval v;
+    i += i < 0 ? n : 0;
+    if (i < 0 || i >= n) { lmi_j_fail(j, LM_E_FORMAT, j->at, "pop: no such item"); return lmi_jv(LMI_J_NONE); }
+    if (!lmi_j_work(j, (uint64_t)(n - i) / 4)) return lmi_jv(LMI_J_NONE);
+    v = s->v[i]; s->n--;
+    memmove(s->v + i, s->v + i + 1, (size_t)(n - i - 1) * sizeof v);
+    return v;
+}
+static lmi_jval lmi_j_f_cycle(lmi_jinja *j, lmi_ja a) { return a->n ? a->v[a->self.u.loop->i % a->n] : lmi_j_type_error(j, "cycle", &a->self); }
+static lmi_jval lmi_j_f_changed(lmi_jinja *j, lmi_ja a) {
+    lmi_jseq *s = lmi_j_seq(j); size_t i; lmi_jval v; lmi_jloop *l = a->self.u.loop; int same;
+    for (i = 0; i < a->n; i++) lmi_j_add(j, s, a->v[i]);
+    v = lmi_jv_seq(LMI_J_TUPLE, s); same = lmi_j_order(j, &v, &l->changed) == 0; l->changed = v;
+    return lmi_jv_bool(!same);
+}
+
+/* Filters that call others by name, and those that take an attribute such as "a.b.0". */
+static lmi_jval lmi_j_path(lmi_jinja *j, lmi_jval v, const lmi_jval *path) {
+    size_t at, end; lmi_jval key;
+    if (path->kind == LMI_J_INT) return lmi_j_item(j, &v, path);
+    if (path->kind != LMI_J_STR) return lmi_j_type_error(j, "attribute", path);
+    for (at = 0; at <= path->n && !j->bad; at = end + 1) {
+        for (end = at; end < path->n && path->u.p[end] != '.'; end++) { }
+        key = lmi_j_part(path, at, end);
+        if (end > at && lmi_j_number(path->u.p + at, end - at, 0, &key) != end - at) key = lmi_j_part(path, at, end);
+        v = lmi_j_item(j, &v, &key);
+    }
+    return v;
+}
+static const lmi_jval *lmi_j_keyword(lmi_ja a, const char *name) {
+    size_t i;
+    for (i = 0; i < a->n; i++) if (a->key[i].p && lmi_str_is(a->key[i], name)) return &a->v[i];
+    return NULL;
+}
+static lmi_jargs lmi_j_rest(lmi_ja a, size_t skip) { lmi_jargs r = *a; r.v += skip; r.key += skip; r.n -= skip; return r; }
+static lmi_jseq *lmi_j_some(lmi_jinja *j, lmi_ja a) { /* of what is false, nothing */
+    return lmi_j_truth(&a->self) ? lmi_j_iter(j, &a->self, a->name) : lmi_j_seq(j);
+}
+static lmi_jval lmi_j_f_map(lmi_jinja *j, lmi_ja a) {
+    const lmi_jval *attr = lmi_j_keyword(a, "attribute"), *dflt = lmi_j_keyword(a, "default"); lmi_jseq *s = lmi_j_seq(j), *from = lmi_j_some(j, a);
+    size_t i;
+    lmi_jval v; lmi_jargs rest;
+    if (j->bad) return a->self;
+    if (attr == NULL && (a->n == 0 || a->key[0].p || a->v[0].kind != LMI_J_STR)) {
+        lmi_j_fail(j, LM_E_FORMAT, j->at, "map: needs a filter or an attribute");
+        return a->self;
+    }
+    for (i = 0; i < from->n && lmi_j_work(j, 1); i++) {
+        if (attr) { v = lmi_j_path(j, from->v[i], attr); if (v.kind == LMI_J_UNDEFINED && dflt) v = *dflt; }
+        else { rest = lmi_j_rest(a, 1); v = lmi_j_apply(j, LMI_J_FILTERS, lmi_jstr(&a->v[0]), from->v[i], &rest, j->at); }
+        lmi_j_add(j, s, v);
+    }
+    return lmi_jv_seq(LMI_J_ITER, s);
+}
+static lmi_jval lmi_j_f_select(lmi_jinja *j, lmi_ja a) { /* x: 1 reject, 2 by attribute */
+    size_t i, skip = a->x & 2 ? 1 : 0; lmi_jseq *s = lmi_j_seq(j), *from = lmi_j_some(j, a); lmi_jval v; lmi_jargs rest;
+    if (j->bad) return a->self;
+    if (a->n < skip || (a->n > skip && a->v[skip].kind != LMI_J_STR)) lmi_j_fail(j, LM_E_FORMAT, j->at, "%s: needs the name of a test", a->name);
+    for (i = 0; i < from->n && lmi_j_work(j, 1); i++) {
+        v = skip ? lmi_j_path(j, from->v[i], &a->v[0]) : from->v[i];
+        if (a->n > skip) { rest = lmi_j_rest(a, skip + 1); v = lmi_j_apply(j, LMI_J_TESTS, lmi_jstr(&a->v[skip]), v, &rest, j->at); }
+        if (lmi_j_truth(&v) != (a->x & 1)) lmi_j_add(j, s, from->v[i]);
+    }
+    return lmi_jv_seq(LMI_J_ITER, s);
+}
+typedef struct lmi_jsort { lmi_jinja *j; const lmi_jval *key; int reverse; } lmi_jsort;
+static int lmi_j_less(const void *owner, uint32_t a, uint32_t b) {
+    const lmi_jsort *s = (const lmi_jsort *)owner; int r;
+    if (!lmi_j_work(s->j, 1)) return a < b;
+    r = lmi_j_order(s->j, &s->key[a], &s->key[b]);
+    if (r == 2) lmi_j_fail(s->j, LM_E_FORMAT, s->j->at, "sort: %s and %s have no order", lmi_jkind_names[s->key[a].kind],
+        lmi_jkind_names[s->key[b].kind]);
+    return r == 0 || r == 2 ? a < b : s->reverse ? r > 0 : r < 0;
+}
+/* n items of `width` values by key[n]; stable. */
+static void lmi_j_sort(lmi_jinja *j, lmi_jval *v, size_t n, size_t width, lmi_jval *key, int fold, int reverse) {
+    uint32_t *at = (uint32_t *)lmi_j_new(j, (uint64_t)n * sizeof *at); lmi_jval *to = (lmi_jval *)lmi_j_new(j, (uint64_t)n * width * sizeof *to);
+    size_t i; lmi_jsort s;
+    if (j->bad || n == 0) return;
+    for (i = 0; i < n; i++) { at[i] = (uint32_t)i; if (fold && key[i].kind == LMI_J_STR) key[i] = lmi_j_recase(j, key[i], 0); }
+    s.j = j; s.key = key; s.reverse = reverse;
+    lmi_sort(at, n, lmi_j_less, &s);
+    for (i = 0; i < n; i++) memcpy(to + i * width, v + at[i] * width, width * sizeof *to);
+    memcpy(v, to, n * width * sizeof *to);
+}
+static void lmi_j_sort_pairs(lmi_jinja *j, lmi_jseq *s, int by, int fold, int reverse) {
+    lmi_jval *key = (lmi_jval *)lmi_j_new(j, (uint64_t)s->n * sizeof *key); size_t i;
+    for (i = 0; key && i < s->n / 2; i++) key[i] = s->v[2 * i + (size_t)by];
+    if (key) lmi_j_sort(j, s->v, s->n / 2, 2, key, fold, reverse);
+}
+static lmi_jval lmi_j_listed(lmi_jinja *j, const lmi_jval *v, const char *what) { /* a new list of what a for goes through */
+    lmi_jseq *from = lmi_j_iter(j, v, what), *s = lmi_j_seq(j); size_t i;
+    for (i = 0; from && i < from->n && lmi_j_work(j, 1); i++) lmi_j_add(j, s, from->v[i]);
+    return lmi_jv_seq(LMI_J_LIST, s);
+}
+static lmi_jval *lmi_j_keys(lmi_jinja *j, const lmi_jseq *s, const lmi_jval *attr, int fold) { /* what items are compared by; NULL: an error */
+    lmi_jval *key = (lmi_jval *)lmi_j_new(j, (uint64_t)s->n * sizeof *key); size_t i;
+    for (i = 0; key && i < s->n && lmi_j_work(j, 1); i++) {
+        key[i] = attr->kind == LMI_J_ABSENT || attr->kind == LMI_J_NONE ? s->v[i] : lmi_j_path(j, s->v[i], attr);
+        if (fold && key[i].kind == LMI_J_STR) key[i] = lmi_j_recase(j, key[i], 0);
+    }
+    return j->bad ? NULL : key;
+}
+static lmi_jval lmi_j_f_sort(lmi_jinja *j, lmi_ja a) {
+    lmi_jval v = lmi_j_listed(j, &a->self, "sort"), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[2], !lmi_j_truth(&a->v[1]));
+    if (key) lmi_j_sort(j, v.u.seq->v, v.u.seq->n, 1, key, 0, lmi_j_truth(&a->v[0]));
+    return v;
+}
+static lmi_jval lmi_j_f_dictsort(lmi_jinja *j, lmi_ja a) {
+    lmi_jseq s, *to = lmi_j_seq(j); size_t i;
+    if (a->self.kind != LMI_J_DICT) return lmi_j_bad_arg(j, a, &a->self);
+    for (memset(&s, 0, sizeof s), i = 0; i < a->self.u.seq->n && lmi_j_work(j, 1); i++) lmi_j_add(j, &s, a->self.u.seq->v[i]);
+    lmi_j_sort_pairs(j, &s, lmi_jis(&a->v[1], "value"), !lmi_j_truth(&a->v[0]), lmi_j_truth(&a->v[2]));
+    for (i = 0; i < s.n && !j->bad; i += 2) lmi_j_add(j, to, lmi_jv_pair(j, s.v[i], s.v[i + 1]));
+    return lmi_jv_seq(LMI_J_LIST, to);
+}
+static lmi_jval lmi_j_f_unique(lmi_jinja *j, lmi_ja a) {
+    lmi_jval v = lmi_j_listed(j, &a->self, "unique"), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[1], !lmi_j_truth(&a->v[0]));
+    size_t i, k, n = 0;
+    for (i = 0; key && i < v.u.seq->n && lmi_j_work(j, 1 + n / 4); i++) {
+        for (k = 0; k < n && lmi_j_order(j, &key[k], &key[i]) != 0; k++) { }
+        if (k == n) { key[n] = key[i]; v.u.seq->v[n++] = v.u.seq->v[i]; }
+    }
+    if (!j->bad) { v.u.seq->n = n; v.kind = LMI_J_ITER; }
+    return v;
+}
+static lmi_jval lmi_j_f_min(lmi_jinja *j, lmi_ja a) { /* x: 1 max */
+    lmi_jval v = lmi_j_listed(j, &a->self, a->name), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[1], !lmi_j_truth(&a->v[0])); lmi_jsort s;
+    uint32_t i, best = 0;
+    if (key == NULL) return v;
+    if (v.u.seq->n == 0) return lmi_jv(LMI_J_UNDEFINED);
+    s.j = j; s.key = key; s.reverse = a->x;
+    for (i = 1; i < v.u.seq->n; i++) if (lmi_j_less(&s, i, best)) best = i;
+    return v.u.seq->v[best];
+}
+
+static lmi_jval lmi_j_f_default(lmi_jinja *j, lmi_ja a) {
+    (void)j;
+    if (a->self.kind != LMI_J_UNDEFINED && !(lmi_j_has(a, 1) && lmi_j_truth(&a->v[1]) && !lmi_j_truth(&a->self))) return a->self;
+    return lmi_j_has(a, 0) ? a->v[0] : lmi_jv_cstr("");
+}
+static lmi_jval lmi_j_f_length(lmi_jinja *j, lmi_ja a) {
+    const lmi_jval *v = &a->self;
+    if (v->kind == LMI_J_STR) return lmi_jv_int(lmi_j_work(j, v->n / 8) ? (int64_t)lmi_j_count(v) : 0);
+    if (lmi_j_is_list(v) || v->kind == LMI_J_DICT) return lmi_jv_int((int64_t)(v->kind == LMI_J_DICT ? v->u.seq->n / 2 : v->u.seq->n));
+    return v->kind == LMI_J_UNDEFINED ? lmi_jv_int(0) : lmi_j_bad_arg(j, a, v);
+}
+static lmi_jval lmi_j_f_first(lmi_jinja *j, lmi_ja a) { /* x: 1 last */
+    lmi_jseq *s = lmi_j_iter(j, &a->self, a->name);
+    return s == NULL || s->n == 0 ? lmi_jv(LMI_J_UNDEFINED) : s->v[a->x ? s->n - 1 : 0];
+}
+static lmi_jval lmi_j_f_join(lmi_jinja *j, lmi_ja a) {
+    lmi_jval v = lmi_j_listed(j, &a->self, "join"), by = lmi_j_has(a, 0) ? lmi_j_str(j, a->v[0]) : lmi_jv_cstr(""); lmi_jseq s;
+    if (j->bad) return v;
+    s = *v.u.seq;
+    if (lmi_j_has(a, 1)) s.v = lmi_j_keys(j, v.u.seq, &a->v[1], 0);
+    return j->bad ? v : lmi_j_joined(j, &s, &by, 1);
+}
+static lmi_jval lmi_j_f_list(lmi_jinja *j, lmi_ja a) { return lmi_j_listed(j, &a->self, "list"); }
+static lmi_jval lmi_j_f_reverse(lmi_jinja *j, lmi_ja a) {
+    lmi_jval v = lmi_j_listed(j, &a->self, "reverse"), t, none = lmi_jv_cstr(""); size_t i, n = j->bad ? 0 : v.u.seq->n;
+    for (i = 0; i < n / 2; i++) { t = v.u.seq->v[i]; v.u.seq->v[i] = v.u.seq->v[n - 1 - i]; v.u.seq->v[n - 1 - i] = t; }
+    if (a->self.kind == LMI_J_STR && !j->bad) return lmi_j_joined(j, v.u.seq, &none, 1);
+    v.kind = LMI_J_ITER;
+    return v;
+}
+static lmi_jval lmi_j_f_int(lmi_jinja *j, lmi_ja a) { /* x: 1 float */
+    lmi_jval v = a->self, dflt = lmi_j_has(a, 0) ? a->v[0] : a->x ? lmi_jv_float(0) : lmi_jv_int(0); size_t from, to, n; int neg;
+    if (lmi_j_has(a, 1) && lmi_j_int_arg(j, a, 1, 10) != 10) lmi_j_fail(j, LM_E_SUPPORT, j->at, "int: bases other than 10 are not built in");
+    if (v.kind == LMI_J_STR) {
+        from = lmi_j_skip_white(v.u.p, 0, v.n); to = lmi_j_trim_white(v.u.p, from, v.n);
+        neg = from < to && v.u.p[from] == '-'; from += from < to && (v.u.p[from] == '-' || v.u.p[from] == '+'); n = to - from;
+        if (n == 0 || lmi_j_number(a->self.u.p + from, n, 1, &v) != n) return dflt;
+        if (v.kind == LMI_J_ABSENT) return lmi_j_overflow(j);
+        if (neg && v.kind == LMI_J_INT) v.u.i = -v.u.i; else if (neg) v.u.f = -v.u.f;
+    }
+    if (!lmi_j_is_num(&v)) return v.kind == LMI_J_UNDEFINED ? lmi_j_bad_arg(j, a, &v) : dflt;
+    if (a->x) return lmi_jv_float(lmi_j_f64(&v));
+    if (v.kind != LMI_J_FLOAT) return lmi_jv_int(v.u.i);
+    return v.u.f > -9e18 && v.u.f < 9e18 ? lmi_jv_int((int64_t)v.u.f) : dflt;
+}
+static lmi_jval lmi_j_f_abs(lmi_jinja *j, lmi_ja a) {
+    lmi_jval zero = lmi_jv_int(0);
+    if (!lmi_j_is_num(&a->self)) return lmi_j_bad_arg(j, a, &a->self);
+    return lmi_j_f64(&a->self) < 0 ? lmi_j_binary(j, '-', zero, a->self) : a->self;
+}
+static lmi_jval lmi_j_f_sum(lmi_jinja *j, lmi_ja a) {
+    lmi_jval v = lmi_j_listed(j, &a->self, "sum"), *key = j->bad ? NULL : lmi_j_keys(j, v.u.seq, &a->v[0], 0), all = lmi_j_has(a, 1) ? a->v[1]
+        : lmi_jv_int(0); size_t i;
+    for (i = 0; key && i < v.u.seq->n && !j->bad; i++) all = lmi_j_binary(j, '+', all, key[i]);
+    return all;
+}
+static lmi_jval lmi_j_f_string(lmi_jinja *j, lmi_ja a) { lmi_jval v = lmi_j_str(j, a->self); v.safe |= (uint8_t)a->x; return v; } /* x: 1 safe */
+static lmi_jval lmi_j_f_indent(lmi_jinja *j, lmi_ja a) {
+    lmi_jval v = lmi_j_str(j, a->self), by = lmi_jv_cstr(" "), line; int64_t n = 1; size_t at, end, i, out;
+    int first = lmi_j_has(a, 1) && lmi_j_truth(&a->v[1]);
+    if (lmi_j_has(a, 0) && a->v[0].kind == LMI_J_STR) by = a->v[0]; else n = lmi_j_int_arg(j, a, 0, 4);
+    by = lmi_j_repeat(j, &by, n); out = j->n_out;
+    for (at = 0, i = 0; at <= v.n && lmi_j_work(j, 1); at = end + 1, i++) {
+        for (end = at; end < v.n && v.u.p[end] != '\n'; end++) { }
+        line = lmi_j_part(&v, at, end > at && v.u.p[end - 1] == '\r' ? end - 1 : end);
+        if (i) lmi_j_puts(j, "\n");
+        if (i ? line.n || (lmi_j_has(a, 2) && lmi_j_truth(&a->v[2])) : first) lmi_j_put(j, by.u.p, by.n, by.mark);
+        lmi_j_put(j, line.u.p, line.n, line.mark);
+    }
+    return lmi_j_taken(j, out);
+}
+static lmi_jval lmi_j_f_tojson(lmi_jinja *j, lmi_ja a) {
+    lmi_jdump d; size_t out = j->n_out; int64_t indent = lmi_j_int_arg(j, a, 1, -1);
+    memset(&d, 0, sizeof d);
+    d.ascii = lmi_j_truth(&a->v[0]); d.sorted = lmi_j_truth(&a->v[3]); d.indent = (int)LMI_MIN(LMI_MAX(indent, -1), 1000);
+    d.item = lmi_jv_cstr(indent < 0 ? ", " : ","); d.key = lmi_jv_cstr(": ");
+    if (lmi_j_truth(&a->v[2])) {
+        if (!lmi_j_is_list(&a->v[2]) || a->v[2].u.seq->n != 2 || a->v[2].u.seq->v[0].kind != LMI_J_STR
+            || a->v[2].u.seq->v[1].kind != LMI_J_STR) return lmi_j_bad_arg(j, a, &a->v[2]);
+        d.item = a->v[2].u.seq->v[0]; d.key = a->v[2].u.seq->v[1];
+    }
+    lmi_j_dump(j, &d, &a->self);
+    return lmi_j_taken(j, out);
+}
+
+static lmi_jval lmi_j_f_is_kind(lmi_jinja *j, lmi_ja a) { (void)j; return lmi_jv_bool((a->x >> a->self.kind & 1) != 0); } /* x: kinds as bits */
+static lmi_jval lmi_j_f_is_bool(lmi_jinja *j, lmi_ja a) { (void)j; return lmi_jv_bool(a->self.kind == LMI_J_BOOL && a->self.u.i == a->x); }
+static lmi_jval lmi_j_f_is_odd(lmi_jinja *j, lmi_ja a) { /* x: the rest by 2; -1: by the argument, 0 */
+    lmi_jval by = a->x < 0 ? a->v[0] : lmi_jv_int(2), zero = lmi_jv_int(a->x > 0), r;
+    if (!lmi_j_is_num(&a->self) || !lmi_j_is_num(&by)) return lmi_j_bad_arg(j, a, &a->self);
+    r = lmi_j_binary(j, '%', a->self, by);
+    return lmi_jv_bool(lmi_j_order(j, &r, &zero) == 0);
+}
+static lmi_jval lmi_j_f_is_op(lmi_jinja *j, lmi_ja a) { return lmi_jv_bool(lmi_j_compare(j, (uint32_t)a->x, &a->self, &a->v[0])); }
+static lmi_jval lmi_j_f_same_as(lmi_jinja *j, lmi_ja a) {
+    return lmi_jv_bool(a->self.kind == a->v[0].kind && lmi_j_order(j, &a->self, &a->v[0]) == 0);
+}
+static lmi_jval lmi_j_f_is_case(lmi_jinja *j, lmi_ja a) { /* x: 1 upper */
+    lmi_jval v = lmi_j_str(j, a->self); size_t i; int some = 0;
+    for (i = 0; i < v.n; i++) { if (lmi_j_fold(v.u.p[i], a->x) != v.u.p[i]) return lmi_jv_bool(0); some |= lmi_j_fold(v.u.p[i], !a->x) != v.u.p[i]; }
+    return lmi_jv_bool(some);
+}
+static lmi_jval lmi_j_f_is_known(lmi_jinja *j, lmi_ja a) {
+    (void)j;
+    return lmi_jv_bool(a->self.kind == LMI_J_STR && lmi_j_find_func(a->x, lmi_jstr(&a->self), NULL) != NULL);
+}
+
+static lmi_jval lmi_j_f_raise(lmi_jinja *j, lmi_ja a) {
+    lmi_jval v = lmi_j_str(j, a->v[0]);
+    lmi_j_fail(j, LM_E_ARG, j->at, "it refuses the conversation: %S", lmi_jstr(&v));
+    return v;
+}
+static lmi_jval lmi_j_f_dict(lmi_jinja *j, lmi_ja a) { /* x: the kind */
+    lmi_jseq *s = lmi_j_seq(j); size_t i, k; lmi_jval name;
+    for (i = 0; i < a->n && !j->bad; i++) {
+        if (a->key[i].p) { name = lmi_jv_text(a->key[i].p, a->key[i].n, 0); lmi_j_set(j, s, name, a->v[i]); }
+        else if (a->v[i].kind != LMI_J_DICT) return lmi_j_bad_arg(j, a, &a->v[i]);
+        else for (k = 0; k < a->v[i].u.seq->n && !j->bad; k += 2) lmi_j_set(j, s, a->v[i].u.seq->v[k], a->v[i].u.seq->v[k + 1]);
+    }
+    return lmi_jv_seq((lmi_jkind)a->x, s);
+}
+static lmi_jval lmi_j_f_range(lmi_jinja *j, lmi_ja a) {
+    int64_t from = lmi_j_int_arg(j, a, 0, 0), to = lmi_j_int_arg(j, a, 1, 0), step = lmi_j_int_arg(j, a, 2, 1); lmi_jseq *s = lmi_j_seq(j);
+    if (!lmi_j_has(a, 1)) { to = from; from = 0; }
+    if (step == 0) lmi_j_fail(j, LM_E_FORMAT, j->at, "range: the step is 0");
+    while ((step > 0 ? from < to : from > to) && lmi_j_work(j, 1)) {
+        lmi_j_add(j, s, lmi_jv_int(from));
+        if (step > 0 ? from > INT64_MAX - step : from < INT64_MIN - step) break;
+        from += step;
+    }
+    return lmi_jv_seq(LMI_J_LIST, s);
+}
+/* strftime in English, UTC. Days since 1970 to a date: http://howardhinnant.github.io/date_algorithms.html (civil_from_days). */
+static lmi_jval lmi_j_f_strftime(lmi_jinja *j, lmi_ja a) {
+    static const char *const days[] = { "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday" };
+    static const char *const months[] = { "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+        "November", "December" };
+    static const char codes[] = "YmdHMSyjIewuCaAbBhpDFTRn%t-"; const lmi_jval *f = &a->v[0]; size_t i, out = j->n_out;
+    int64_t t = j->now, day, secs, era, doe, yoe, doy, mp, y, m, d, v[13]; int k, pad;
+    static const int16_t before[12] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
+    static const uint8_t width[13] = { 4, 2, 2, 2, 2, 2, 2, 3, 2, 2, 1, 1, 2 }; const char *at; char digit[8];
+    if (!lmi_j_want_text(j, a, 0)) return *f;
+    secs = t % 86400; day = t / 86400; if (secs < 0) { secs += 86400; day--; }
+    era = (day + 719468 - (day < -719468 ? 146096 : 0)) / 146097; doe = day + 719468 - era * 146097;
+    yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    doy = doe - (365 * yoe + yoe / 4 - yoe / 100); mp = (5 * doy + 2) / 153; d = doy - (153 * mp + 2) / 5 + 1; m = mp < 10 ? mp + 3 : mp - 9;
+    y = yoe + era * 400 + (m <= 2);
+    doy = before[m - 1] + d - 1 + (m > 2 && y % 4 == 0 && (y % 100 != 0 || y % 400 == 0));
+    v[0] = y; v[1] = m; v[2] = d; v[3] = secs / 3600; v[4] = secs / 60 % 60; v[5] = secs % 60; v[6] = y % 100; v[7] = doy + 1;
+    v[8] = (secs / 3600 + 11) % 12 + 1; v[9] = d; v[10] = ((day + 4) % 7 + 7) % 7; v[11] = v[10] ? v[10] : 7; v[12] = y / 100;
+    for (i = 0; i < f->n && !j->bad; i++) {
+        if (f->u.p[i] != '%' || i + 1 == f->n) { lmi_j_put(j, f->u.p + i, 1, f->mark); continue; }
+        pad = f->u.p[++i] != '-' ? f->u.p[i] == 'e' ? ' ' : '0' : 0;
+        if (!pad && ++i == f->n) break;
+        at = f->u.p[i] ? strchr(codes, f->u.p[i]) : NULL; k = at ? (int)(at - codes) : 99;
+        if (k < 13) {
+            int n = 0, w = width[k]; int64_t x = v[k];
+            do { digit[n++] = (char)('0' + (int)(x % 10)); x /= 10; } while (x && n < 8);
+            while (pad && n < w) digit[n++] = (char)pad;
+            while (n) lmi_j_putc(j, digit[--n], 0);
+        } else if (k < 15) lmi_j_put(j, days[v[10]], k == 13 ? 3 : strlen(days[v[10]]), 0);
+        else if (k < 18) lmi_j_put(j, months[m - 1], k != 16 ? 3 : strlen(months[m - 1]), 0);
+        else if (k == 18) lmi_j_puts(j, v[3] < 12 ? "AM" : "PM");
+        else if (k < 23) {
+            lmi_jargs part; lmi_jval text = lmi_jv_cstr(k == 19 ? "%m/%d/%y" : k == 20 ? "%Y-%m-%d" : k == 21 ? "%H:%M:%S" : "%H:%M");
+            memset(&part, 0, sizeof part); part.v = &text; part.n = 1;
+            text = lmi_j_f_strftime(j, &part); lmi_j_repr(j, &text, 0);
+        } else if (k < 26) lmi_j_puts(j, k == 23 ? "\n" : k == 24 ? "%" : "\t");
+        else lmi_j_fail(j, LM_E_SUPPORT, j->at, "strftime_now: %%%S is not built in", lmi_jstr(f));
+    }
+    return lmi_j_taken(j, out);
+}
+
+#define LMI_JBIT(kind) (1 << (kind))
+#define LMI_JTEXTS(on) { "upper", "", lmi_j_f_recase, on, 1 }, { "lower", "", lmi_j_f_recase, on, 0 }, \
+    { "capitalize", "", lmi_j_f_recase, on, 2 }, { "title", "", lmi_j_f_recase, on, 3 }
+static const lmi_jfunc lmi_j_methods[] = {
+    LMI_JTEXTS(LMI_J_STR), { "strip", "chars?", lmi_j_f_strip, LMI_J_STR, 3 }, { "lstrip", "chars?", lmi_j_f_strip, LMI_J_STR, 1 },
+    { "rstrip", "chars?", lmi_j_f_strip, LMI_J_STR, 2 }, { "split", "sep? maxsplit?", lmi_j_f_split, LMI_J_STR, 0 },
+    { "rsplit", "sep? maxsplit?", lmi_j_f_split, LMI_J_STR, 1 }, { "splitlines", "", lmi_j_f_splitlines, LMI_J_STR, 0 },
+    { "replace", "old new count?", lmi_j_f_replace, LMI_J_STR, 0 }, { "startswith", "prefix", lmi_j_f_ends, LMI_J_STR, 0 },
+    { "endswith", "suffix", lmi_j_f_ends, LMI_J_STR, 1 }, { "removeprefix", "prefix", lmi_j_f_ends, LMI_J_STR, 2 },
+    { "removesuffix", "suffix", lmi_j_f_ends, LMI_J_STR, 3 }, { "find", "sub", lmi_j_f_find, LMI_J_STR, 0 },
+    { "count", "sub", lmi_j_f_find, LMI_J_STR, 1 },
+    { "join", "iterable", lmi_j_f_join_method, LMI_J_STR, 0 }, { "format", "*", lmi_j_f_format, LMI_J_STR, 0 },
+    { "items", "", lmi_j_f_items, LMI_J_DICT, 0 }, { "keys", "", lmi_j_f_items, LMI_J_DICT, 1 }, { "values", "", lmi_j_f_items, LMI_J_DICT, 2 },
+    { "get", "key default?", lmi_j_f_get, LMI_J_DICT, 0 }, { "append", "item", lmi_j_f_append, LMI_J_LIST, 0 },
+    { "pop", "index?", lmi_j_f_pop, LMI_J_LIST, 0 },
+    { "cycle", "*", lmi_j_f_cycle, LMI_J_LOOP, 0 }, { "changed", "*", lmi_j_f_changed, LMI_J_LOOP, 0 }
+};
+static const lmi_jfunc lmi_j_filters[] = {
+    LMI_JTEXTS(0), { "trim", "chars?", lmi_j_f_strip, 0, 3 }, { "replace", "old new count?", lmi_j_f_replace, 0, 0 },
+    { "format", "*", lmi_j_f_percent, 0, 0 },
+    { "indent", "width? first? blank?", lmi_j_f_indent, 0, 0 }, { "string", "", lmi_j_f_string, 0, 0 }, { "safe", "", lmi_j_f_string, 0, 1 },
+    { "tojson", "ensure_ascii? indent? separators? sort_keys?", lmi_j_f_tojson, 0, 0 },
+    { "default", "default_value? boolean?", lmi_j_f_default, 0, 0 },
+    { "d", "default_value? boolean?", lmi_j_f_default, 0, 0 }, { "length", "", lmi_j_f_length, 0, 0 }, { "count", "", lmi_j_f_length, 0, 0 },
+    { "first", "", lmi_j_f_first, 0, 0 }, { "last", "", lmi_j_f_first, 0, 1 }, { "join", "d? attribute?", lmi_j_f_join, 0, 0 },
+    { "list", "", lmi_j_f_list, 0, 0 }, { "reverse", "", lmi_j_f_reverse, 0, 0 }, { "items", "", lmi_j_f_items, 0, 0 },
+    { "sort", "reverse? case_sensitive? attribute?", lmi_j_f_sort, 0, 0 }, { "dictsort", "case_sensitive? by? reverse?", lmi_j_f_dictsort, 0, 0 },
+    { "unique", "case_sensitive? attribute?", lmi_j_f_unique, 0, 0 }, { "min", "case_sensitive? attribute?", lmi_j_f_min, 0, 0 },
+    { "max", "case_sensitive? attribute?", lmi_j_f_min, 0, 1 }, { "map", "*", lmi_j_f_map, 0, 0 }, { "select", "*", lmi_j_f_select, 0, 0 },
+    { "reject", "*", lmi_j_f_select, 0, 1 }, { "selectattr", "*", lmi_j_f_select, 0, 2 }, { "rejectattr", "*", lmi_j_f_select, 0, 3 },
+    { "int", "default? base?", lmi_j_f_int, 0, 0 }, { "float", "default?", lmi_j_f_int, 0, 1 }, { "abs", "", lmi_j_f_abs, 0, 0 },
+    { "sum", "attribute? start?", lmi_j_f_sum, 0, 0 }
+};
+#define LMI_JKIND(name, bits) { name, "", lmi_j_f_is_kind, 0, bits }
+#define LMI_JOP(name, op) { name, "other", lmi_j_f_is_op, 0, (int)(op) }
+static const lmi_jfunc lmi_j_tests[] = {
+    LMI_JKIND("defined", ~(LMI_JBIT(LMI_J_UNDEFINED) | LMI_JBIT(LMI_J_ABSENT))), LMI_JKIND("undefined", LMI_JBIT(LMI_J_UNDEFINED)),
+    LMI_JKIND("none", LMI_JBIT(LMI_J_NONE)),
+    LMI_JKIND("boolean", LMI_JBIT(LMI_J_BOOL)), LMI_JKIND("integer", LMI_JBIT(LMI_J_INT)), LMI_JKIND("float", LMI_JBIT(LMI_J_FLOAT)),
+    LMI_JKIND("number", LMI_JBIT(LMI_J_BOOL) | LMI_JBIT(LMI_J_INT) | LMI_JBIT(LMI_J_FLOAT)), LMI_JKIND("string", LMI_JBIT(LMI_J_STR)),
+    LMI_JKIND("mapping", LMI_JBIT(LMI_J_DICT)),
+    LMI_JKIND("callable", LMI_JBIT(LMI_J_FUNC) | LMI_JBIT(LMI_J_METHOD) | LMI_JBIT(LMI_J_MACRO) | LMI_JBIT(LMI_J_LOOP)),
+    LMI_JKIND("sequence", LMI_JBIT(LMI_J_STR) | LMI_JBIT(LMI_J_LIST) | LMI_JBIT(LMI_J_TUPLE) | LMI_JBIT(LMI_J_DICT) | LMI_JBIT(LMI_J_UNDEFINED)),
+    LMI_JKIND("iterable", LMI_JBIT(LMI_J_STR) | LMI_JBIT(LMI_J_LIST) | LMI_JBIT(LMI_J_TUPLE) | LMI_JBIT(LMI_J_DICT) | LMI_JBIT(LMI_J_ITER)
+        | LMI_JBIT(LMI_J_UNDEFINED) | LMI_JBIT(LMI_J_LOOP)),
+    { "true", "", lmi_j_f_is_bool, 0, 1 }, { "false", "", lmi_j_f_is_bool, 0, 0 }, { "odd", "", lmi_j_f_is_odd, 0, 1 },
+    { "even", "", lmi_j_f_is_odd, 0, 0 },
+    { "divisibleby", "num", lmi_j_f_is_odd, 0, -1 }, { "sameas", "other", lmi_j_f_same_as, 0, 0 }, { "lower", "", lmi_j_f_is_case, 0, 0 },
+    { "upper", "", lmi_j_f_is_case, 0, 1 }, { "filter", "", lmi_j_f_is_known, 0, LMI_J_FILTERS }, { "test", "", lmi_j_f_is_known, 0, LMI_J_TESTS },
+    LMI_JOP("eq", LMI_J2('=', '=')), LMI_JOP("==", LMI_J2('=', '=')), LMI_JOP("equalto", LMI_J2('=', '=')), LMI_JOP("ne", LMI_J2('!', '=')),
+    LMI_JOP("!=", LMI_J2('!', '=')),
+    LMI_JOP("lt", '<'), LMI_JOP("<", '<'), LMI_JOP("lessthan", '<'), LMI_JOP("le", LMI_J2('<', '=')), LMI_JOP("<=", LMI_J2('<', '=')),
+    LMI_JOP("gt", '>'), LMI_JOP(">", '>'),
+    LMI_JOP("greaterthan", '>'), LMI_JOP("ge", LMI_J2('>', '=')), LMI_JOP(">=", LMI_J2('>', '=')), LMI_JOP("in", 'i')
+};
+static const lmi_jfunc lmi_j_globals[] = {
+    { "raise_exception", "message", lmi_j_f_raise, 0, 0 }, { "namespace", "*", lmi_j_f_dict, 0, LMI_J_SPACE },
+    { "dict", "*", lmi_j_f_dict, 0, LMI_J_DICT },
+    { "range", "start stop? step?", lmi_j_f_range, 0, 0 }, { "strftime_now", "format", lmi_j_f_strftime, 0, 0 }
+};
+static const lmi_jfunc *lmi_j_find_func(int table, lmi_str name, const lmi_jval *self) {
+    const lmi_jfunc *f = table == LMI_J_METHODS ? lmi_j_methods : table == LMI_J_FILTERS ? lmi_j_filters : lmi_j_tests;
+    int i, n = table == LMI_J_METHODS ? LMI_COUNT(lmi_j_methods) : table == LMI_J_FILTERS ? LMI_COUNT(lmi_j_filters) : LMI_COUNT(lmi_j_tests);
+    for (i = 0; i < n; i++) if ((self == NULL || f[i].on == self->kind) && lmi_str_is(name, f[i].name)) return &f[i];
+    return NULL;
+}
+/* Calls f with arguments brought into the order of its parameters. */
+static lmi_jval lmi_j_call(lmi_jinja *j, const lmi_jfunc *f, lmi_jval self, const lmi_jargs *given) {
+    lmi_jval slot[4]; lmi_jargs a = *given; const char *p = f->params; size_t n = 0, k, i, used = 0; uint64_t work; lmi_str name;
+    for (work = 1, i = 0; i < given->n; i++) if (given->v[i].kind == LMI_J_STR) work += given->v[i].n / 16; /* each looks at all of its text */
+    if (!lmi_j_work(j, work + (self.kind == LMI_J_STR ? self.n / 8 : 0))) return self;
+    a.self = self; a.x = f->x; a.name = f->name;
+    if (*p == '*') return f->call(j, &a);
+    memset(slot, 0, sizeof slot);
+    for (; *p; p += k + (p[k] == '?'), p += *p == ' ', n++) {
+        for (k = 0; p[k] && p[k] != ' ' && p[k] != '?'; k++) { }
+        name.p = p; name.n = k;
+        for (i = 0; i < given->n && !(given->key[i].p ? lmi_str_eq(given->key[i], name) : i == n); i++) { }
+        if (i < given->n) { slot[n] = given->v[i]; used++; }
+        else if (p[k] != '?') { lmi_j_fail(j, LM_E_FORMAT, j->at, "%s: needs the argument %S", f->name, name); return self; }
+    }
+    if (used < given->n) { lmi_j_fail(j, LM_E_FORMAT, j->at, "%s: an argument that it does not take", f->name); return self; }
+    a.v = slot; a.n = n;
+    return f->call(j, &a);
+}
+
+/* ---- rendering */
+static const char lmi_j_chatml[] = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+#if defined(LLAMA_CLOCK_US)
+static int64_t lmi_j_today(void) { return 0; }
+#elif defined(_WIN32)
+static int64_t lmi_j_today(void) {
+    FILETIME t;
+    GetSystemTimeAsFileTime(&t);
+    return (int64_t)(((uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime) / 10000000u) - 11644473600;
+}
+#elif defined(LMI_POSIX)
+static int64_t lmi_j_today(void) { struct timeval t; return gettimeofday(&t, NULL) == 0 ? (int64_t)t.tv_sec : 0; }
+#else
+static int64_t lmi_j_today(void) { return 0; }
+#endif
+/* A role of letters, digits, '_' and '-' alone counts as the template's: '<|' + role + '|>' may then be a control token. */
+static void lmi_j_trust_role(lmi_jval *v) {
+    size_t i;
+    if (v->kind != LMI_J_STR) return;
+    for (i = 0; i < v->n; i++) {
+        char c = v->u.p[i];
+        if ((c & 0x80) || !(lmi_j_letter(c) || (c >= '0' && c <= '9') || c == '-')) return;
+    }
+    v->mark = 0;
+}
+static lmi_jval lmi_j_messages(lmi_jinja *j, const lm_chat_desc *d) {
+    lmi_jseq *s, *m; int i; size_t k, n; lmi_jval v, *role, key = lmi_jv_cstr("role");
+    if (d->messages_json) v = lmi_j_read_json(j, "messages", d->messages_json, d->messages_bytes);
+    else {
+        v = lmi_jv_seq(LMI_J_LIST, s = lmi_j_seq(j));
+        for (i = 0; i < d->n_messages && !j->bad; i++) {
+            const lm_message *from = &d->messages[i]; lmi_jval text = lmi_jv(LMI_J_NONE);
+            n = from->content_bytes || !from->content ? from->content_bytes : strlen(from->content);
+            if (from->content) text = lmi_jv_text(from->content, n, SIZE_MAX);
+            m = lmi_j_seq(j);
+            lmi_j_set(j, m, key, lmi_jv_text(from->role, strlen(from->role), SIZE_MAX)); lmi_j_set(j, m, lmi_jv_cstr("content"), text);
+            lmi_j_add(j, s, lmi_jv_seq(LMI_J_DICT, m));
+        }
+    }
+    if (!j->bad && v.kind != LMI_J_LIST) { j->what = "messages"; lmi_j_fail(j, LM_E_FORMAT, 0, "expected a list"); }
+    for (k = 0; !j->bad && k < v.u.seq->n; k++)
+        if (v.u.seq->v[k].kind == LMI_J_DICT && (role = lmi_j_find(j, v.u.seq->v[k].u.seq, &key)) != NULL) lmi_j_trust_role(role);
+    return v;
+}
+static lmi_str lmi_j_special_text(const lm_model *m, lm_special which, const char *own) {
+    lm_token_info t; lmi_str s;
+    s.p = ""; s.n = 0;
+    if (own) return lmi_cstr(own);
+    if (m && lm_token_get_info(m, lm_token_special(m, which), &t) == LM_OK) { s.p = t.text; s.n = t.text_bytes; }
+    return s;
+}
+static void lmi_j_globals_in(lmi_jinja *j, const lm_model *m, const lm_chat_desc *d) { /* the variables that a template sees */
+    lmi_jval v; lmi_str s; int i; size_t k;
+    j->now = d->now ? d->now : lmi_j_today();
+    for (i = 0; i < LMI_COUNT(lmi_j_globals); i++) {
+        if (lmi_j_globals[i].call == lmi_j_f_strftime && j->now == 0) continue; /* templates ask whether it is defined */
+        v = lmi_jv(LMI_J_FUNC); v.u.func = &lmi_j_globals[i];
+        lmi_j_define(j, lmi_j_globals[i].name, v);
+    }
+    s = lmi_j_special_text(m, LM_BOS, d->bos); lmi_j_define(j, "bos_token", lmi_jv_text(s.p, s.n, 0));
+    s = lmi_j_special_text(m, LM_EOS, d->eos); lmi_j_define(j, "eos_token", lmi_jv_text(s.p, s.n, 0));
+    lmi_j_define(j, "add_generation_prompt", lmi_jv_bool(!d->no_generation_prompt));
+    /* Without tools, `tools` is undefined: some templates fail over none, which transformers passes, all others make no difference. */
+    if (d->tools_json) lmi_j_define(j, "tools", lmi_j_read_json(j, "tools", d->tools_json, d->tools_bytes));
+    if (d->messages_json || d->messages) lmi_j_define(j, "messages", lmi_j_messages(j, d));
+    if (d->extra_json == NULL || j->bad) return;
+    v = lmi_j_read_json(j, "extra", d->extra_json, d->extra_bytes);
+    if (!j->bad && v.kind != LMI_J_DICT) { j->what = "extra"; lmi_j_fail(j, LM_E_FORMAT, 0, "expected an object"); }
+    for (k = 0; !j->bad && k < v.u.seq->n; k += 2) lmi_j_set(j, &j->scope->vars, v.u.seq->v[k], v.u.seq->v[k + 1]);
+}
+/* The template's text, with \n for every line end, without the last one. */
+static lm_status lmi_j_source(lmi_jinja *j, const lm_model *m, const lm_chat_desc *d) {
+    const char *p = d->template_text; size_t n = d->template_bytes, i, k; char *to; lm_meta meta;
+    if (p == NULL && m && ((d->tools_json && lm_meta_find(m, "tokenizer.chat_template.tool_use", &meta) == LM_OK && meta.type == LM_META_STR)
+        || (lm_meta_find(m, "tokenizer.chat_template", &meta) == LM_OK && meta.type == LM_META_STR))) { p = meta.text; n = meta.text_bytes; }
+    else if (p == NULL) {
+        if (m == NULL) return lmi_fail(j->err, LM_E_ARG, "neither a model nor a template");
+        p = lmi_j_chatml; n = sizeof lmi_j_chatml - 1;
+        lmi_tell(j->hooks, 1, "tokenizer.chat_template is missing: the conversation is laid out as ChatML");
+    }
+    if (n > j->max_held) return lmi_fail(j->err, LM_E_MEMORY, "chat template: longer than %u bytes", (uint64_t)j->max_held);
+    to = (char *)lmi_j_new(j, (uint64_t)n + 1);
+    for (i = k = 0; to && i < n; i++) { if (p[i] == '\r' && i + 1 < n && p[i + 1] == '\n') continue; to[k++] = p[i] == '\r' ? '\n' : p[i]; }
+    if (k > 0 && to && to[k - 1] == '\n') k--;
+    j->src = to; j->n_src = k; j->pos = 0; j->line_start = 1;
+    return j->bad;
+}
+/* Renders into j->out. lmi_j_end follows in any case. */
+static lm_status lmi_j_render(lmi_jinja *j, const lm_model *m, const lm_chat_desc *d, lm_error *err) {
+    lmi_jscope *outer; lmi_jnode *tree; uint64_t n = (uint64_t)d->messages_bytes + d->tools_bytes + d->extra_bytes; int i; lm_status s;
+    memset(j, 0, sizeof *j);
+    j->hooks = d->hooks.take || !m ? &d->hooks : lmi_model_hooks(m); j->err = err;
+    for (i = 0; d->messages && i < d->n_messages; i++)
+        n += d->messages[i].content_bytes || !d->messages[i].content ? d->messages[i].content_bytes : strlen(d->messages[i].content);
+    if (n > LMI_MAX_TEXT) return lmi_fail(err, LM_E_ARG, "a conversation of %u bytes, at most %u are allowed", n, (uint64_t)LMI_MAX_TEXT);
+    j->steps = d->max_steps ? d->max_steps : LLAMA_CHAT_STEPS + 32 * n; n = LLAMA_CHAT_BYTES + 32 * n;
+    j->max_held = d->max_bytes ? d->max_bytes : (size_t)LMI_MIN(n, (uint64_t)(SIZE_MAX / 4));
+    if ((s = lmi_j_source(j, m, d)) != LM_OK) return s;
+    tree = lmi_j_body(j, "");
+    outer = (lmi_jscope *)lmi_j_new(j, sizeof *outer); j->scope = outer;
+    if (outer) lmi_j_globals_in(j, m, d);
+    if (!j->bad && (j->scope = (lmi_jscope *)lmi_j_new(j, sizeof *j->scope)) != NULL) { j->scope->up = outer; lmi_j_run(j, tree); }
+    return j->bad;
+}
+static lm_status lmi_chat_check(const lm_chat_desc *d, int ok, lm_error *err) {
+    int i;
+    if (!ok || d == NULL) return lmi_fail(err, LM_E_ARG, "a pointer is NULL");
+    if (d->n_messages < 0 || (d->n_messages > 0 && d->messages == NULL)) return lmi_fail(err, LM_E_ARG, "n_messages does not fit messages");
+    for (i = 0; i < d->n_messages; i++) if (d->messages[i].role == NULL) return lmi_fail(err, LM_E_ARG, "messages[%d] has no role", i);
+    return lmi_ok(err);
+}
+
+/* ---- API: chat */
+LMI_API lm_status lm_chat_render(const lm_model *m, const lm_chat_desc *d, char *text, size_t cap, size_t *n_bytes, lm_error *err) {
+    lmi_jinja j; lm_status s; lmi_fpenv fp;
+    LMI_TRY(lmi_chat_check(d, n_bytes != NULL && (text != NULL || cap == 0), err));
+    fp = lmi_fp_enter();
+    s = lmi_j_render(&j, m, d, err);
+    if (s == LM_OK) { *n_bytes = j.n_out; if (j.n_out && cap) memcpy(text, j.out, LMI_MIN(cap, j.n_out)); }
+    if (s == LM_OK && j.n_out > cap) s = lmi_fail(err, LM_E_FULL, "the text has %u bytes, the buffer %u", (uint64_t)j.n_out, (uint64_t)cap);
+    lmi_j_end(&j);
+    lmi_fp_leave(fp);
+    return s;
+}
+LMI_API lm_status lm_chat_tokenize(const lm_model *m, const lm_chat_desc *d, lm_token *ids, size_t cap, size_t *n_ids, lm_error *err) {
+    lmi_jinja j; lm_status s; lmi_fpenv fp; size_t n = 0;
+    LMI_TRY(lmi_chat_check(d, m != NULL && n_ids != NULL && (ids != NULL || cap == 0), err));
+    fp = lmi_fp_enter();
+    s = lmi_j_render(&j, m, d, err);
+    if (s == LM_OK) {
+        s = lmi_tokenize_marked(m, j.out, j.n_out, (const uint8_t *)j.out + j.cap_out, LM_TEXT_PARSE_SPECIAL, ids, cap, &n);
+        if (s == LM_OK || s == LM_E_FULL) *n_ids = n;
+        if (s == LM_E_FULL) lmi_fail(err, s, "the conversation has %u tokens, there is room for %u", (uint64_t)n, (uint64_t)cap);
+        else if (s != LM_OK) lmi_fail(err, s, "the conversation cannot be tokenized: %s", s == LM_E_SUPPORT ? "the model has no vocabulary"
+            : lm_status_text(s));
+    }
+    lmi_j_end(&j);
+    lmi_fp_leave(fp);
+    return s;
+}
+#endif /* LLAMA_NO_CHAT */
 
 /* ============================================================================================== >>model
  * From the file's tensors to plain structs that the forward pass reads: hyperparameters, matrices (in place, in the file's layout), norms

@@ -19,7 +19,8 @@ try() { # EXPECT PROGRAM ARGS...
 long=$(printf 'the cat and %.0s' $(seq 200))
 ids=$(seq -s, 1 100)
 mkfifo "$dir/fifo" 2>/dev/null
-for p in inspect 'logits --ids 1,2 -o '"$dir/x.f32" 'generate -p the -n 2' 'tokenize the' 'perplexity -f '"$f";
+printf '[{"role":"user","content":"the cat"}]' >"$dir/hi.json"
+for p in inspect 'logits --ids 1,2 -o '"$dir/x.f32" 'generate -p the -n 2' 'tokenize the' 'perplexity -f '"$f" chat 'template '"$dir/hi.json";
     do # no such file, and files that are none
     prog=${p%% *}; rest=${p#"$prog"}
     for path in "$dir/none.gguf" "$dir" /dev/null "$dir/fifo" "$dir/none/none.gguf" ''; do
@@ -66,6 +67,18 @@ printf 'too short' >"$dir/short.txt"
 try refuse perplexity -m "$f" -f "$dir/short.txt"
 : >"$dir/empty.txt"
 try refuse perplexity -m "$f" -f "$dir/empty.txt"
+try ok template -m "$f" "$dir/hi.json"
+try usage template "$dir/hi.json"
+try refuse template -m "$f" "$dir/none.json"
+printf '[{"role":"user"' >"$dir/hi.json"
+try refuse template -m "$f" "$dir/hi.json"
+printf '{{ x.y }}' >"$dir/bad.jinja"; printf '[]' >"$dir/hi.json"
+try refuse template --template "$dir/bad.jinja" "$dir/hi.json"
+try refuse template --template "$dir/none.jinja" "$dir/hi.json"
+printf 'the cat\nsat\n/reset\nthe\n' >"$dir/turns.txt"
+is() { if [ "$1" = "$2" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: chat: $1, expected $2"; fi; }
+"$build/chat" -m "$f" -n 4 --temp 0 --verbose --system 'the <s>' <"$dir/turns.txt" >"$dir/log" 2>"$dir/err"; is "$? $(grep -c computed "$dir/err")" "0 3"
+"$build/chat" -m "$f" -n 4 -c 8 <"$dir/turns.txt" >"$dir/log" 2>"$dir/err"; is "$? $(wc -c <"$dir/log") $(grep -c 'the context room for 8' "$dir/err") $(wc -l <"$dir/err")" "1 0 1 1"
 rm -rf "$dir"
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

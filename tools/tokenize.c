@@ -164,19 +164,6 @@ static void print_ids(const char *p, size_t n_bytes, int flags, const char *what
     free(ids);
 }
 
-/* The next line of stdin without its end, *n its bytes; NULL at the end. The buffer is the next call's too. */
-static char *next_line(size_t *n) {
-    static char *line; static size_t cap; int c;
-    for (*n = 0; (c = getc(stdin)) != EOF && c != '\n'; line[(*n)++] = (char)c) {
-        if (*n == CLI_MAX_TEXT) cli_die("stdin: a line longer than %lu bytes", (unsigned long)CLI_MAX_TEXT);
-        if (*n == cap) line = (char *)cli_grow(line, cap = cap * 2 + 4096);
-    }
-    if (ferror(stdin)) cli_die("stdin: %s", strerror(errno));
-    if (c == EOF && *n == 0) return NULL;
-    if (line == NULL) line = (char *)cli_grow(NULL, cap = 4096);
-    return line;
-}
-
 int main(int argc, char **argv) {
     lm_model_info info; request q; int base; char *line, where[48]; const char *wrong, *out; size_t n, i; unsigned long at = 0;
     CLI_PARSE("tokenize", "-m MODEL.gguf [options] [--] [TEXT]\nPrints the ids of TEXT (without it: of stdin) as one JSON array.", options, &text);
@@ -191,7 +178,7 @@ int main(int argc, char **argv) {
         return cli_end();
     }
     memset(&q, 0, sizeof q);
-    while ((line = next_line(&n)) != NULL) {
+    while ((line = cli_line(&n)) != NULL) {
         snprintf(where, sizeof where, "stdin: line %lu", ++at);
         q.flags = base;
         if ((wrong = read_request(line, n, &q)) != NULL) cli_die("%s: %s", where, wrong);
