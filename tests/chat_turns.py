@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A conversation of 30 turns through the program `chat`: each turn computes only what is new, and each reply is the one that computing the whole
-text anew gives. Then Ctrl-C: it ends a reply, not the program.
+text anew gives; so it is after /save and /load. Then Ctrl-C: it ends a reply, not the program.
 
 python3 tests/chat_turns.py BUILD MODEL    Ends with `N passed, M failed, K skipped`.
 """
@@ -61,6 +61,23 @@ def main():
         anew = subprocess.run([build + "/generate", "-m", model, "-p", "-", "--no-echo", "--temp", "0", "-n", "16"], input=text, capture_output=True).stdout[:-1]
         check(anew == reply, "turn %d: %r, anew %r" % (turn, reply, anew))
         messages.append({"role": "assistant", "content": reply.decode("utf-8", "replace")})
+    with tempfile.TemporaryDirectory() as folder:   # /save, and /load in another process: the same turn as without
+        path = folder + "/conversation"
+        chat.send("/save " + path)
+        chat.send("Thank you.")
+        reply, numbers = chat.wait()
+        for threads in "1", "2":
+            other = Chat(build, model, "--temp", "0", "-n", "16", "-t", threads)
+            other.send("/load " + path)
+            other.send("Thank you.")
+            check(other.wait() == (reply, numbers), "a turn after /load with %s threads: another one than without" % threads)
+            other.p.stdin.close()
+            check(other.p.wait(30) == 0, "chat ends with %s" % other.p.returncode)
+        whole = open(path, "rb").read()
+        for n in (0, 10, 30, 200, len(whole) - 1):
+            open(path, "wb").write(whole[:n])
+            run = subprocess.run([build + "/chat", "-m", model], input=("/load %s\n" % path).encode(), capture_output=True)
+            check(run.returncode == 1 and run.stdout == b"" and run.stderr.count(b"\n") == 1, "/load of %d bytes: %r" % (n, run))
     chat.p.stdin.close()
     check(chat.p.wait(30) == 0, "chat ends with %s" % chat.p.returncode)
 

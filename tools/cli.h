@@ -13,6 +13,7 @@
 #include <float.h>
 #include <limits.h>
 #include <math.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ static struct {
     lm_model *m;
     lm_ctx   *c;
     const char *temp;                 /* an unfinished output file, removed when the program fails */
+    jmp_buf *rescue;                  /* where a failure goes on, after its line, in a program that a user talks to; NULL: it ends */
     int tty, line, quiet;             /* stderr is a terminal; a progress line stands on it; no more progress */
 } cli;
 
@@ -70,7 +72,8 @@ CLI_PRINTF(1, 2) static inline void cli_die(const char *fmt, ...) {
     va_list ap;
     fflush(stdout);
     va_start(ap, fmt); cli_vreport(fmt, ap); va_end(ap);
-    if (cli.temp) remove(cli.temp);
+    if (cli.temp) { remove(cli.temp); cli.temp = NULL; }
+    if (cli.rescue) longjmp(*cli.rescue, 1);
     exit(1);
 }
 CLI_PRINTF(1, 2) static inline void cli_usage(const char *fmt, ...) { va_list ap; va_start(ap, fmt); cli_vreport(fmt, ap); va_end(ap); exit(2); }
