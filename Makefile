@@ -52,6 +52,12 @@ bench: $(B)/bench$(EXE) $(MODEL)
 SANITIZE = -O1 -g -Wall -Wextra -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 asan:
 	@LIMIT_MB=0 LIMIT_MS=10000 $(MAKE) --no-print-directory test B=$(B)/asan HELLO= CFLAGS="$(SANITIZE)"
+# Threads, with the scalar kernels. A thread that repeats another's work reads what that one writes, and throws it away; this is off here.
+tsan: | $(B)
+	@mkdir -p $(B)/tsan
+	$(CC) -O1 -g -fsanitize=thread -DLLAMA_NO_SIMD -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $(B)/tsan/llama.o
+	$(CC) -O1 -g -fsanitize=thread $(TESTS) $(B)/tsan/llama.o -o $(B)/tsan/test $(LDLIBS)
+	$(B)/tsan/test api session
 isa:
 	@for i in scalar sse2 avx2 avx512; do echo "LLAMA_ISA=$$i"; LLAMA_ISA=$$i $(MAKE) --no-print-directory test || exit 1; done
 
@@ -66,9 +72,9 @@ help:
 	@echo "make run    fetches the model if it is absent and continues \"The capital of France is\""
 	@echo "make model  fetches SmolLM2-135M-Instruct (98 MB) into models/"
 	@echo "make bench  measures this machine and the model's speed on it"
-	@echo "make test   runs all tests;  make asan: under sanitizers;  make isa: once for each instruction set"
+	@echo "make test   runs all tests;  make asan, make tsan: under sanitizers;  make isa: once for each instruction set"
 	@echo "make check  all that CI does (installs packages)"
 	@echo "make clean  removes $(B)/"
 
-.PHONY: all model run test bench asan isa check clean help
+.PHONY: all model run test bench asan tsan isa check clean help
 .DELETE_ON_ERROR:

@@ -75,7 +75,9 @@
  * 5. THREADS
  *    A model and an adapter never change: any number of threads may use them. A context and a sampler belong to one thread at a time. A context
  *    starts n_threads - 1 threads, which park when there is nothing to do; n_threads = 1 starts none; lm_hooks.parallel_for puts your job system in
- *    their place. A child made by fork() must not use its parent's contexts: it has none of their threads.
+ *    their place. A thread that the system stops holds nobody up for long, the caller's neither: others go on, and compute again what it was at. Under Linux
+ *    one of the context's threads that finds itself on the same processor as another moves to a free one (the set that it may use is put back at
+ *    once); the caller's thread is left alone. A child made by fork() must not use its parent's contexts: it has none of their threads.
  *
  * 6. ONE ANSWER
  *    Results do not depend on the number of threads, on how a text is cut into batches, on what else is in a batch, on prefill or
@@ -3400,13 +3402,13 @@ static void lmi_team_begin(lmi_team *t, lmi_mate *me, int i) { /* work i, all be
         lmi_atomic_set(&t->left, (uint64_t)t->list[i].n_items);
         lmi_atomic_set(&t->at, (uint64_t)i);
         lmi_fetch_add(&t->serial, 1);
-        if (t->list[i].n_items > 1) { lmi_team_share(t, &t->list[i]); break; } /* from here on items are taken */
+        if (t->list[i].n_items > 1) { lmi_team_share(t, &t->list[i]); lmi_team_turn(t); return; } /* once shared, all may be done and the list be another */
         if (t->list[i].n_items == 0) continue;
         lmi_team_hold(t, me, 0, 1, 0);                       /* a single one is nothing to share */
         if (me->done == 0) return;
         me->done = 0;
     }
-    if (i == t->n_list) lmi_atomic_set(&t->over, 1);
+    lmi_atomic_set(&t->over, 1);
     lmi_team_turn(t);
 }
 static int lmi_team_take_over(lmi_team *t, lmi_mate *me) { /* what another thread holds; not under tools that watch for races */
