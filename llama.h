@@ -3323,7 +3323,7 @@ struct lmi_work {
 };
 typedef struct lmi_share {            /* one slot's part; a line of its own */
     uint64_t range;                   /* an LMI_RANGE: items not begun */
-    uint64_t held;                    /* while items are computed that others may take over, an lmi_held of them; 0: none, or somebody has taken over */
+    uint64_t held;                    /* while items are computed that others may take over, an LMI_HELD of them; 0: none, or somebody has taken over */
     uint64_t cpu;                     /* 1 + the processor on which its thread was seen, 0: none yet */
     char rest[40];
 } lmi_share;
