@@ -9,6 +9,9 @@
  * CPU time to the first token: of all threads (on Windows the C library gives the elapsed time instead).
  * Memory: the process's highest resident size after the warm-up, before the buffer for the read bandwidth exists.
  */
+#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE                /* madvise beside _POSIX_C_SOURCE */
+#endif
 #if defined(__APPLE__) && !defined(_DARWIN_C_SOURCE)
 #define _DARWIN_C_SOURCE               /* the size in rusage and sysctlbyname beside _POSIX_C_SOURCE */
 #endif
@@ -19,6 +22,7 @@
 #endif
 #include <psapi.h>
 #else
+#include <sys/mman.h>
 #include <sys/resource.h>
 #endif
 #if defined(__GNUC__) || defined(__clang__)
@@ -347,6 +351,9 @@ static double measure_reads(int n_threads, int passes) { /* the best of `passes`
     if (read_buffer == NULL) {
         unsigned char *raw = (unsigned char *)cli_grow(NULL, READ_BYTES + READ_AHEAD + 4096 + 256);
         read_buffer = raw + (4096 - ((uintptr_t)raw & 4095));
+#ifdef MADV_HUGEPAGE
+        madvise(read_buffer, READ_BYTES, MADV_HUGEPAGE); /* as the library does; reads are up to a fifth faster */
+#endif
         together(n_threads, fill_job, 0);
     }
     while (passes-- > 0) for (k = 0; k < 2; k++) for (ahead = 0; job[k] && ahead < 2; ahead++) {
