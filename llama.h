@@ -1525,12 +1525,21 @@ static const int8_t lmi_mxfp4[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10
 /* ---- interleaved rows. 16 rows of blocks become one row of groups, each 16 times a block's size: what stands at bytes o .. o+w-1 of a block
  * (a unit) stands for row r at 16 o + r w. Units have 4 bytes, but for those that hold a float16 (2, in the first `lead` and last `tail` bytes) or a
  * lone byte (lead 1). So a vector load gives the same unit of all rows, and no size changes. Rows past the last are zero.
- * Q3_K and Q6_K have their fields in another order before that: scales first, and what 128 weights need together. Products then read memory from front to
- * back, which a processor fetches ahead; as the file has them they read Q6_K at a third of the speed. */
+ * Q3_K, Q5_K and Q6_K have their fields in another order before that, the one in which mul_q1_as wants them: scales first, then for each four weights of
+ * a step the bytes of all their fields. Products then read memory strictly from front to back, which a processor fetches ahead; of two streams side by
+ * side it fetches neither. (Q6_K from memory: as the file has it 7 GB/s of 30, field after field 15, so 25.) */
 static int lmi_stands(const lmi_type *t, int o) { /* byte o of a block */
-    if (t->number == 11) return o < 96 ? 14 + o : o - 96;    /* u1 high[256], u2 low[256], sc[16], d: sc, d to the front */
-    if (t->number != 14) return o;
-    return o < 128 ? 18 + o + o / 64 * 32 : o < 192 ? 18 + 64 + o - 128 + (o - 128) / 32 * 64 : o - 192; /* u4 low[256], u2 high[256], sc[16], d */
+    int four = o % 32 / 4, at = o % 4, field;
+    switch (t->number) {
+        case 11: /* u1 high[256], u2 low[256], sc[16], d: sc, d, low[0..127] and high in turns of 4 bytes, low[128..255] */
+            return o >= 96 ? o - 96 : o >= 64 ? 14 + o : 14 + 8 * four + (o < 32 ? 4 : 0) + at;
+        case 13: /* d, m, sc, mn, u1 high[256], u4 low[256]: low[0..63] and high in turns of 4 bytes */
+            return o < 16 || o >= 80 ? o : 16 + (o - 16) % 32 / 4 * 8 + (o < 48 ? 4 : 0) + at;
+        case 14: /* u4 low[256], u2 high[256], sc[16], d: sc, d, and for each 128 weights two fields of low and one of high in turns of 4 bytes */
+            field = o < 128 ? o / 32 % 2 : 2;
+            return o >= 192 ? o - 192 : 18 + (field < 2 ? o / 64 : (o - 128) / 32) * 96 + 12 * four + 4 * field + at;
+        default: return o;
+    }
 }
 static int lmi_unit(const lmi_type *t, int o) { return o < t->lead ? LMI_MIN(t->lead, 2) : o >= (int)t->n_bytes - t->tail ? 2 : 4; }
 static void lmi_interleave(const lmi_type *t, const uint8_t *const row[16], int n_rows, size_t n_blocks, uint8_t *out) {
@@ -2503,7 +2512,8 @@ LMI_OP void    LMI(sort)(LMI(ps) *p) { (void)p; }
  *
  * Kernels take `type` as an argument; stamped copies know it, so their switches and shifts fold away (LMI_STAMP).
  */
-#define LMI_U(at) LMI(bytes)(p + 16 * ((at) + 4 * g))       /* weights 4g.. of the 32 bytes at `at` of 16 blocks */
+#define LMI_U(at) LMI_V(at, 4)                              /* weights 4g.. of the 32 bytes at `at` of 16 blocks */
+#define LMI_V(at, step) LMI(bytes)(p + 16 * ((at) + (step) * g))
 #define LMI_NIB(at) LMI(bits)(LMI(bytes)(p + 16 * ((at) + 4 * (g & 3))), g < 4 ? 0 : 4, 15) /* of 16 bytes: low nibbles first, then high ones */
 
 /* The integers of weights 4g..4g+3 of step s of the blocks at p: one line a type. (Field sizes in bits: https://github.com/ggml-org/ggml, as above.) */
@@ -2516,10 +2526,10 @@ LMI_OP LMI(b64) LMI(get)(int type, const uint8_t *p, int s, int g) {
         case LMI_Q5_1:   return LMI(or)(LMI_NIB(8), LMI(bit5)(p + 16 * 4, g));                                 /* f16 d, f16 m, u1 high[32], u4 low[32] */
         case LMI_Q8_0:   return LMI_U(2);                                                                      /* f16 d, i8 q[32] */
         case LMI_Q2_K:   return LMI(bits)(LMI_U(16 + half), quarter, 3);                                       /* u4 sc, mn [16], u2 q[256], f16 d, f16 dmin */
-        case LMI_Q3_K:   return LMI(or)(LMI(bits)(LMI_U(46 + half), quarter, 3), LMI(shl)(LMI(bits)(LMI_U(14), s, 1), 2)); /* 6-bit sc[16], f16 d, u1 high[256], u2 low[256] (lmi_stands) */
+        case LMI_Q3_K:   return LMI(or)(LMI(bits)(s < 4 ? LMI_V(14, 8) : LMI_U(78), quarter, 3), LMI(shl)(LMI(bits)(LMI_V(18, 8), s, 1), 2)); /* 6-bit sc[16], f16 d, u2 low and u1 high (lmi_stands) */
         case LMI_Q4_K:   return LMI(bits)(LMI_U(16 + pair), nibble, 15);                                       /* f16 d, f16 dmin, 6-bit sc[8], mn[8], u4 q[256] */
-        case LMI_Q5_K:   return LMI(or)(LMI(bits)(LMI_U(48 + pair), nibble, 15), LMI(shl)(LMI(bits)(LMI_U(16), s, 1), 4)); /* the same with u1 high[256] */
-        case LMI_Q6_K:   return LMI(or)(LMI(bits)(LMI_U(18 + 3 * half + 32 * (s % 2)), s % 4 / 2 * 4, 15), LMI(shl)(LMI(bits)(LMI_U(82 + 3 * half), quarter, 3), 4)); /* i8 sc[16], f16 d, twice u4 low[128], u2 high[128] (lmi_stands) */
+        case LMI_Q5_K:   return LMI(or)(LMI(bits)(s < 2 ? LMI_V(16, 8) : LMI_U(48 + pair), nibble, 15), LMI(shl)(LMI(bits)(LMI_V(20, 8), s, 1), 4)); /* the same, u4 low and u1 high (lmi_stands) */
+        case LMI_Q6_K:   return LMI(or)(LMI(bits)(LMI_V(18 + 3 * half + 4 * (s % 2), 12), s % 4 / 2 * 4, 15), LMI(shl)(LMI(bits)(LMI_V(26 + 3 * half, 12), quarter, 3), 4)); /* i8 sc[16], f16 d, u4 low and u2 high (lmi_stands) */
         case LMI_IQ4_NL: return LMI(pick)(LMI_NIB(2), lmi_iq4);                                                /* f16 d, u4 q[32] */
         case LMI_IQ4_XS: return LMI(pick)(LMI_NIB(8 + 16 * s), lmi_iq4);                                       /* f16 d, u2 high of sc[8], u4 low, u4 q[256] */
         case LMI_MXFP4:  return LMI(pick)(LMI_NIB(1), lmi_mxfp4);                                              /* u8 exponent, u4 q[32] */
@@ -2582,6 +2592,7 @@ LMI_OP LMI(scale) LMI(scales)(int type, const uint8_t *p, int s) {
     return k;
 }
 #undef LMI_U
+#undef LMI_V
 #undef LMI_NIB
 
 /* Loads and stores of the last, partial 16 lanes; missing lanes read as 0. */
@@ -2616,20 +2627,21 @@ LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(vi) sum[2], const LMI(scale) *k,
     return acc;
 }
 
-/* One token: every weight is unpacked in registers and used once. */
+/* One token: every weight is unpacked in registers and used once; steps whose weights share bytes go together, so that memory is read once and in order. */
 LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int off, const uint8_t *p, int n, const lmi_act *a, float *out) {
-    LMI(vf) acc = LMI(set1)(0.0f); int b, s, g;
+    const int many = type == LMI_Q2_K || type == LMI_Q3_K || type == LMI_Q6_K || type == LMI_TQ2_0 ? 4 : type == LMI_Q4_K || type == LMI_Q5_K ? 2 : 1;
+    LMI(vf) acc = LMI(set1)(0.0f); LMI(vi) half[4][2]; LMI(ps) sum[4]; int b, s, g, i;
     for (b = 0; b < n / per; b++, p += 16 * bytes) {
-        LMI_STEPS for (s = 0; s < per / 32; s++, a++) {
-            LMI(scale) k = LMI(scales)(type, p, s); LMI(vi) half[2]; LMI(ps) sum = LMI(no_sum)();
-            LMI_UNROLL for (g = 0; g < 8; g++) {
-                sum = LMI(dot4)(sum, LMI(get)(type, p, s, g), LMI(four)(a->q + 4 * g), top);
+        LMI_STEPS for (s = 0; s < per / 32; s += many, a += many) {
+            LMI_UNROLL for (i = 0; i < many; i++) sum[i] = LMI(no_sum)();
+            LMI_UNROLL for (g = 0; g < 8; g++) LMI_UNROLL for (i = 0; i < many; i++) {
+                sum[i] = LMI(dot4)(sum[i], LMI(get)(type, p, s + i, g), LMI(four)(a[i].q + 4 * g), top);
                 if ((g + 1) % LMI_MIN(LMI_RUN(top), flags & LMI_SUB ? 4 : 8) == 0) {
-                    LMI(vi) part = LMI(flush)(sum, top); int h = flags & LMI_SUB ? g / 4 : 0;
-                    half[h] = (flags & LMI_SUB ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(half[h], part); sum = LMI(no_sum)();
+                    LMI(vi) part = LMI(flush)(sum[i], top); int h = flags & LMI_SUB ? g / 4 : 0;
+                    half[i][h] = (flags & LMI_SUB ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(half[i][h], part); sum[i] = LMI(no_sum)();
                 }
             }
-            acc = LMI(step)(acc, half, &k, a, flags, top, off);
+            LMI_UNROLL for (i = 0; i < many; i++) { LMI(scale) k = LMI(scales)(type, p, s + i); acc = LMI(step)(acc, half[i], &k, a + i, flags, top, off); }
         }
     }
     LMI(store)(out, acc);
