@@ -3343,7 +3343,7 @@ typedef struct lmi_work lmi_work;
 typedef void (*lmi_job)(void *owner, const lmi_work *w, int slot, int item, int n); /* n items, at most w->most */
 struct lmi_work {
     lmi_job compute, commit;          /* commit NULL: compute does all */
-    int n_items, most, rows, n_tok, layer, n_mat, add, first[3]; const int *who; const float *in, *norm; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
+    int n_items, most, rows, n_tok, layer, n_mat, add, first[3]; const int *who; const float *in, *norm, *up; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
 };
 typedef struct lmi_share {            /* one slot's part; a line of its own */
     uint64_t range;                   /* an LMI_RANGE: items not begun */
@@ -7778,29 +7778,37 @@ static void lmi_put(lm_ctx *c, const lmi_work *w, int slot, void *to, size_t n_b
     memcpy((char *)to + (size_t)t * n_bytes, c->slot[slot].panel, (size_t)n * n_bytes);
     if (!c->slot[slot].fits) lmi_bad(c, w, slot);
 }
-static void lmi_norm_compute(void *owner, const lmi_work *w, int slot, int t, int n) {
-    const lm_ctx *c = (const lm_ctx *)owner; lmi_slot *s = &c->slot[slot]; size_t n_embd = (size_t)c->m->n_embd; float *y = (float *)s->panel;
-    for (s->fits = 1; n > 0; n--, t++, y += n_embd) s->fits &= lmi_finite(c->m->k->norm(w->in + (size_t)t * n_embd, w->norm, c->m->n_embd, c->m->eps, y));
+/* Rows of `rows` numbers: in, normed where there is `norm`, silu(in) * up where there is `up`; as floats to out[0] or, for the products of mat[0], as int8. */
+static void lmi_row_compute(void *owner, const lmi_work *w, int slot, int t, int n) {
+    const lm_ctx *c = (const lm_ctx *)owner; const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; size_t width = (size_t)w->rows;
+    lmi_act *a = (lmi_act *)s->panel; float *y = (float *)s->panel + (w->mat[0] ? 8 * width : 0); const float *x = w->in + (size_t)t * width; /* 8 floats: room for LMI_MOST acts */
+    for (s->fits = 1; n > 0; n--, t++, x += width) {
+        if (w->norm) s->fits &= lmi_finite(k->norm(x, w->norm, w->rows, c->m->eps, y));
+        if (w->up) k->swiglu(x, w->up + (size_t)t * width, w->rows, y);
+        if (w->mat[0]) { s->fits &= k->quantize(w->norm || w->up ? y : x, w->rows, a); a += width / 32; } else y += width;
+    }
 }
-static void lmi_norm_commit(void *owner, const lmi_work *w, int slot, int t, int n) {
+static void lmi_row_commit(void *owner, const lmi_work *w, int slot, int t, int n) {
     lm_ctx *c = (lm_ctx *)owner;
-    lmi_put(c, w, slot, w->out[0], (size_t)c->m->n_embd * sizeof(float), t, n);
+    if (w->mat[0]) lmi_put(c, w, slot, c->act, (size_t)(w->rows / 32) * sizeof(lmi_act), t, n);
+    else lmi_put(c, w, slot, w->out[0], (size_t)w->rows * sizeof(float), t, n);
 }
-static void lmi_norm(lm_ctx *c, const float *x, int n_tok, const float *norm, float *y) {
-    lmi_work *w = lmi_plan(c, lmi_norm_compute, lmi_norm_commit, n_tok);
-    w->in = x; w->norm = norm; w->out[0] = y;
+static lmi_work *lmi_row(lm_ctx *c, const float *in, int width, int n_tok, float *out) {
+    lmi_work *w = lmi_plan(c, lmi_row_compute, lmi_row_commit, n_tok);
+    w->in = in; w->rows = width; w->out[0] = out;
+    return w;
 }
+static void lmi_norm(lm_ctx *c, const float *x, int n_tok, const float *norm, float *y) { lmi_row(c, x, c->m->n_embd, n_tok, y)->norm = norm; }
+static void lmi_swiglu(lm_ctx *c) { lmi_row(c, c->gate, c->m->n_ff, c->run.n_tok, c->gate)->up = c->up; }
 
 /* Up to three products of one input: out[t] = W in[t] + bias, or added to out[t]. An item is k->tile groups of 16 rows; one thread computes it for all
  * tokens, from panels of its weights (unpacked once), or for one token straight from the weights. */
 static int lmi_is_int(const lm_ctx *c, const lmi_mat *w) { return !(w->flags & LMI_FLT) && c->info.compute == LM_COMPUTE_AUTO; }
-static void lmi_quantize_compute(void *owner, const lmi_work *w, int slot, int t, int n) {
-    const lm_ctx *c = (const lm_ctx *)owner; lmi_slot *s = &c->slot[slot]; int n_in = w->mat[0]->n_in; lmi_act *a = (lmi_act *)s->panel;
-    for (s->fits = 1; n > 0; n--, t++, a += n_in / 32) s->fits &= c->m->k->quantize(w->in + (size_t)t * (size_t)n_in, n_in, a);
-}
-static void lmi_quantize_commit(void *owner, const lmi_work *w, int slot, int t, int n) {
-    lm_ctx *c = (lm_ctx *)owner;
-    lmi_put(c, w, slot, c->act, (size_t)(w->mat[0]->n_in / 32) * sizeof(lmi_act), t, n);
+/* The input as int8. Where the work before makes these rows and nobody wants them as floats, it rounds them at once. */
+static void lmi_round(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, int alone) {
+    lmi_work *w = c->n_plan > 0 ? &c->plan[c->n_plan - 1] : NULL;
+    if (!alone || w == NULL || w->compute != lmi_row_compute || w->out[0] != in) w = lmi_row(c, in, a->n_in, n_tok, NULL);
+    w->mat[0] = a;
 }
 /* 16 rows of w, interleaved: as they lie, or brought into `to`. */
 static const uint8_t *lmi_group(const lmi_mat *w, int group, uint8_t *to) {
@@ -7895,14 +7903,14 @@ static void lmi_adapt_job(void *owner, const lmi_work *w, int slot, int item, in
 }
 static void lmi_linear3(lm_ctx *c, const float *in, int n_tok, int add, const lmi_mat *a, float *out_a, const lmi_mat *b, float *out_b, const lmi_mat *d,
     float *out_d) {
-    lmi_work w, *p; int i, any_int = 0, all_float = 1; memset(&w, 0, sizeof w);
+    lmi_work w; int i, any_int = 0, all_int = 1, all_float = 1; memset(&w, 0, sizeof w);
     w.in = in; w.n_tok = n_tok; w.layer = c->run.layer; w.add = add; w.n_mat = d ? 3 : b ? 2 : 1;
     w.mat[0] = a; w.out[0] = out_a; w.mat[1] = b; w.out[1] = out_b; w.mat[2] = d; w.out[2] = out_d;
-    for (i = 0; i < w.n_mat; i++) { any_int |= lmi_is_int(c, w.mat[i]); all_float &= (w.mat[i]->flags & LMI_FLT) != 0; }
+    for (i = 0; i < w.n_mat; i++) { any_int |= lmi_is_int(c, w.mat[i]); all_int &= lmi_is_int(c, w.mat[i]); all_float &= (w.mat[i]->flags & LMI_FLT) != 0; }
     w.rows = 16 * (n_tok == 1 && all_float ? LMI_SOLO : c->m->k->tile);
     w.most = LMI_MAX(LMI_MOST * 16 / (n_tok * w.rows), 1);
     for (i = 0; i < w.n_mat; i++) { w.first[i] = w.n_items; w.n_items += (w.mat[i]->n_out + w.rows - 1) / w.rows; }
-    if (any_int) { p = lmi_plan(c, lmi_quantize_compute, lmi_quantize_commit, n_tok); p->in = in; p->mat[0] = a; }
+    if (any_int) lmi_round(c, in, n_tok, a, all_int && !c->any_worn);
     w.compute = lmi_product_compute; w.commit = lmi_product_commit; w.who = c->who;
     *lmi_plan(c, NULL, NULL, 0) = w;
     if (!c->any_worn) return;
@@ -8021,17 +8029,6 @@ static void lmi_attention(lm_ctx *c) {
     lmi_plan(c, lmi_rotate_compute, lmi_rotate_commit, c->run.n_tok)->most = 4;
     lmi_plan(c, lmi_attend_compute, lmi_attend_commit, (c->run.n_tok * (c->m->n_head / c->m->n_head_kv) + n - 1) / n * c->m->n_head_kv)->most = 1;
 }
-static void lmi_swiglu_compute(void *owner, const lmi_work *w, int slot, int t, int n) {
-    const lm_ctx *c = (const lm_ctx *)owner; size_t n_ff = (size_t)c->m->n_ff, at; float *out = (float *)c->slot[slot].panel;
-    (void)w;
-    for (c->slot[slot].fits = 1; n > 0; n--, t++, out += n_ff) { at = (size_t)t * n_ff; c->m->k->swiglu(c->gate + at, c->up + at, c->m->n_ff, out); }
-}
-static void lmi_swiglu_commit(void *owner, const lmi_work *w, int slot, int t, int n) {
-    lm_ctx *c = (lm_ctx *)owner;
-    lmi_put(c, w, slot, c->gate, (size_t)c->m->n_ff * sizeof(float), t, n);
-}
-static void lmi_swiglu(lm_ctx *c) { lmi_plan(c, lmi_swiglu_compute, lmi_swiglu_commit, c->run.n_tok); }
-
 /* Cosines and sines for lmi_rope at a position, [n_rot] each. */
 static void lmi_angles(const lm_model *m, double pos, double mag, float *co, float *si) {
     int i; double s, c;
