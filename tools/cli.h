@@ -6,7 +6,10 @@
 #define CLI_H
 
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200809L       /* isatty, fileno, fsync and the clock also under -std=c99 */
+#define _POSIX_C_SOURCE 200809L       /* isatty, fileno, fsync, fseeko and the clock also under -std=c99 */
+#endif
+#if !defined(_WIN32) && !defined(_FILE_OFFSET_BITS)
+#define _FILE_OFFSET_BITS 64          /* places in files beyond 2 GiB on 32-bit systems too */
 #endif
 #include "../llama.h"
 #include <errno.h>
@@ -267,6 +270,34 @@ static inline FILE *cli_fopen(const char *path, const char *mode) {
     return f;
 #else
     return fopen(path, mode);
+#endif
+}
+/* What a path is. A pipe or a device is neither: opening one could wait for ever. */
+typedef enum cli_path { CLI_NOTHING, CLI_FILE, CLI_FOLDER, CLI_OTHER } cli_path;
+static inline cli_path cli_what(const char *path) {
+#ifdef _WIN32
+    wchar_t *p = cli_wide(path); DWORD a = GetFileAttributesW(p);
+    free(p);
+    return a == INVALID_FILE_ATTRIBUTES ? CLI_NOTHING : a & FILE_ATTRIBUTE_DIRECTORY ? CLI_FOLDER : CLI_FILE;
+#else
+    struct stat st;
+    if (stat(path, &st) != 0) return CLI_NOTHING;
+    return S_ISREG(st.st_mode) ? CLI_FILE : S_ISDIR(st.st_mode) ? CLI_FOLDER : CLI_OTHER;
+#endif
+}
+static inline int cli_seek(FILE *f, uint64_t at) { /* 0: done */
+    if (at > INT64_MAX) return -1;
+#ifdef _WIN32
+    return _fseeki64(f, (int64_t)at, SEEK_SET);
+#else
+    return fseeko(f, (off_t)at, SEEK_SET);
+#endif
+}
+static inline int64_t cli_size(FILE *f) { /* of a regular file; -1: unknown */
+#ifdef _WIN32
+    return _fseeki64(f, 0, SEEK_END) == 0 ? _ftelli64(f) : -1;
+#else
+    return fseeko(f, 0, SEEK_END) == 0 ? (int64_t)ftello(f) : -1;
 #endif
 }
 /* A whole file, or stdin for "-". One 0 byte follows the end. */
