@@ -261,7 +261,8 @@ typedef struct lm_meta {
     const char  *text; size_t text_bytes; /* LM_META_STR */
     int64_t      i;                   /* integers and bool (U64 above INT64_MAX wraps) */
     double       f;                   /* any number */
-    const void  *raw;                 /* private: where the value's bytes start */
+    const void  *raw;  uint64_t raw_bytes; /* the value's bytes as the file has them: little-endian, a string's text, an array's items (strings
+                                         there: a u64 length and that many bytes each) */
 } lm_meta;
 LMI_API int       lm_meta_count(const lm_model *m);
 LMI_API lm_status lm_meta_at(const lm_model *m, int i, lm_meta *out);                    /* LM_E_ARG: no such index */
@@ -281,6 +282,8 @@ typedef struct lm_tensor {
 LMI_API int         lm_tensor_count(const lm_model *m);
 LMI_API lm_status   lm_tensor_at(const lm_model *m, int i, lm_tensor *out);
 LMI_API const char *lm_type_name(int type);                            /* "Q4_K"; "?" for a number that names no type */
+LMI_API int         lm_type_find(const char *name);                    /* the number of "Q4_K", in capitals; -1: no such type */
+LMI_API uint64_t    lm_row_bytes(int type, uint64_t n);                /* of a row of n weights; 0: no such type, or n is no multiple of its block */
 /* n weights at src (whole blocks of `type`) -> dst, float32. LM_E_SUPPORT: type without a kernel; LM_E_ARG: n is no whole block. */
 LMI_API lm_status   lm_dequantize(int type, const void *src, size_t n, float *dst);
 
@@ -1183,7 +1186,7 @@ static unsigned lmi_item_bytes(uint32_t t) { /* 0: no fixed size */
     return t < 13 ? bytes[t] : 0;
 }
 static void lmi_scalar(lm_meta *m, lm_meta_type t, const uint8_t *p) {
-    m->raw = p;
+    m->raw = p; m->raw_bytes = lmi_item_bytes((uint32_t)t);
     switch (t) {
         case LM_META_U8:  case LM_META_BOOL: m->i = *p; break;
         case LM_META_I8:  m->i = (int8_t)*p; break;
@@ -1229,17 +1232,19 @@ static void lmi_next_value(lmi_cursor *c, lm_meta *m) {
     m->type = m->item = (lm_meta_type)t;
     if (t == LM_META_STR) {
         s = lmi_next_str(c, UINT64_MAX, "a metadata string");
-        m->text = s.p; m->text_bytes = s.n;
+        m->text = s.p; m->text_bytes = s.n; m->raw = s.p; m->raw_bytes = s.n;
     } else if (t == LM_META_ARR) {
+        uint64_t from;
         item = lmi_next_u32(c, "metadata"); m->n = lmi_next_u64(c, "metadata");
         if (item > LM_META_F64) { lmi_stop(c, LM_E_FORMAT, "%S: unknown item type %u", key, (uint64_t)item); return; }
         m->item = (lm_meta_type)item;
-        m->raw = c->f->mem ? c->f->mem + c->at : NULL;
+         from = c->at; m->raw = c->f->mem ? c->f->mem + from : NULL;
         each = lmi_item_bytes(item);
         if (m->n > (c->f->size - c->at) / (each ? each : 8)) {
             lmi_stop(c, LM_E_FORMAT, "%S: %u items do not fit in the %u bytes that remain", key, m->n, c->f->size - c->at);
         }
         lmi_skip_array(c, item, m->n, "a metadata array");
+        m->raw_bytes = c->at - from;
     } else if ((p = lmi_next(c, lmi_item_bytes(t), "metadata")) != NULL) {
         lmi_scalar(m, m->type, p);
         if (t == LM_META_BOOL && m->i > 1) lmi_stop(c, LM_E_FORMAT, "%S: %d is not a boolean", key, (int)m->i);
@@ -1439,7 +1444,7 @@ LMI_API lm_status lm_meta_item(const lm_meta *array, uint64_t i, lm_meta *out) {
     if (each) { lmi_scalar(&m, m.type, p + i * each); }
     else {
         for (; i > 0; i--) p += 8 + lmi_u64(p);
-        m.text = (const char *)p + 8; m.text_bytes = (size_t)lmi_u64(p);
+        m.text = (const char *)p + 8; m.text_bytes = (size_t)lmi_u64(p); m.raw = m.text; m.raw_bytes = m.text_bytes;
     }
     *out = m;
     return LM_OK;
@@ -1508,6 +1513,15 @@ static int lmi_type_block(int type, unsigned *n, unsigned *n_bytes) {
     return t != NULL;
 }
 LMI_API const char *lm_type_name(int type) { const lmi_type *t = lmi_type_of(type); return t ? t->name : "?"; }
+LMI_API int lm_type_find(const char *name) {
+    int i;
+    for (i = 0; name && i < LMI_COUNT(lmi_types); i++) if (lmi_str_is(lmi_cstr(name), lmi_types[i].name)) return lmi_types[i].number;
+    return -1;
+}
+LMI_API uint64_t lm_row_bytes(int type, uint64_t n) {
+    const lmi_type *t = lmi_type_of(type); uint64_t n_bytes = 0;
+    return t && n % t->n == 0 && lmi_mul(n / t->n, t->n_bytes, &n_bytes) ? n_bytes : 0;
+}
 
 /* Values of the non-linear 4-bit types: IQ4 as in ggml-common.h; MXFP4 is E2M1 (OCP Microscaling Formats 1.0, table 5) times two, plus 12. */
 static const int8_t lmi_iq4[16]   = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
