@@ -315,16 +315,17 @@ static inline char *cli_read(const char *path, size_t *n_bytes) {
     p[n] = 0; *n_bytes = n;
     return p;
 }
-/* The next line of stdin without its end, *n its bytes; NULL at the end. The buffer is the next call's too. */
+/* The next line of stdin without its end, *n its bytes, a 0 byte behind them; NULL at the end. The buffer is the next call's too. */
 static inline char *cli_line(size_t *n) {
     static char *line; static size_t cap; int c;
     for (*n = 0; (c = getc(stdin)) != EOF && c != '\n'; line[(*n)++] = (char)c) {
         if (*n == CLI_MAX_TEXT) cli_die("stdin: a line longer than %lu bytes", (unsigned long)CLI_MAX_TEXT);
-        if (*n == cap) line = (char *)cli_grow(line, cap = cap * 2 + 4096);
+        if (*n + 1 >= cap) line = (char *)cli_grow(line, cap = cap * 2 + 4096);
     }
     if (ferror(stdin)) cli_die("stdin: %s", strerror(errno));
     if (c == EOF && *n == 0) return NULL;
     if (line == NULL) line = (char *)cli_grow(NULL, cap = 4096);
+    line[*n] = 0;
     return line;
 }
 /* An output file: written to a temporary name beside the target, flushed to the disk, then renamed, so that a reader sees the old file
