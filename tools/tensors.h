@@ -4,7 +4,7 @@
  *     safetensors_read(&l, "model.safetensors");             any number of files; then
  *     tensors_sort(&l, "folder");                            once: a name that comes twice is an error
  *     t = tensors_find(&l, "lm_head.weight");                NULL: there is none
- *     tensors_rows(&l, t, row, n, bytes);                    n rows of it, little-endian, of tensors_type(t)
+ *     tensors_rows(&l, t, row, n, bytes);                    n rows of it, little-endian, of tensors_type(t); of 1 or 2 dimensions
  * Every place in a file is checked when the tensor is added. */
 #ifndef TENSORS_H
 #define TENSORS_H
@@ -20,6 +20,7 @@ typedef struct tensor {
     int type, n_dims;                 /* beyond 4 dimensions dims and stride hold the first 4: such a tensor is of no use */
     uint64_t dims[4], stride[4];      /* outermost first; stride in elements. The rows of a matrix or its columns lie together */
     int file; uint64_t offset;        /* of its first element */
+    int used;                         /* the caller's: somebody asked for it */
     uint64_t scales, group;           /* of TENSOR_GROUPS: element i is int8 i times float32 i / group, which lie from `scales` on */
 } tensor;
 typedef struct tensor_file { char *path; FILE *f; uint64_t size; } tensor_file;
@@ -68,7 +69,7 @@ static inline void tensors_sort(tensors *l, const char *what) {
     for (i = 1; i < l->n; i++) if (strcmp(l->v[i].name, l->v[i - 1].name) == 0)
         cli_die("%s: the tensor %.100s comes twice, in %s too", l->file[l->v[i - 1].file].path, l->v[i].name, l->file[l->v[i].file].path);
 }
-static inline const tensor *tensors_find(const tensors *l, const char *name) {
+static inline tensor *tensors_find(const tensors *l, const char *name) {
     size_t lo = 0, hi = l->n;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2; int c = strcmp(l->v[mid].name, name);
@@ -95,7 +96,7 @@ static inline const char *tensors_shape(const tensor *t) { /* "[32000, 4096]" in
 /* ---- numbers */
 static inline int tensors_type(const tensor *t) { return t->type == TENSOR_GROUPS ? TENSOR_F32 : t->type; } /* of what tensors_rows gives */
 static inline size_t tensors_size(int type) { return type == TENSOR_F32 ? 4 : 2; } /* bytes of an element */
-static inline uint64_t tensors_cols(const tensor *t) { return t->n_dims ? t->dims[t->n_dims - 1] : 1; } /* of at most 2 dimensions */
+static inline uint64_t tensors_cols(const tensor *t) { return t->n_dims == 2 ? t->dims[1] : 1; } /* a vector is rows of one element */
 static inline void tensors_groups(const tensors *l, const tensor *t, uint64_t first, size_t n, unsigned char *dst) {
     static signed char q[4096]; static unsigned char s[4 * (4096 + 1)]; float x; size_t i, k; uint32_t u;
     for (; n > 0; n -= k, first += k, dst += 4 * k) {
@@ -112,7 +113,7 @@ static inline void tensors_groups(const tensors *l, const tensor *t, uint64_t fi
 }
 static inline void tensors_rows(const tensors *l, const tensor *t, uint64_t row, size_t n, void *dst) {
     unsigned char *to = (unsigned char *)dst, column[4096]; size_t size = tensors_size(tensors_type(t)), cols = (size_t)tensors_cols(t), r, c, k;
-    uint64_t down = t->n_dims < 2 ? cols : t->stride[0], right = t->n_dims < 1 ? 1 : t->stride[t->n_dims - 1];
+    uint64_t down = t->stride[0], right = t->n_dims == 2 ? t->stride[1] : 1;
     if (t->type == TENSOR_GROUPS) tensors_groups(l, t, row * cols, n * cols, to);
     else if (right == 1 && down == cols) tensors_bytes(l, t->file, t->offset + row * cols * size, to, n * cols * size);
     else if (right == 1) for (r = 0; r < n; r++) tensors_bytes(l, t->file, t->offset + (row + r) * down * size, to + r * cols * size, cols * size);
