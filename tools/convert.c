@@ -310,7 +310,7 @@ static const struct row { const char *gguf, *hugging_face, *meta; size_of in, ou
 typedef struct item {                 /* a tensor of the output */
     char name[GGUF_MAX_NAME + 1]; int type, from; /* from: the type that it has in the input */
     int vector; uint64_t rows, cols;  /* a vector has rows of one element */
-    const tensor *part[MAX_PARTS];    /* NULL: rope_factors below */
+    const tensor *part[MAX_PARTS]; int n_parts; /* a vector is the same in all; none: rope_factors below */
     int columns, turned;              /* the parts stand beside each other, not below; the input has it transposed */
     int n_head;                       /* not 0: rows (h, half, i) of the input become rows (h, i, half) */
 } item;
@@ -342,7 +342,7 @@ static void check_item(source *s, item *x) {
     if (t->n_dims != (x->vector ? 1 : 2) || !(x->vector ? whole : below || beside))
         cli_die("%s: the tensor %s has shape %s, but %s says %s%s", path, t->name, tensors_shape(t), s->said ? s->said : base_path, want, n > 1 && !x->vector ? ", split over the files" : "");
     if (t->type == TENSOR_OTHER) cli_die("%s: the tensor %s is of %s; F32, F16 and BF16 are built in", path, t->name, t->kind);
-    x->columns = !below; x->from = tensors_type(t);
+    x->n_parts = x->vector ? 1 : n; x->columns = !x->vector && !below; x->from = tensors_type(t);
     if (x->rows / (x->n_head ? (uint64_t)x->n_head : x->rows) * x->cols > ((size_t)-1 >> 4)) cli_die("%s: the tensor %s is too large for this machine", path, t->name);
     x->type = x->vector ? TENSOR_F32 : type_choice < 0 ? x->from : lm_row_bytes(type_number[type_choice], x->cols) ? type_number[type_choice] : TENSOR_F16;
 }
@@ -498,12 +498,12 @@ static void show_progress(uint64_t done, uint64_t total) { /* on a terminal: byt
 /* Rows of the whole, from the parts that hold them, as the input has them. beside: room for the rows of one part. */
 static void gather(const source *s, const item *x, uint64_t row, size_t n, unsigned char *dst, unsigned char *beside) {
     size_t size = tensors_size(x->from), row_bytes = (size_t)x->cols * size, k, r; int i; tensor t;
-    if (x->columns) for (i = 0; i < s->n_parts; i++) {
-        size_t part = row_bytes / (size_t)s->n_parts;
+    if (x->columns) for (i = 0; i < x->n_parts; i++) {
+        size_t part = row_bytes / (size_t)x->n_parts;
         tensors_rows(&s->part[i], x->part[i], row, n, beside);
         for (r = 0; r < n; r++) memcpy(dst + r * row_bytes + (size_t)i * part, beside + r * part, part);
     } else for (; n > 0; n -= k, row += k, dst += k * row_bytes) {
-        uint64_t each = x->rows / (uint64_t)s->n_parts, at = row % each;
+        uint64_t each = x->rows / (uint64_t)x->n_parts, at = row % each;
         i = (int)(row / each); t = *x->part[i];
         if (x->turned) { t.dims[0] = x->part[i]->dims[1]; t.dims[1] = x->part[i]->dims[0]; t.stride[0] = x->part[i]->stride[1]; t.stride[1] = x->part[i]->stride[0]; }
         k = each - at < n ? (size_t)(each - at) : n;
@@ -558,7 +558,7 @@ static void write_all(const source *s, const char *path) {
     }
     gguf_begin(&w);
     for (i = 0; i < n_items; i++) {
-        if (items[i].part[0]) write_item(&w, s, i, &done, w.n_bytes);
+        if (items[i].n_parts) write_item(&w, s, i, &done, w.n_bytes);
         else {
             int k; gguf_bytes b;
             memset(&b, 0, sizeof b);
