@@ -17,6 +17,7 @@
 #include <limits.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -336,6 +337,9 @@ static inline FILE *cli_create(const char *path) {
     snprintf(temp, n, "%s.tmp%lu", path, (unsigned long)GetCurrentProcessId());
 #else
     struct stat st;
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN);         /* a limit on the size of files is an error of writing, with its line */
+#endif
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) snprintf(temp, n, "%s", path);
     else snprintf(temp, n, "%s.tmp%ld", path, (long)getpid());
 #endif

@@ -10,6 +10,7 @@
 #include "safetensors.h"
 #include "pth.h"
 #include "gguf_write.h"
+#include "vocab.h"
 
 #define MAX_PARTS 128                 /* files of a Meta checkpoint */
 #define PIECE ((size_t)4 << 20)       /* bytes of rows that are read at once, at least one head's */
@@ -396,7 +397,7 @@ static void plan_model(source *s) { /* in the order of llama.cpp's converter, wh
     account(s);
 }
 static int plan_pair(source *s, const struct row *w, int layer, const char *prefix, const char *ends[2]) { /* 0: the adapter leaves that matrix alone */
-    char name[2][160], full[64] = ""; const tensor *t[2]; item *x; int k, embedding = ends[0][5] == 'e'; uint64_t rank;
+    char name[2][160], full[64] = ""; const tensor *t[2]; item *x; int k, embedding = ends[0][6] == 'e'; uint64_t rank;
     for (k = 0; k < 2; k++) {
         if (layer >= 0) snprintf(name[k], sizeof name[k], "%smodel.layers.%d.%s%s", prefix, layer, w->hugging_face, ends[k]);
         else snprintf(name[k], sizeof name[k], "%s%s%s", prefix, w->hugging_face, ends[k]);
@@ -455,7 +456,16 @@ static int file_type(void) { /* llama.cpp's number: the type of most weights */
     for (k = 1; k < 4; k++) if (n[k] > n[best]) best = k;
     return t[best].number;
 }
-static void write_metadata(gguf_writer *w, const source *s) {
+static void load_vocab(vocab *v, const source *s) {
+    char path[4200]; size_t n = strlen(s->path), k = n;
+    memset(v, 0, sizeof *v);
+    if (s->form == PEFT) return;
+    if (s->form != LLAMA2C) { vocab_load(v, s->path, pre_name, s->n_vocab); return; }
+    while (k > 0 && s->path[k - 1] != '/' && s->path[k - 1] != '\\') k--; /* tokenizer.bin beside it */
+    snprintf(path, sizeof path, "%.*stokenizer.bin", (int)(k < 4096 ? k : 4096), s->path);
+    vocab_load_bin(v, path, s->n_vocab);
+}
+static void write_metadata(gguf_writer *w, const source *s, const vocab *v) {
     char name[256];
     gguf_str(w, "general.architecture", "llama");
     gguf_str(w, "general.type", s->form == PEFT ? "adapter" : "model");
@@ -480,6 +490,7 @@ static void write_metadata(gguf_writer *w, const source *s) {
         gguf_u32(w, "llama.rope.dimension_count", (uint32_t)s->head_dim);
     }
     gguf_u32(w, "general.quantization_version", 2);
+    if (s->form != PEFT) vocab_write(v, w);
 }
 
 /* ================ writing */
@@ -517,11 +528,6 @@ static void interleave(const unsigned char *from, unsigned char *to, size_t rows
         memcpy(to, from + i * row_bytes, row_bytes); memcpy(to + row_bytes, from + (i + half) * row_bytes, row_bytes);
     }
 }
-static void encode(int type, const float *x, size_t n, unsigned char *out) {
-    size_t i; uint32_t u;
-    if (type != TENSOR_F32) cli_die("--type: not built in yet");
-    for (i = 0; i < n; i++, out += 4) { memcpy(&u, x + i, 4); out[0] = (unsigned char)u; out[1] = (unsigned char)(u >> 8); out[2] = (unsigned char)(u >> 16); out[3] = (unsigned char)(u >> 24); }
-}
 static void write_item(gguf_writer *w, const source *s, int index, uint64_t *done, uint64_t total) {
     const item *x = &items[index]; static unsigned char *raw, *other, *out; static float *real; static size_t cap_raw, cap_real, cap_out;
     size_t row_bytes = (size_t)x->cols * tensors_size(x->from), unit = x->n_head ? (size_t)x->rows / (size_t)x->n_head : 1, most = PIECE / row_bytes / unit * unit, n, out_bytes;
@@ -540,7 +546,7 @@ static void write_item(gguf_writer *w, const source *s, int index, uint64_t *don
             if (cap_real < count) real = (float *)cli_grow(real, (cap_real = count) * sizeof *real);
             if (lm_dequantize(x->from, p, count, real) != LM_OK) cli_die("%s: %s cannot be read", s->path, x->name);
             if (cap_out < out_bytes) out = (unsigned char *)cli_grow(out, cap_out = out_bytes);
-            encode(x->type, real, count, out);
+            if (lm_quantize(x->type, real, n, x->cols, NULL, out) != LM_OK) cli_die("%s: the tensor %s has a weight that is infinite or no number", s->path, x->part[0]->name);
             p = out;
         }
         gguf_data(w, index, p, out_bytes);
@@ -548,10 +554,10 @@ static void write_item(gguf_writer *w, const source *s, int index, uint64_t *don
     }
 }
 static void write_all(const source *s, const char *path) {
-    static gguf_writer w; int i; uint64_t done = 0, dims[2];
+    static gguf_writer w; static vocab v; int i; uint64_t done = 0, dims[2];
+    load_vocab(&v, s);
     gguf_open(&w, path);
-    write_metadata(&w, s);
-    if (s->form != PEFT) gguf_str(&w, "tokenizer.ggml.model", "no_vocab");
+    write_metadata(&w, s, &v);
     for (i = 0; i < n_items; i++) {
         dims[0] = items[i].vector ? items[i].rows : items[i].cols; dims[1] = items[i].rows;
         gguf_tensor(&w, items[i].name, items[i].type, items[i].vector ? 1 : 2, dims);
@@ -569,6 +575,7 @@ static void write_all(const source *s, const char *path) {
     }
     cli_clear();
     gguf_end(&w);
+    if (s->form != PEFT) vocab_close(&v);
 }
 
 int main(int argc, char **argv) {
