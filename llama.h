@@ -1607,6 +1607,7 @@ static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
 
 #ifndef LLAMA_NO_QUANTIZE
 /* Work of the quantizers' vector code: 16 (sub-)blocks of n weights, lane = block; see "fitting of scales" in section kernels. */
+#define LMI_GROUP 512                 /* the most weights of them: 16 times 32 */
 typedef struct lmi_fit {
     int n, line, minus, iq4;          /* line: with an offset m, minus: m <= 0; iq4: codes are levels of lmi_iq4 */
     float lo, hi;                     /* codes */
@@ -1614,12 +1615,17 @@ typedef struct lmi_fit {
     const float *tries, *shifts; int n_try, n_more;
     const float *levels[2];           /* with iq4: lmi_near_iq4 */
     float s[16], m[16], e[16], xq[16], qq[16], q[16], sx[16], sw[16]; /* scale, offset; error; sums of w x q, w q q, w q, w x, w */
+    uint16_t hs[16], hm[16];          /* s and m as float16 */
 } lmi_fit;
 typedef struct lmi_fitter {
     void (*scale)(lmi_fit *f);        /* finds s; qq */
     void (*line)(lmi_fit *f);         /* finds s and m; qq, sw; x becomes y */
     void (*weigh)(lmi_fit *f);        /* s, m given: e and all sums */
     void (*codes)(const lmi_fit *f, int nibbles, float *out);
+    void (*halve)(lmi_fit *f);
+    int  (*finite)(const float *x);   /* LMI_GROUP of them */
+    void (*to_f16)(const float *x, int n, uint16_t *out);
+    void (*to_bf16)(const float *x, uint16_t *out);
     void (*q8_0)(const float *x, int n, uint8_t *out);
 } lmi_fitter;
 #endif
@@ -3154,7 +3160,42 @@ LMI_FN void LMI(encode_q8_0)(const float *x, int n, uint8_t *out) {
         }
     }
 }
-static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh), LMI(codes), LMI(encode_q8_0) };
+LMI_FN int LMI(finite)(const float *x) { /* LMI_GROUP of them */
+    LMI(vf) zero = LMI(set1)(0.0f), bad = zero; float r[16]; int i, ok = 1;
+    for (i = 0; i < LMI_GROUP; i += 16) bad = LMI(add)(bad, LMI(mul)(LMI(load)(x + i), zero)); /* infinity times 0 is no number */
+    LMI(store)(r, bad);
+    for (i = 0; i < 16; i++) ok &= r[i] == 0;
+    return ok;
+}
+LMI_FN void LMI(to_bf16)(const float *x, uint16_t *out) { /* LMI_GROUP of them, to the nearest even */
+    uint32_t u[16]; uint16_t h[16]; int i, k;
+    for (i = 0; i < LMI_GROUP; i += 16) {
+        memcpy(u, x + i, sizeof u);
+        for (k = 0; k < 16; k++) {
+            uint32_t a = u[k] & 0x7fffffff; a = a < 0x7f7f0000 ? a : 0x7f7f0000; /* FLT_MAX would become infinity */
+            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a + 0x7fff + (a >> 16 & 1)) >> 16);
+        }
+        memcpy(out + i, h, sizeof h);
+    }
+}
+LMI_FN void LMI(to_f16)(const float *x, int n, uint16_t *out) { /* n: a multiple of 16. As lmi_to_f16, but beyond the range: its largest number */
+    float y[16]; uint32_t u[16]; uint16_t h[16]; int i, k;
+    for (i = 0; i < n; i += 16) {
+        LMI(store)(y, LMI(min)(LMI(max)(LMI(load)(x + i), LMI(set1)(-65504.0f)), LMI(set1)(65504.0f)));
+        memcpy(u, y, sizeof u);
+        for (k = 0; k < 16; k++) {
+            uint32_t a = u[k] & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
+            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
+        }
+        memcpy(out + i, h, sizeof h);
+    }
+}
+/* Scales and offsets as a block has them: hs, hm, and s, m what these are. */
+LMI_FN void LMI(halve)(lmi_fit *f) {
+    LMI(to_f16)(f->s, 16, f->hs); LMI(to_f16)(f->m, 16, f->hm);
+    LMI(store)(f->s, LMI(load_c)(f->hs)); LMI(store)(f->m, LMI(load_c)(f->hm));
+}
+static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh), LMI(codes), LMI(halve), LMI(finite), LMI(to_f16), LMI(to_bf16), LMI(encode_q8_0) };
 #endif /* LLAMA_NO_QUANTIZE */
 
 static const lmi_kernels LMI(kernels) = {
@@ -3846,20 +3887,20 @@ static void lmi_pack_low(uint8_t *p, const uint8_t *c, int n_bits, int mask) { /
     for (j = 0; j < 32; j++) { p[j] = 0; for (k = 0; k < per; k++) p[j] = (uint8_t)(p[j] | (c[32 * k + j] & mask) << n_bits * k); }
 }
 /* The 16 blocks of 32 of a group from its codes, or pairs of codes where there are no more than 16 (section kernels, codes). */
-static void lmi_pack_small(int type, int n_blocks, const float *codes, const float *d, const float *m, uint8_t *out) {
-    int i, b, fives = type == LMI_Q5_0 || type == LMI_Q5_1, offset = type == LMI_Q4_1 || type == LMI_Q5_1; uint32_t u[512];
-    memcpy(u, codes, sizeof u);
+static void lmi_pack_small(int type, int n_blocks, const float *codes, const uint16_t *d, const uint16_t *m, uint8_t *out) {
+    int i, b, fives = type == LMI_Q5_0 || type == LMI_Q5_1, offset = type == LMI_Q4_1 || type == LMI_Q5_1;
     for (b = 0; b < n_blocks; b++) {
-        lmi_put_f16(out, d[b]); out += 2;
-        if (offset) { lmi_put_f16(out, m[b]); out += 2; }
-        if (type == LMI_Q8_0) for (i = 0; i < 32; i++) *out++ = (uint8_t)((u[16 * i + b] & 255) - 127);
+        const uint8_t *u = (const uint8_t *)(codes + b) + (lmi_little() ? 0 : 3); /* code i: u[64 i] */
+        lmi_put_u16(out, d[b]); out += 2;
+        if (offset) { lmi_put_u16(out, m[b]); out += 2; }
+        if (type == LMI_Q8_0) for (i = 0; i < 32; i++) *out++ = (uint8_t)(u[64 * i] - 127);
         else if (fives) {
             uint32_t high = 0;
-            for (i = 0; i < 32; i++) high |= (u[16 * i + b] >> 4 & 1) << i;
+            for (i = 0; i < 32; i++) high |= (uint32_t)(u[64 * i] >> 4) << i;
             lmi_put_u16(out, high & 0xffff); lmi_put_u16(out + 2, high >> 16);
-            for (i = 0; i < 16; i++) out[4 + i] = (uint8_t)((u[16 * i + b] & 15) | (u[16 * (16 + i) + b] & 15) << 4);
+            for (i = 0; i < 16; i++) out[4 + i] = (uint8_t)((u[64 * i] & 15) | u[64 * (16 + i)] << 4);
             out += 20;
-        } else for (i = 0; i < 16; i++) *out++ = (uint8_t)(u[16 * i + b] & 255);
+        } else { for (i = 0; i < 16; i++) out[i] = u[64 * i]; out += 16; }
     }
 }
 static void lmi_pack_scales(uint8_t *p, const int *l, const int *k) { /* Q4_K, Q5_K: 6 bits of l and k, 8 of each */
@@ -3941,9 +3982,9 @@ static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const
     if (r->line) fit->line(&f); else fit->scale(&f);
     f.x = xs;
     if (r->per == 1) {
-        for (l = 0; l < 16; l++) { f.s[l] = lmi_as_f16(f.s[l]); f.m[l] = lmi_as_f16(f.m[l]); }
+        fit->halve(&f);
         fit->codes(&f, r->hi - r->lo < 16 || r->iq4, ys);
-        lmi_pack_small(r->type, n_blocks, ys, f.s, f.m, out);
+        lmi_pack_small(r->type, n_blocks, ys, f.hs, f.hm, out);
         return;
     }
     lmi_super_fit(r, fit, &f, &u, 3);
@@ -3955,26 +3996,14 @@ static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const
         lmi_pack_super(r->type, out, c, u.l + l, u.k + l, u.d[l], u.m[l]);
     }
 }
-#define LMI_GROUP 512                 /* weights of a group, at most: 16 times 32 */
-static int lmi_all_finite(const float *x) { /* LMI_GROUP of them */
-    uint32_t bad[16], u[16], all = 0; int i, k;
-    memset(bad, 0, sizeof bad);
-    for (i = 0; i < LMI_GROUP; i += 16) {
-        memcpy(u, x + i, sizeof u);
-        for (k = 0; k < 16; k++) bad[k] |= (u[k] & 0x7f800000u) + 0x00800000u; /* infinity and NaN carry into the sign */
-    }
-    for (k = 0; k < 16; k++) all |= bad[k];
-    return all >> 31 == 0;
-}
-static void lmi_quantize_floats(int type, const float *x, int n, uint8_t *out) { /* x: LMI_GROUP of them, n are wanted */
+static void lmi_quantize_floats(int type, const lmi_fitter *fit, const float *x, int n, uint8_t *out) { /* x: LMI_GROUP of them, n are wanted */
     uint32_t u[LMI_GROUP]; uint16_t h[LMI_GROUP]; int i;
-    memcpy(u, x, sizeof u);
-    if (type == LMI_F32) { for (i = 0; i < n; i++) { lmi_put_u16(out + 4 * i, u[i] & 0xffff); lmi_put_u16(out + 4 * i + 2, u[i] >> 16); } return; }
-    if (type == LMI_BF16) for (i = 0; i < LMI_GROUP; i++) {
-        uint32_t a = u[i] & 0x7fffffff;                      /* FLT_MAX would become infinity */
-        a = a < 0x7f7f0000 ? a : 0x7f7f0000;
-        h[i] = (uint16_t)((u[i] >> 16 & 0x8000) | (a + 0x7fff + (a >> 16 & 1)) >> 16);
-    } else if (!lmi_to_f16s(x, LMI_GROUP, h)) for (i = 0; i < LMI_GROUP; i++) h[i] = lmi_to_f16(LMI_MAX(-65504.0f, LMI_MIN(65504.0f, x[i])));
+    if (type == LMI_F32) {
+        memcpy(u, x, sizeof u);
+        for (i = 0; i < n; i++) { lmi_put_u16(out + 4 * i, u[i] & 0xffff); lmi_put_u16(out + 4 * i + 2, u[i] >> 16); }
+        return;
+    }
+    if (type == LMI_BF16) fit->to_bf16(x, h); else fit->to_f16(x, LMI_GROUP, h);
     if (lmi_little()) memcpy(out, h, (size_t)n * 2);
     else for (i = 0; i < n; i++) lmi_put_u16(out + 2 * i, h[i]);
 }
@@ -4003,8 +4032,8 @@ LMI_API lm_status lm_quantize(int type, const float *x, uint64_t n_rows, uint64_
     for (at = 0; at < total; at += n, p += n / t->n * t->n_bytes) {
         n = LMI_MIN(total - at, r ? 16 * (uint64_t)r->n : LMI_GROUP); from = x + at;
         if (n < LMI_GROUP) { memset(rest, 0, sizeof rest); memcpy(rest, from, (size_t)n * sizeof *rest); from = rest; }
-        if (!lmi_all_finite(from)) { s = LM_E_NUMERIC; break; }
-        if (r == NULL) lmi_quantize_floats(type, from, (int)n, p);
+        if (!k->fitter->finite(from)) { s = LM_E_NUMERIC; break; }
+        if (r == NULL) lmi_quantize_floats(type, k->fitter, from, (int)n, p);
         else if (type == LMI_Q8_0 && importance == NULL) k->fitter->q8_0(from, (int)n, p);
         else {
             for (i = 0; importance && i < (int)n; i++) w[i] = most > 0 ? importance[(at + (uint64_t)i) % n_per_row] / most + 1e-12f : 1;
