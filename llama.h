@@ -1607,18 +1607,26 @@ static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
 
 #ifndef LLAMA_NO_QUANTIZE
 /* Work of the quantizers' vector code: 16 (sub-)blocks of n weights, lane = block; see "fitting of scales" in section kernels. */
+#define LMI_GROUP 512                 /* the most weights of them: 16 times 32 */
 typedef struct lmi_fit {
     int n, line, minus, iq4;          /* line: with an offset m, minus: m <= 0; iq4: codes are levels of lmi_iq4 */
     float lo, hi;                     /* codes */
     const float *x, *w; float *y;     /* [n][16] weights; importance, NULL: all 1; scratch */
     const float *tries, *shifts; int n_try, n_more;
+    const float *levels[2];           /* with iq4: lmi_near_iq4 */
     float s[16], m[16], e[16], xq[16], qq[16], q[16], sx[16], sw[16]; /* scale, offset; error; sums of w x q, w q q, w q, w x, w */
+    uint16_t hs[16], hm[16];          /* s and m as float16 */
 } lmi_fit;
 typedef struct lmi_fitter {
     void (*scale)(lmi_fit *f);        /* finds s; qq */
     void (*line)(lmi_fit *f);         /* finds s and m; qq, sw; x becomes y */
     void (*weigh)(lmi_fit *f);        /* s, m given: e and all sums */
-    void (*codes)(const lmi_fit *f, float *out);
+    void (*codes)(const lmi_fit *f, int nibbles, float *out);
+    void (*halve)(lmi_fit *f);
+    int  (*finite)(const float *x);   /* LMI_GROUP of them */
+    void (*to_f16)(const float *x, int n, uint16_t *out);
+    void (*to_bf16)(const float *x, uint16_t *out);
+    void (*q8_0)(const float *x, int n, uint8_t *out);
 } lmi_fitter;
 #endif
 
@@ -3029,16 +3037,18 @@ LMI_OP LMI(vf) LMI(less)(LMI(vf) a, LMI(vf) b, LMI(vf) x, LMI(vf) y) { /* a < b 
     for (i = 0; i < 16; i++) r[i] = p[i] < q[i] ? r[i] : s[i];
     return LMI(load)(r);
 }
-LMI_OP LMI(vf) LMI(level)(LMI(vf) y, int index) { /* the nearest of lmi_iq4, of two the higher; or its index */
-    float p[16], v[16]; int i, k;
-    LMI(store)(p, y); LMI(store)(v, LMI(set1)(index ? 0.0f : -127.0f));
-    for (k = 1; k < 16; k++) for (i = 0; i < 16; i++) v[i] = p[i] < 0.5f * (float)(lmi_iq4[k - 1] + lmi_iq4[k]) ? v[i] : (float)(index ? k : lmi_iq4[k]);
-    return LMI(load)(v);
+LMI_OP LMI(vf) LMI(level)(const float *table, LMI(vf) y) { /* table[n]: for y within -128 + n/2 .. -127.5 + n/2, see lmi_near_iq4 */
+    float p[16]; int32_t at[16]; int i;
+    y = LMI(min)(LMI(max)(y, LMI(set1)(-128.0f)), LMI(set1)(127.0f));
+    LMI(store)(p, LMI(add)(LMI(add)(LMI(add)(y, y), LMI(set1)(255.5f)), LMI(set1)(12582912.0f))); /* 1.5 * 2^23 + n */
+    memcpy(at, p, sizeof at);
+    for (i = 0; i < 16; i++) p[i] = table[at[i] & 511];
+    return LMI(load)(p);
 }
 /* The code of x: (x - m) / s to the nearest even number, within lo..hi. */
 LMI_OP LMI(vf) LMI(code)(const lmi_fit *f, LMI(vf) x, LMI(vf) inv, LMI(vf) m, int line, int iq4) { /* iq4 2: its index */
     LMI(vf) y = LMI(mul)(line ? LMI(sub)(x, m) : x, inv), big = LMI(set1)(12582912.0f);
-    if (iq4) return LMI(level)(y, iq4 == 2);
+    if (iq4) return LMI(level)(f->levels[iq4 - 1], y);
     y = LMI(min)(LMI(max)(y, LMI(set1)(f->lo)), LMI(set1)(f->hi));
     return LMI(sub)(LMI(add)(y, big), big);
 }
@@ -3120,15 +3130,72 @@ LMI_FN void LMI(weigh)(lmi_fit *f) {
     else if (f->w) LMI(weigh_as)(f, 0, 0, 1);
     else LMI(weigh_as)(f, 0, 0, 0);
 }
-/* The codes for scales s (and m): out[16 i + lane] = code - lo in its low byte; with iq4 its index. */
-LMI_FN void LMI(codes)(const lmi_fit *f, float *out) {
+/* The codes for scales s (and m): out[16 i + lane] = code - lo, as the low bits of a float; with iq4 its index. nibbles: of 32 weights only 16
+ * numbers, code i + 16 * code (i + 16). */
+LMI_FN void LMI(codes)(const lmi_fit *f, int nibbles, float *out) {
     LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv; int i;
-    LMI(vf) big = LMI(set1)(12582912.0f - (f->iq4 ? 0.0f : f->lo));
+    LMI(vf) lo = LMI(set1)(f->iq4 ? 0.0f : f->lo), big = LMI(set1)(12582912.0f);
     inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
-    if (f->iq4) for (i = 0; i < f->n; i++) LMI(store)(out + 16 * i, LMI(add)(LMI(code)(f, LMI(load)(f->x + 16 * i), inv, m, 0, 2), big));
-    else for (i = 0; i < f->n; i++) LMI(store)(out + 16 * i, LMI(add)(LMI(code)(f, LMI(load)(f->x + 16 * i), inv, m, 1, 0), big));
+    for (i = 0; i < f->n; i++) {
+        LMI(vf) x = LMI(load)(f->x + 16 * i), q = f->iq4 ? LMI(code)(f, x, inv, m, 0, 2) : LMI(code)(f, x, inv, m, 1, 0);
+        q = LMI(sub)(q, lo);
+        if (nibbles && i >= 16) q = LMI(add)(LMI(load)(out + 16 * (i - 16)), LMI(mul)(q, LMI(set1)(16.0f)));
+        else q = LMI(add)(q, big);
+        LMI(store)(out + 16 * (nibbles ? i & 15 : i), q);
+    }
 }
-static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh), LMI(codes) };
+/* Q8_0 without importance: d = amax / 127, codes x * (1 / d) to the nearest, halves away from zero. */
+LMI_FN void LMI(encode_q8_0)(const float *x, int n, uint8_t *out) {
+    LMI(vf) zero = LMI(set1)(0.0f), one = LMI(set1)(1.0f), big = LMI(set1)(12582912.0f); int i, k;
+    for (i = 0; i < n; i += 32, x += 32, out += 34) {
+        float d = lmi_bits_f32(LMI(amax_bits)(x)) / 127, inv = d > 0 ? 1 / d : 0, r[16]; uint16_t h = lmi_to_f16(d < 65504.0f ? d : 65504.0f);
+        out[0] = (uint8_t)(h & 255); out[1] = (uint8_t)(h >> 8);
+        for (k = 0; k < 32; k += 16) {
+            LMI(vf) y = LMI(mul)(LMI(load)(x + k), LMI(set1)(inv)), a = LMI(max)(y, LMI(sub)(zero, y)), q = LMI(sub)(LMI(add)(a, big), big), half;
+            half = LMI(mul)(LMI(sub)(LMI(sub)(a, q), LMI(set1)(0.49999997f)), LMI(set1)(33554432.0f)); /* 1 where exactly a half was rounded down */
+            q = LMI(add)(q, LMI(min)(LMI(max)(half, zero), one));
+            y = LMI(min)(LMI(max)(LMI(mul)(y, LMI(set1)(1e30f)), LMI(set1)(-1.0f)), one);          /* its sign, where q is not 0 */
+            LMI(store)(r, LMI(mul)(q, y));
+            LMI(round16)(r, 1.0f, (int8_t *)out + 2 + k);
+        }
+    }
+}
+LMI_FN int LMI(finite)(const float *x) { /* LMI_GROUP of them */
+    LMI(vf) zero = LMI(set1)(0.0f), bad = zero; float r[16]; int i, ok = 1;
+    for (i = 0; i < LMI_GROUP; i += 16) bad = LMI(add)(bad, LMI(mul)(LMI(load)(x + i), zero)); /* infinity times 0 is no number */
+    LMI(store)(r, bad);
+    for (i = 0; i < 16; i++) ok &= r[i] == 0;
+    return ok;
+}
+LMI_FN void LMI(to_bf16)(const float *x, uint16_t *out) { /* LMI_GROUP of them, to the nearest even */
+    uint32_t u[16]; uint16_t h[16]; int i, k;
+    for (i = 0; i < LMI_GROUP; i += 16) {
+        memcpy(u, x + i, sizeof u);
+        for (k = 0; k < 16; k++) {
+            uint32_t a = u[k] & 0x7fffffff; a = a < 0x7f7f0000 ? a : 0x7f7f0000; /* FLT_MAX would become infinity */
+            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a + 0x7fff + (a >> 16 & 1)) >> 16);
+        }
+        memcpy(out + i, h, sizeof h);
+    }
+}
+LMI_FN void LMI(to_f16)(const float *x, int n, uint16_t *out) { /* n: a multiple of 16. As lmi_to_f16, but beyond the range: its largest number */
+    float y[16]; uint32_t u[16]; uint16_t h[16]; int i, k;
+    for (i = 0; i < n; i += 16) {
+        LMI(store)(y, LMI(min)(LMI(max)(LMI(load)(x + i), LMI(set1)(-65504.0f)), LMI(set1)(65504.0f)));
+        memcpy(u, y, sizeof u);
+        for (k = 0; k < 16; k++) {
+            uint32_t a = u[k] & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
+            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
+        }
+        memcpy(out + i, h, sizeof h);
+    }
+}
+/* Scales and offsets as a block has them: hs, hm, and s, m what these are. */
+LMI_FN void LMI(halve)(lmi_fit *f) {
+    LMI(to_f16)(f->s, 16, f->hs); LMI(to_f16)(f->m, 16, f->hm);
+    LMI(store)(f->s, LMI(load_c)(f->hs)); LMI(store)(f->m, LMI(load_c)(f->hm));
+}
+static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh), LMI(codes), LMI(halve), LMI(finite), LMI(to_f16), LMI(to_bf16), LMI(encode_q8_0) };
 #endif /* LLAMA_NO_QUANTIZE */
 
 static const lmi_kernels LMI(kernels) = {
@@ -3713,27 +3780,28 @@ static void lmi_team_close(lmi_team *t) {
  * Q8_0 without importance, F16 and BF16 leave nothing open: d = amax / 127 and the nearest numbers, the bytes that everybody's converter writes.
  */
 #ifndef LLAMA_NO_QUANTIZE
-typedef struct lmi_recipe { int type, n, per, line, minus, iq4, lo, hi, levels_lo, levels_hi, n_try, n_more; float tries[16], shifts[16]; } lmi_recipe;
+typedef struct lmi_recipe { int type, n, per, line, minus, iq4, lo, hi, levels_lo, levels_hi, n_try, n_more, n_plain; float tries[16], shifts[16]; } lmi_recipe;
 #define LMI_NO16 { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 static const lmi_recipe lmi_recipes[] = {
-    { LMI_Q4_0,   32,  1, 0, 0, 0,   -8,   7,    0,   0,  8, 2, { -8, -7.4f, -8.6f, -9.2f, 7, 7.6f, -6.8f, 8.2f }, LMI_NO16 },
-    { LMI_Q5_0,   32,  1, 0, 0, 0,  -16,  15,    0,   0,  8, 2, { -16, -15.5f, -16.5f, -15, -17, -14.5f, 15, 15.5f }, LMI_NO16 },
-    { LMI_Q8_0,   32,  1, 0, 0, 0, -127, 127,    0,   0,  4, 1, { 127, 126.6f, 127.4f, 126.2f }, LMI_NO16 },
-    { LMI_Q4_1,   32,  1, 1, 0, 0,    0,  15,    0,   0,  8, 2, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
-    { LMI_Q5_1,   32,  1, 1, 0, 0,    0,  31,    0,   0,  8, 2, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
-    { LMI_IQ4_NL, 32,  1, 0, 0, 1, -127, 113,    0,   0, 12, 2, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
-    { LMI_Q2_K,   16, 16, 1, 1, 0,    0,   3,    0,  15, 12, 3, { 3, 2.7f, 2.4f, 3.3f, 3.6f, 4, 3, 3.3f, 3.6f, 4, 4.4f, 3.6f }, { 0, 0, 0, 0, 0, 0, .05f, .05f, .08f, .1f, .12f, .15f } },
-    { LMI_Q3_K,   16, 16, 0, 0, 0,   -4,   3,  -32,  31, 12, 2, { -4, -3.7f, -3.4f, -4.3f, -4.6f, -5, 3, 3.3f, 3.6f, 4, -3.1f, -5.4f }, LMI_NO16 },
-    { LMI_Q4_K,   32,  8, 1, 1, 0,    0,  15,    0,  63,  8, 2, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
-    { LMI_Q5_K,   32,  8, 1, 1, 0,    0,  31,    0,  63,  8, 2, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
-    { LMI_Q6_K,   16, 16, 0, 0, 0,  -32,  31, -128, 127,  8, 2, { -32, -31.5f, -32.5f, -31, -33, -30.5f, 31, 31.5f }, LMI_NO16 },
-    { LMI_IQ4_XS, 32,  8, 0, 0, 1, -127, 113,  -32,  31, 12, 2, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
+    { LMI_Q4_0,   32,  1, 0, 0, 0,   -8,   7,    0,   0,  8, 2, 3, { -8, -7.4f, -8.6f, -9.2f, 7, 7.6f, -6.8f, 8.2f }, LMI_NO16 },
+    { LMI_Q5_0,   32,  1, 0, 0, 0,  -16,  15,    0,   0,  8, 2, 3, { -16, -15.5f, -16.5f, -15, -17, -14.5f, 15, 15.5f }, LMI_NO16 },
+    { LMI_Q8_0,   32,  1, 0, 0, 0, -127, 127,    0,   0,  4, 1, 0, { 127, 126.6f, 127.4f, 126.2f }, LMI_NO16 },
+    { LMI_Q4_1,   32,  1, 1, 0, 0,    0,  15,    0,   0,  8, 2, 3, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
+    { LMI_Q5_1,   32,  1, 1, 0, 0,    0,  31,    0,   0,  8, 2, 3, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
+    { LMI_IQ4_NL, 32,  1, 0, 0, 1, -127, 113,    0,   0, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
+    { LMI_Q2_K,   16, 16, 1, 1, 0,    0,   3,    0,  15, 12, 3, 0, { 3, 2.7f, 2.4f, 3.3f, 3.6f, 4, 3, 3.3f, 3.6f, 4, 4.4f, 3.6f }, { 0, 0, 0, 0, 0, 0, .05f, .05f, .08f, .1f, .12f, .15f } },
+    { LMI_Q3_K,   16, 16, 0, 0, 0,   -4,   3,  -32,  31, 12, 2, 0, { -4, -3.7f, -3.4f, -4.3f, -4.6f, -5, 3, 3.3f, 3.6f, 4, -3.1f, -5.4f }, LMI_NO16 },
+    { LMI_Q4_K,   32,  8, 1, 1, 0,    0,  15,    0,  63,  8, 2, 0, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
+    { LMI_Q5_K,   32,  8, 1, 1, 0,    0,  31,    0,  63,  8, 2, 0, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
+    { LMI_Q6_K,   16, 16, 0, 0, 0,  -32,  31, -128, 127,  8, 2, 0, { -32, -31.5f, -32.5f, -31, -33, -30.5f, 31, 31.5f }, LMI_NO16 },
+    { LMI_IQ4_XS, 32,  8, 0, 0, 1, -127, 113,  -32,  31, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
 };
 static const lmi_recipe *lmi_recipe_of(int type) {
     int i;
     for (i = 0; i < LMI_COUNT(lmi_recipes); i++) if (lmi_recipes[i].type == type) return &lmi_recipes[i];
     return NULL;
 }
+static int lmi_little(void) { uint16_t one = 1; uint8_t first; memcpy(&first, &one, 1); return first; } /* endian; a constant to compilers */
 static void lmi_put_u16(uint8_t *p, unsigned v) { p[0] = (uint8_t)(v & 255); p[1] = (uint8_t)(v >> 8 & 255); }
 static float lmi_as_f16(float x) { return lmi_f16(lmi_to_f16(LMI_MAX(-65504.0f, LMI_MIN(65504.0f, x)))); } /* what is left of a scale in a block */
 static void lmi_put_f16(uint8_t *p, float x) { lmi_put_u16(p, lmi_to_f16(x)); }
@@ -3818,16 +3886,22 @@ static void lmi_pack_low(uint8_t *p, const uint8_t *c, int n_bits, int mask) { /
     int j, k, per = 8 / n_bits;
     for (j = 0; j < 32; j++) { p[j] = 0; for (k = 0; k < per; k++) p[j] = (uint8_t)(p[j] | (c[32 * k + j] & mask) << n_bits * k); }
 }
-static void lmi_pack_small(int type, uint8_t *p, const uint8_t *c, float d, float m) { /* blocks of 32 */
-    uint32_t high = 0; int i, o = type == LMI_Q4_1 || type == LMI_Q5_1 ? 4 : 2;
-    lmi_put_f16(p, d);
-    if (o == 4) lmi_put_f16(p + 2, m);
-    if (type == LMI_Q8_0) { for (i = 0; i < 32; i++) p[2 + i] = (uint8_t)(c[i] - 127); return; }
-    if (type == LMI_Q5_0 || type == LMI_Q5_1) {
-        for (i = 0; i < 32; i++) high |= (uint32_t)(c[i] >> 4) << i;
-        lmi_put_u16(p + o, high & 0xffff); lmi_put_u16(p + o + 2, high >> 16); o += 4;
+/* The 16 blocks of 32 of a group from its codes, or pairs of codes where there are no more than 16 (section kernels, codes). */
+static void lmi_pack_small(int type, int n_blocks, const float *codes, const uint16_t *d, const uint16_t *m, uint8_t *out) {
+    int i, b, fives = type == LMI_Q5_0 || type == LMI_Q5_1, offset = type == LMI_Q4_1 || type == LMI_Q5_1;
+    for (b = 0; b < n_blocks; b++) {
+        const uint8_t *u = (const uint8_t *)(codes + b) + (lmi_little() ? 0 : 3); /* code i: u[64 i] */
+        lmi_put_u16(out, d[b]); out += 2;
+        if (offset) { lmi_put_u16(out, m[b]); out += 2; }
+        if (type == LMI_Q8_0) for (i = 0; i < 32; i++) *out++ = (uint8_t)(u[64 * i] - 127);
+        else if (fives) {
+            uint32_t high = 0;
+            for (i = 0; i < 32; i++) high |= (uint32_t)(u[64 * i] >> 4) << i;
+            lmi_put_u16(out, high & 0xffff); lmi_put_u16(out + 2, high >> 16);
+            for (i = 0; i < 16; i++) out[4 + i] = (uint8_t)((u[64 * i] & 15) | u[64 * (16 + i)] << 4);
+            out += 20;
+        } else { for (i = 0; i < 16; i++) out[i] = u[64 * i]; out += 16; }
     }
-    for (i = 0; i < 16; i++) p[o + i] = (uint8_t)((c[i] & 15) | c[16 + i] << 4);
 }
 static void lmi_pack_scales(uint8_t *p, const int *l, const int *k) { /* Q4_K, Q5_K: 6 bits of l and k, 8 of each */
     int j;
@@ -3878,55 +3952,73 @@ static void lmi_pack_super(int type, uint8_t *p, const uint8_t *c, const int *l,
     }
 }
 
+/* in [4][step] -> out [4][16], turned. */
+static void lmi_turn4(const float *in, int step, float *out) {
+#if defined(LMI_X86)
+    __m128 a = _mm_loadu_ps(in), b = _mm_loadu_ps(in + step), c = _mm_loadu_ps(in + 2 * step), d = _mm_loadu_ps(in + 3 * step);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(out, a); _mm_storeu_ps(out + 16, b); _mm_storeu_ps(out + 32, c); _mm_storeu_ps(out + 48, d);
+#else
+    int i, k;
+    for (i = 0; i < 4; i++) for (k = 0; k < 4; k++) out[16 * i + k] = in[step * k + i];
+#endif
+}
+static void lmi_turn(const float *x, int n, int lanes, float *out) { /* [lanes][n] -> [n][16] */
+    int i, l;
+    if (lanes < 16) memset(out, 0, (size_t)n * 16 * sizeof *out);
+    for (l = 0; l + 4 <= lanes; l += 4) for (i = 0; i < n; i += 4) lmi_turn4(x + n * l + i, n, out + 16 * i + l);
+    for (; l < lanes; l++) for (i = 0; i < n; i++) out[16 * i + l] = x[n * l + i];
+}
 /* Up to 16 lanes of contiguous weights, n_blocks blocks; w: importance of these, NULL: none. */
-static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const float *x, const float *w, int n_blocks, uint8_t *out) {
-    float xs[32 * 16], ws[32 * 16], ys[32 * 16]; lmi_fit f; lmi_super u; int i, l, b, lanes = n_blocks * r->per; uint8_t c[256];
-    unsigned block = 0, block_bytes = 0;
-    lmi_type_block(r->type, &block, &block_bytes);
+static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const float *const levels[2], const float *x, const float *w, int n_blocks, uint8_t *out) {
+    float xs[32 * 16], ws[32 * 16], ys[32 * 16]; lmi_fit f; lmi_super u; int i, l, b, lanes = n_blocks * r->per; uint8_t c[256]; unsigned block = 0, block_bytes = 0;
+    lmi_turn(x, r->n, lanes, xs);
+    if (w) lmi_turn(w, r->n, lanes, ws);
     memset(&f, 0, sizeof f);
-    if (lanes < 16) { memset(xs, 0, sizeof xs); memset(ws, 0, sizeof ws); }
-    for (l = 0; l < lanes; l++) for (i = 0; i < r->n; i++) xs[16 * i + l] = x[r->n * l + i];
-    for (l = 0; w && l < lanes; l++) for (i = 0; i < r->n; i++) ws[16 * i + l] = w[r->n * l + i];
     f.n = r->n; f.line = r->line; f.minus = r->minus; f.iq4 = r->iq4; f.lo = (float)r->lo; f.hi = (float)r->hi;
+    f.levels[0] = levels[0]; f.levels[1] = levels[1];
     f.x = xs; f.w = w ? ws : NULL; f.y = ys; f.tries = r->tries; f.shifts = r->shifts; f.n_try = r->n_try; f.n_more = r->n_more;
+    if (w == NULL && r->n_plain) { f.n_try = r->n_plain; f.n_more = 0; }
     if (r->line) fit->line(&f); else fit->scale(&f);
     f.x = xs;
-    if (r->per > 1) lmi_super_fit(r, fit, &f, &u, 3);
-    else for (l = 0; l < 16; l++) { f.s[l] = lmi_as_f16(f.s[l]); f.m[l] = lmi_as_f16(f.m[l]); }
-    fit->codes(&f, ys);
+    if (r->per == 1) {
+        fit->halve(&f);
+        fit->codes(&f, r->hi - r->lo < 16 || r->iq4, ys);
+        lmi_pack_small(r->type, n_blocks, ys, f.hs, f.hm, out);
+        return;
+    }
+    lmi_super_fit(r, fit, &f, &u, 3);
+    fit->codes(&f, 0, ys);
+    lmi_type_block(r->type, &block, &block_bytes);
     for (b = 0; b < n_blocks; b++, out += block_bytes) {
         for (l = 0; l < r->per; l++) for (i = 0; i < r->n; i++) c[r->n * l + i] = (uint8_t)(lmi_f32_bits(ys[16 * i + r->per * b + l]) & 255);
         l = r->per * b;
-        if (r->per > 1) lmi_pack_super(r->type, out, c, u.l + l, u.k + l, u.d[l], u.m[l]); else lmi_pack_small(r->type, out, c, f.s[l], f.m[l]);
+        lmi_pack_super(r->type, out, c, u.l + l, u.k + l, u.d[l], u.m[l]);
     }
 }
-static int lmi_all_finite(const float *x, size_t n) {
-    uint32_t bad = 0; size_t i;
-    for (i = 0; i < n; i++) { uint32_t u; memcpy(&u, x + i, 4); bad |= (u & 0x7f800000u) + 0x00800000u; } /* infinity and NaN carry into the sign */
-    return bad >> 31 == 0;
-}
-static void lmi_quantize_floats(int type, const float *x, size_t n, uint8_t *out) {
-    size_t i;
-    for (i = 0; i < n; i++) {
-        uint32_t u = lmi_f32_bits(x[i]);
-        if (type == LMI_F16) lmi_put_u16(out + 2 * i, lmi_to_f16(x[i]));
-        else if (type == LMI_BF16) lmi_put_u16(out + 2 * i, (u + 0x7fff + (u >> 16 & 1)) >> 16);
-        else { lmi_put_u16(out + 4 * i, u & 0xffff); lmi_put_u16(out + 4 * i + 2, u >> 16); }
+static void lmi_quantize_floats(int type, const lmi_fitter *fit, const float *x, int n, uint8_t *out) { /* x: LMI_GROUP of them, n are wanted */
+    uint32_t u[LMI_GROUP]; uint16_t h[LMI_GROUP]; int i;
+    if (type == LMI_F32) {
+        memcpy(u, x, sizeof u);
+        for (i = 0; i < n; i++) { lmi_put_u16(out + 4 * i, u[i] & 0xffff); lmi_put_u16(out + 4 * i + 2, u[i] >> 16); }
+        return;
     }
+    if (type == LMI_BF16) fit->to_bf16(x, h); else fit->to_f16(x, LMI_GROUP, h);
+    if (lmi_little()) memcpy(out, h, (size_t)n * 2);
+    else for (i = 0; i < n; i++) lmi_put_u16(out + 2 * i, h[i]);
 }
-static void lmi_quantize_q8_0(const float *x, size_t n, uint8_t *out) {
-    size_t b; int i;
-    for (b = 0; b < n; b += 32, x += 32, out += 34) {
-        float amax = 0, d, inv;
-        for (i = 0; i < 32; i++) { float a = x[i] < 0 ? -x[i] : x[i]; amax = a > amax ? a : amax; }
-        d = amax / 127; inv = d > 0 ? 1 / d : 0;
-        lmi_put_f16(out, lmi_as_f16(d));
-        for (i = 0; i < 32; i++) { float y = x[i] * inv; out[2 + i] = (uint8_t)((int)(y < 0 ? y - 0.5f : y + 0.5f) & 255); }
+/* For cells of half a unit from -128 on: the level of lmi_iq4 that is nearest, and its index. */
+static void lmi_near_iq4(float level[512], float index[512]) {
+    int n, k;
+    for (n = 0, k = 0; n < 512; n++) {
+        float y = ((float)n - 255.5f) / 2;
+        while (k < 15 && y > 0.5f * (float)(lmi_iq4[k] + lmi_iq4[k + 1])) k++;
+        level[n] = (float)lmi_iq4[k]; index[n] = (float)k;
     }
 }
 LMI_API lm_status lm_quantize(int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, void *out) {
     const lmi_recipe *r = lmi_recipe_of(type); const lmi_type *t = lmi_type_of(type); const lmi_kernels *k; uint64_t at, n, total; uint8_t *p = (uint8_t *)out;
-    float w[512], most = 0; lmi_fpenv fp; lm_status s = LM_OK; int i;
+    float near[2][512], w[LMI_GROUP], rest[LMI_GROUP], most = 0; const float *levels[2], *from; lmi_fpenv fp; lm_status s = LM_OK; int i;
     if (t == NULL || x == NULL || out == NULL || n_per_row % t->n != 0 || !lmi_mul(n_rows, n_per_row, &total) || total > SIZE_MAX / 4) return LM_E_ARG;
     if (r == NULL && !(t->flags & LMI_FLT)) return LM_E_SUPPORT;
     LMI_TRY(lmi_kernels_pick(&k, NULL));
@@ -3935,16 +4027,18 @@ LMI_API lm_status lm_quantize(int type, const float *x, uint64_t n_rows, uint64_
         most = LMI_MAX(most, importance[at]);
     }
     fp = lmi_fp_enter();
-    for (at = 0; at < total && s == LM_OK; at += n) {
-        n = LMI_MIN(total - at, 16 * (uint64_t)(r ? r->n : 32));
-        if (!lmi_all_finite(x + at, (size_t)n)) s = LM_E_NUMERIC;
-        else if (r == NULL) lmi_quantize_floats(type, x + at, (size_t)n, p);
-        else if (type == LMI_Q8_0 && importance == NULL) lmi_quantize_q8_0(x + at, (size_t)n, p);
+    levels[0] = near[0]; levels[1] = near[1];
+    if (r && r->iq4) lmi_near_iq4(near[0], near[1]);
+    for (at = 0; at < total; at += n, p += n / t->n * t->n_bytes) {
+        n = LMI_MIN(total - at, r ? 16 * (uint64_t)r->n : LMI_GROUP); from = x + at;
+        if (n < LMI_GROUP) { memset(rest, 0, sizeof rest); memcpy(rest, from, (size_t)n * sizeof *rest); from = rest; }
+        if (!k->fitter->finite(from)) { s = LM_E_NUMERIC; break; }
+        if (r == NULL) lmi_quantize_floats(type, k->fitter, from, (int)n, p);
+        else if (type == LMI_Q8_0 && importance == NULL) k->fitter->q8_0(from, (int)n, p);
         else {
             for (i = 0; importance && i < (int)n; i++) w[i] = most > 0 ? importance[(at + (uint64_t)i) % n_per_row] / most + 1e-12f : 1;
-            lmi_quantize_group(r, k->fitter, x + at, importance ? w : NULL, (int)(n / t->n), p);
+            lmi_quantize_group(r, k->fitter, levels, from, importance ? w : NULL, (int)(n / t->n), p);
         }
-        p += n / t->n * t->n_bytes;
     }
     lmi_fp_leave(fp);
     return s;
