@@ -458,12 +458,12 @@ static int file_type(void) { /* llama.cpp's number: the type of most weights */
 }
 static void load_vocab(vocab *v, const source *s) {
     char path[4200]; size_t n = strlen(s->path), k = n;
-    memset(v, 0, sizeof *v);
+    memset(v, 0, sizeof *v); v->model = "no_vocab";
     if (s->form == PEFT) return;
     if (s->form != LLAMA2C) { vocab_load(v, s->path, pre_name, s->n_vocab); return; }
     while (k > 0 && s->path[k - 1] != '/' && s->path[k - 1] != '\\') k--; /* tokenizer.bin beside it */
     snprintf(path, sizeof path, "%.*stokenizer.bin", (int)(k < 4096 ? k : 4096), s->path);
-    vocab_load_bin(v, path, s->n_vocab);
+    if (cli_what(path) == CLI_FILE) vocab_load_bin(v, path, s->n_vocab);
 }
 static void write_metadata(gguf_writer *w, const source *s, const vocab *v) {
     char name[256];
@@ -575,7 +575,8 @@ static void write_all(const source *s, const char *path) {
     }
     cli_clear();
     gguf_end(&w);
-    if (s->form != PEFT) vocab_close(&v);
+    if (s->form != PEFT && strcmp(v.model, "no_vocab") == 0) cli_note("%s: there are no tokenizer files, so %s works with ids only", s->path, path);
+    vocab_close(&v);
 }
 
 int main(int argc, char **argv) {

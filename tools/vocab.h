@@ -60,11 +60,11 @@ static inline vocab_text vocab_replace(vocab *v, vocab_text t, const char *from,
 }
 #define VOCAB_LOW "\xe2\x96\x81"      /* U+2581, SentencePiece's space */
 static inline const char *vocab_path(vocab *v, const char *name) { /* NULL: no such file */
-    size_t n = strlen(v->folder) + strlen(name) + 2; char *p = (char *)vocab_room(v, n, 1); FILE *f;
+    size_t n = strlen(v->folder) + strlen(name) + 2; char *p = (char *)vocab_room(v, n, 1); cli_path what;
     snprintf(p, n, "%s/%s", v->folder, name);
-    f = cli_fopen(p, "rb");
-    if (f) fclose(f);
-    return f ? p : NULL;
+    what = cli_what(p);
+    if (what == CLI_FOLDER || what == CLI_OTHER) cli_die("%s: is no regular file", p);
+    return what == CLI_FILE ? p : NULL;
 }
 static inline int vocab_open(vocab *v, json_doc *d, const char *name) { /* 0: no such file */
     const char *path = vocab_path(v, name);
@@ -817,7 +817,7 @@ static inline void vocab_chats(vocab *v) {
 }
 
 /* ---- the whole. pre: the pre-tokenizer's name, NULL: found from tokenizer.json. n_vocab: rows of the model's embedding, -1: as many as there are
- * tokens. A folder without tokenizer is noted on stderr and gives "no_vocab". The folder's name must stay until vocab_close. */
+ * tokens. A folder without tokenizer gives "no_vocab". The folder's name must stay until vocab_close. */
 static inline void vocab_load(vocab *v, const char *folder, const char *pre, int n_vocab) {
     const char *path; char *p = NULL; size_t n = 0; int spm = 0, from_json = 0;
     vocab_begin_load(v, folder);
@@ -832,7 +832,6 @@ static inline void vocab_load(vocab *v, const char *folder, const char *pre, int
     else if (path) vocab_load_tiktoken(v, path, p, n, pre, n_vocab);
     else {
         if (vocab_path(v, "vocab.json") || vocab_path(v, "tekken.json")) cli_die("%s: its tokenizer is in a form that is not read: tokenizer.json or tokenizer.model is needed", folder);
-        cli_note("%s: no tokenizer files: the output works with ids only", folder);
         return;
     }
     free(p);
