@@ -76,7 +76,7 @@ CLI_PRINTF(1, 2) static inline void cli_die(const char *fmt, ...) {
     va_list ap;
     fflush(stdout);
     va_start(ap, fmt); cli_vreport(fmt, ap); va_end(ap);
-    if (cli.temp) { remove(cli.temp); cli.temp = NULL; }
+    if (cli.temp) { remove(cli.temp); free((void *)(uintptr_t)cli.temp); cli.temp = NULL; }
     if (cli.rescue) longjmp(*cli.rescue, 1);
     exit(1);
 }

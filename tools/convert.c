@@ -27,9 +27,10 @@ static const cli_option options[] = {
 
 /* ================ what a source is */
 typedef enum rope_kind { ROPE_PLAIN, ROPE_LINEAR, ROPE_YARN, ROPE_LLAMA3 } rope_kind;
+typedef enum form { HUGGING_FACE, META, LLAMA2C, PEFT } input_form;
 typedef struct source {
+    input_form form;
     const char *path, *said;          /* what was asked for; the file that says what follows, for errors */
-    enum { HUGGING_FACE, META, LLAMA2C, PEFT } form;
     int n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_vocab, n_ctx, n_swa;
     int tied, attention_bias, mlp_bias;
     double eps, rope_base;
@@ -293,7 +294,10 @@ static void read_peft(source *s) {
 
 /* ================ the plan: which tensors the output has, and what they are made of */
 typedef enum size_of { N_EMBD, N_VOCAB, N_Q, N_KV, N_FF, N_NONE } size_of;
-static const struct row { const char *gguf, *hugging_face, *meta; size_of in, out; int layered; enum { NO_BIAS, ATTENTION, MLP } bias; enum { WHOLE, Q, K } heads; } rows[] = {
+typedef enum bias_of { NO_BIAS, ATTENTION, MLP } bias_of;
+typedef enum heads_of { WHOLE, Q, K } heads_of;
+typedef struct row { const char *gguf, *hugging_face, *meta; size_of in, out; int layered; bias_of bias; heads_of heads; } name_row;
+static const name_row rows[] = {
     { "output",      "lm_head",                  "output",          N_EMBD, N_VOCAB, 0, NO_BIAS,   WHOLE },
     { "token_embd",  "model.embed_tokens",       "tok_embeddings",  N_EMBD, N_VOCAB, 0, NO_BIAS,   WHOLE },
     { "attn_norm",   "input_layernorm",          "attention_norm",  N_NONE, N_EMBD,  1, NO_BIAS,   WHOLE },
@@ -348,7 +352,7 @@ static void check_item(source *s, item *x) {
     x->type = x->vector ? TENSOR_F32 : type_choice < 0 ? x->from : lm_row_bytes(type_number[type_choice], x->cols) ? type_number[type_choice] : TENSOR_F16;
 }
 static const tensor *take(source *s, int part, const char *name) { tensor *t = tensors_find(&s->part[part], name); if (t) t->used = 1; return t; }
-static void plan_tensor(source *s, const struct row *w, int layer, const char *suffix) {
+static void plan_tensor(source *s, const name_row *w, int layer, const char *suffix) {
     const char *in = s->form == HUGGING_FACE ? w->hugging_face : w->meta, *prefix = s->form == HUGGING_FACE ? "model.layers" : "layers"; item *x; int i;
     char name[128], full[64] = "";
     if (layer >= 0) snprintf(full, sizeof full, "blk.%d.", layer);
@@ -389,14 +393,14 @@ static void plan_model(source *s) { /* in the order of llama.cpp's converter, wh
     int k, layer, stage;
     plan_rope(s);
     for (stage = 0; stage < 3; stage++) for (layer = 0; layer < (stage == 1 ? s->n_layer : 1); layer++) for (k = 0; k < N_ROWS; k++) {
-        const struct row *w = &rows[k];
+        const name_row *w = &rows[k];
         if (stage != (w->layered ? 1 : k == N_ROWS - 1 ? 2 : 0) || (k == 0 && s->tied)) continue;
         if ((w->bias == ATTENTION && s->attention_bias) || (w->bias == MLP && s->mlp_bias)) plan_tensor(s, w, layer, ".bias");
         plan_tensor(s, w, w->layered ? layer : -1, ".weight");
     }
     account(s);
 }
-static int plan_pair(source *s, const struct row *w, int layer, const char *prefix, const char *ends[2]) { /* 0: the adapter leaves that matrix alone */
+static int plan_pair(source *s, const name_row *w, int layer, const char *prefix, const char *ends[2]) { /* 0: the adapter leaves that matrix alone */
     char name[2][160], full[64] = ""; const tensor *t[2]; item *x; int k, embedding = ends[0][6] == 'e'; uint64_t rank;
     for (k = 0; k < 2; k++) {
         if (layer >= 0) snprintf(name[k], sizeof name[k], "%smodel.layers.%d.%s%s", prefix, layer, w->hugging_face, ends[k]);
