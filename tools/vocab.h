@@ -37,6 +37,7 @@ typedef struct vocab {
     vocab_map map;                    /* of token */
     json_doc tokenizer, config, pool; /* tokenizer.json, tokenizer_config.json; memory */
     int unk, eot_said;                /* the unknown piece by the model itself; id[VOCAB_EOT] was said by a file */
+    char *bytes, *buf; size_t cap;    /* tokenizer.model or .bin; scratch */
 } vocab;
 
 /* ---- memory, files, texts */
@@ -46,6 +47,7 @@ static inline vocab_text vocab_keep(vocab *v, const char *p, size_t n) { char *q
 static inline int vocab_is(vocab_text t, const char *s) { return t.n_bytes == strlen(s) && memcmp(t.text, s, t.n_bytes) == 0; }
 static inline int vocab_starts(vocab_text t, const char *s) { size_t n = strlen(s); return t.n_bytes >= n && memcmp(t.text, s, n) == 0; }
 static inline int vocab_ends(vocab_text t, const char *s) { size_t n = strlen(s); return t.n_bytes >= n && memcmp(t.text + t.n_bytes - n, s, n) == 0; }
+static inline char *vocab_scratch(vocab *v, size_t n) { if (n > v->cap) v->buf = (char *)cli_grow(v->buf, v->cap = 2 * n + 64); return v->buf; }
 /* from -> to, for every occurrence. The text itself where there is none. */
 static inline vocab_text vocab_replace(vocab *v, vocab_text t, const char *from, const char *to) {
     size_t i, k = 0, n = strlen(from), m = strlen(to), hits = 0; char *q;
@@ -382,10 +384,10 @@ static inline void vocab_begin_load(vocab *v, const char *folder) {
     for (i = 0; i < VOCAB_N_IDS; i++) v->id[i] = -1;
 }
 static inline void vocab_load_bin(vocab *v, const char *path, int n_vocab) {
-    size_t n_bytes, at = 4, len, most; char *p; int i;
+    size_t n_bytes, at = 4, len, most; const char *p; int i;
     vocab_begin_load(v, "");
     v->file = path; v->pre = "default";
-    p = cli_read(path, &n_bytes);
+    p = v->bytes = cli_read(path, &n_bytes);
     if (n_bytes > VOCAB_MAX_FILE) cli_die("%s: longer than %lu bytes", path, (unsigned long)VOCAB_MAX_FILE);
     if (n_bytes < 4) cli_die("%s: ends before its first token", path);
     most = vocab_u32(p);
@@ -408,12 +410,11 @@ static inline void vocab_load_bin(vocab *v, const char *path, int n_vocab) {
     }
     if (at != n_bytes) cli_die("%s: goes on behind the model's %d tokens", path, n_vocab);
     v->id[VOCAB_UNK] = n_vocab > 0 ? 0 : -1; v->id[VOCAB_BOS] = n_vocab > 1 ? 1 : -1; v->id[VOCAB_EOS] = n_vocab > 2 ? 2 : -1;
-    free(p);
     vocab_end(v);
 }
 
 /* ---- tokenizer.json. The pre-tokenizer: its steps, each as one regular expression that cuts the text, tell its name. Expressions are compared
- * in one spelling: contractions as below, line ends as \\r and \\n, other characters as themselves. */
+ * in one spelling: contractions as below, line ends as \r and \n, other characters as themselves. */
 #define VOCAB_RE_ENGLISH "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define VOCAB_RE_WHITE   "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define VOCAB_RE_GPT2    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
@@ -538,12 +539,12 @@ static inline int vocab_metaspace(const json_doc *d, const json *p) {
 /* Scores from the order of merges, as SentencePiece's trainer gives them: 0, -1, -2 ... in the order in which tokens are first made, then the single
  * characters. A score is of a token, a merge of a pair: where not every pair that makes a token is a merge, some texts come out otherwise. */
 static inline void vocab_scores(vocab *v) {
-    vocab_map map; int i, k = 0, id, last = -1, odd = 0; size_t n, c; char *buf = NULL; size_t cap = 0;
+    vocab_map map; int i, k = 0, id, last = -1, odd = 0; size_t n, c; char *buf;
     vocab_map_make(v, &map, v->n_merge);
     for (i = 0; i < v->n; i++) if (v->type[i] == LM_TOKEN_NORMAL) v->score[i] = 1; /* 1: not yet */
     for (i = 0; i < v->n_merge; i++) {
         n = v->merge[i].n_bytes;
-        if (n > cap) buf = (char *)cli_grow(buf, cap = 2 * n);
+        buf = vocab_scratch(v, n);
         c = (size_t)((const char *)memchr(v->merge[i].text, ' ', n) - v->merge[i].text);
         memcpy(buf, v->merge[i].text, c); memcpy(buf + c, v->merge[i].text + c + 1, n - c - 1);
         id = vocab_find(&v->map, v->token, buf, n - 1); /* there: vocab_merges has looked */
@@ -555,7 +556,7 @@ static inline void vocab_scores(vocab *v) {
         vocab_text t = v->token[i];
         if (v->type[i] != LM_TOKEN_NORMAL) continue;
         if (v->score[i] > 0) { v->score[i] = -(float)k++; continue; }
-        if (t.n_bytes + 1 > cap) buf = (char *)cli_grow(buf, cap = 2 * t.n_bytes + 2);
+        buf = vocab_scratch(v, t.n_bytes + 1);
         for (c = 1; c < t.n_bytes && t.n_bytes <= VOCAB_MAX_TOKEN; c++) {
             int a, b;
             if ((t.text[c] & 0xc0) == 0x80) continue; /* inside a character */
@@ -565,13 +566,12 @@ static inline void vocab_scores(vocab *v) {
             odd += vocab_find(&map, v->merge, buf, t.n_bytes + 1) < 0;
         }
     }
-    free(buf);
     if (odd) cli_note("%s: %d pairs of tokens merge by their scores otherwise than by its merges: some texts get other ids", v->file, odd);
 }
 
 /* ---- tokenizer.json: tokens and merges */
 static inline void vocab_merges(vocab *v, const json *model, const json *words) {
-    const json_doc *d = &v->tokenizer; const json *list = json_need(d, model, "merges", JSON_LIST); uint32_t i; char *buf = NULL; size_t cap = 0;
+    const json_doc *d = &v->tokenizer; const json *list = json_need(d, model, "merges", JSON_LIST); uint32_t i; char *buf;
     v->merge = (vocab_text *)vocab_room(v, list->n, sizeof *v->merge);
     for (i = 0; i < list->n; i++) {
         const json *m = &list->v.item[i]; vocab_text a, b, made; const char *space;
@@ -582,7 +582,7 @@ static inline void vocab_merges(vocab *v, const json *model, const json *words) 
             if (space == NULL || memchr(space + 1, ' ', m->n - (size_t)(space + 1 - m->v.text))) { json_die(d, m, NULL, "expected two tokens and one space between"); return; }
             a = vocab_str(m->v.text, (size_t)(space - m->v.text)); b = vocab_str(space + 1, m->n - a.n_bytes - 1);
         }
-        if (a.n_bytes + b.n_bytes + 2 > cap) buf = (char *)cli_grow(buf, cap = 2 * (a.n_bytes + b.n_bytes) + 64);
+        buf = vocab_scratch(v, a.n_bytes + b.n_bytes + 1);
         memcpy(buf, a.text, a.n_bytes); memcpy(buf + a.n_bytes, b.text, b.n_bytes);
         made = a.n_bytes == 0 || !json_find(words, a.text, a.n_bytes) ? a : b.n_bytes == 0 || !json_find(words, b.text, b.n_bytes) ? b : vocab_str(buf, a.n_bytes + b.n_bytes);
         if (made.n_bytes == 0 || !json_find(words, made.text, made.n_bytes)) json_die(d, m, NULL, "\"%.*s\" is no token", (int)(made.n_bytes < 80 ? made.n_bytes : 80), made.text);
@@ -593,7 +593,6 @@ static inline void vocab_merges(vocab *v, const json *model, const json *words) 
         memcpy((char *)(uintptr_t)made.text + a.n_bytes + 1, b.text, b.n_bytes);
         v->merge[v->n_merge++] = made;
     }
-    free(buf);
 }
 static inline int vocab_top_id(const json_doc *d, const json *words, const json *added, int n_vocab) { /* one more than the largest id */
     uint32_t i; int64_t id; int top = 0, n = (int)words->n + (added ? (int)added->n : 0);
@@ -819,11 +818,11 @@ static inline void vocab_chats(vocab *v) {
 /* ---- the whole. pre: the pre-tokenizer's name, NULL: found from tokenizer.json. n_vocab: rows of the model's embedding, -1: as many as there are
  * tokens. A folder without tokenizer is noted on stderr and gives "no_vocab". The folder's name must stay until vocab_close. */
 static inline void vocab_load(vocab *v, const char *folder, const char *pre, int n_vocab) {
-    const char *path; char *p = NULL; size_t n = 0; int spm = 0, from_json = 0;
+    const char *path, *p = NULL; size_t n = 0; int spm = 0, from_json = 0;
     vocab_begin_load(v, folder);
     vocab_open(v, &v->config, "tokenizer_config.json"); vocab_open(v, &v->tokenizer, "tokenizer.json");
     if ((path = vocab_path(v, "tokenizer.model")) != NULL) {
-        p = cli_read(path, &n);
+        p = v->bytes = cli_read(path, &n);
         if (n > VOCAB_MAX_FILE) cli_die("%s: longer than %lu bytes", path, (unsigned long)VOCAB_MAX_FILE);
         spm = n > 0 && (p[0] == 0x0a || p[0] == 0x12); /* the tag of a piece, or of the trainer's options; no base64 */
     }
@@ -835,7 +834,6 @@ static inline void vocab_load(vocab *v, const char *folder, const char *pre, int
         cli_note("%s: no tokenizer files: the output works with ids only", folder);
         return;
     }
-    free(p);
     vocab_ids(v);
     vocab_settle_bos(v, from_json);
     vocab_chats(v);
@@ -869,7 +867,7 @@ static inline void vocab_write(const vocab *v, gguf_writer *w) {
 }
 static inline void vocab_close(vocab *v) {
     json_close(&v->tokenizer); json_close(&v->config); json_close(&v->pool);
-    free(v->chat); free((void *)v->chat_name);
+    free(v->chat); free((void *)v->chat_name); free(v->bytes); free(v->buf);
     memset(v, 0, sizeof *v);
 }
 #endif /* VOCAB_H */
