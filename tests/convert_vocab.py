@@ -7,10 +7,11 @@ Small tokenizers (512 tokens) of every kind that tools/vocab.h reads are trained
 project's own texts. Each is converted, read again with the gguf package, and compared with metadata that this script works out on its own;
 TOKENIZE's ids of the converted file are compared with the original's. Ends with `N passed, M failed, K skipped`.
 """
-import base64, io, json, os, random, shutil, struct, subprocess, sys, tempfile
+import base64, io, json, logging, os, random, shutil, struct, subprocess, sys, tempfile
 import gguf, sentencepiece, tokenizers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+logging.disable(logging.WARNING)
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 VERBOSE = "-v" in sys.argv
 VOCAB, TOKENIZE = [a for a in sys.argv[1:] if a != "-v"]
@@ -53,7 +54,12 @@ TRAIN, TEXTS = training(), texts()
 
 
 # ---- what is compared
+SOURCE = None
+
+
 def convert(source, *more):
+    global SOURCE
+    SOURCE = source
     out = os.path.join(DIR, "out.gguf")
     if os.path.exists(out):
         os.remove(out)
@@ -67,6 +73,8 @@ def metadata(path):
 
 
 def same_metadata(name, got, want):
+    if os.path.isdir(SOURCE) and "ggml.tokens" in got:
+        same_special(name, SOURCE, got, len(got["ggml.tokens"]))
     for key in sorted(set(got) | set(want)):
         a, b = got.get(key, "absent"), want.get(key, "absent")
         if key == "ggml.scores" and len(a) == len(b):
@@ -76,6 +84,26 @@ def same_metadata(name, got, want):
             i = next((i for i in range(min(len(a), len(b))) if a[i] != b[i]), -1)
             where = " at %d: %r, expected %r (lengths %d, %d)" % (i, a[i:i + 1], b[i:i + 1], len(a), len(b))
         check(a == b, "%s: %s%s" % (name, key, where or ("" if a == b else ": %.80r, expected %.80r" % (a, b))))
+
+
+SPECIAL = {"bos": "bos", "eos": "eos", "unk": "unknown", "sep": "seperator", "pad": "padding", "mask": "mask", "eot": "eot", "eom": "eom"}
+
+
+def same_special(name, source, got, n):
+    """What llama.cpp's converter takes from the folder's files, by its own code in the gguf package."""
+    try:
+        theirs = gguf.SpecialVocab(source, load_merges=got["ggml.model"] == "gpt2", n_vocab=n)
+    except ValueError:                                   # it stops at a negative id
+        return
+    want = {"ggml.%s_token_id" % SPECIAL[k]: v for k, v in theirs.special_token_ids.items() if k in SPECIAL}
+    want |= {"ggml.add_%s_token" % k: v for k, v in theirs.add_special_token.items() if k in ("bos", "eos")}
+    if theirs.merges:
+        want["ggml.merges"] = theirs.merges
+    if isinstance(theirs.chat_template, str):
+        want["chat_template"] = theirs.chat_template
+    # a token that the template puts in front is BOS here, whatever config.json says: else the model would get another one
+    wrong = {k: (got.get(k), v) for k, v in want.items() if got.get(k) != v and not (name == "template" and "bos" in k)}
+    check(not wrong, "%s: as gguf.SpecialVocab has it%s" % (name, "" if not wrong else ": ours, theirs: %.300r" % wrong))
 
 
 def ids_of(model, requests):
@@ -455,6 +483,47 @@ def llama2c(sp):
             same_ids("tokenizer.bin", out, spm_encode(sp), spm_requests())
 
 
+# ---- published vocabularies, put back into the form they were published in
+def published():
+    global skipped, failed
+    data = os.path.join(os.environ.get("LLAMA_TEST_DATA", os.path.join(ROOT, "../shared")), "reference")
+    if not os.path.exists(data + "/vocab"):
+        print("skipped: no reference data")
+        skipped, failed = (skipped, failed + 1) if os.environ.get("LLAMA_TEST_STRICT", "0") != "0" else (skipped + 1, failed)
+        return
+
+    def same_as_reference(name, out, kinds, but="\0\0"):
+        lines = [json.loads(line) for line in open("%s/tokenizers/%s.jsonl" % (data, name), encoding="utf-8")]
+        same = {(r["text"], r["add_special"], r["parse_special"]): r["ids"] for r in lines if but not in r["text"]}
+        same_ids(name + " as " + kinds, out, lambda *q: same[q], list(same))
+
+    # Llama 2: pieces, scores, types as SentencePiece's protobuf
+    m = metadata(data + "/vocab/ggml-vocab-llama-spm.gguf")
+    number = lambda n: bytes([n & 127 | 128]) + number(n >> 7) if n > 127 else bytes([n])
+    field = lambda k, b: bytes([k << 3 | 2]) + number(len(b)) + b
+    pieces = b"".join(field(1, field(1, t.encode()) + b"\x15" + struct.pack("<f", s) + b"\x18" + bytes([k])) for t, s, k in zip(m["ggml.tokens"], m["ggml.scores"], m["ggml.token_type"]))
+    out, r = convert(folder("llama2", model=pieces + field(2, b"\x18\x02"), tconfig={"add_bos_token": True, "add_eos_token": False}, config={"bos_token_id": 1, "eos_token_id": 2, "unk_token_id": 0}), 32000)
+    if check(r.returncode == 0 and not r.stderr, "Llama 2: " + r.stderr.decode()):
+        same_metadata("Llama 2", metadata(out), m)
+        same_as_reference("llama2", out, "tokenizer.model")
+    # Llama 3: as tokenizer.json, and as tiktoken's lines, whose merges follow from the ranks alone
+    m = metadata(data + "/vocab/ggml-vocab-llama-bpe.gguf")
+    special = [{"id": i, "content": m["ggml.tokens"][i], "special": True} for i, k in enumerate(m["ggml.token_type"]) if k == CONTROL]
+    pre = {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": words(r"\p{N}{1,3}")}, "behavior": "Isolated", "invert": False},
+                                                 {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}
+    j = {"added_tokens": special, "pre_tokenizer": pre, "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": special[0]["content"]}}, {"Sequence": {"id": "A"}}]},
+         "model": {"type": "BPE", "ignore_merges": True, "vocab": {t: i for i, t in enumerate(m["ggml.tokens"][:128000])}, "merges": m["ggml.merges"]}}
+    out, r = convert(folder("llama3 json", tokenizer=j, config={"bos_token_id": 128000, "eos_token_id": 128001}), 128256)
+    if check(r.returncode == 0 and not r.stderr, "Llama 3: " + r.stderr.decode()):
+        same_metadata("Llama 3", metadata(out), m | {"ggml.add_bos_token": True})
+        same_as_reference("llama3", out, "tokenizer.json")
+    letters = {c: b for b, c in enumerate(byte_letters())}
+    lines = b"".join(base64.b64encode(bytes(letters[c] for c in t)) + b" %d\n" % i for i, t in enumerate(m["ggml.tokens"][:128000]))
+    out, r = convert(folder("llama3 tiktoken", model=lines), 128256)
+    if check(r.returncode == 0 and not r.stderr, "Llama 3, tiktoken: " + r.stderr.decode()):
+        same_as_reference("llama3", out, "tokenizer.model of tiktoken", "reserved_special_token")   # whose numbers differ
+
+
 def none():
     out, r = convert(folder("none"))
     check(r.returncode == 0 and r.stderr.count(b"\n") == 1 and metadata(out) == {"ggml.model": "no_vocab"}, "no tokenizer: " + r.stderr.decode())
@@ -591,6 +660,7 @@ with tempfile.TemporaryDirectory() as DIR:
     tiktoken()
     llama2c(trained)
     reference_bpe()
+    published()
     none()
     names_given()
     hostile(trained)

@@ -200,10 +200,8 @@ static inline void json_finish(json_doc *d, size_t at) { /* moves what stands ab
     }
     if (twice) json_bad(d, "the key \"%.80s\" stands twice in the object that ends here", twice->key);
 }
-/* text [n_bytes] is changed and must stay; text[n_bytes] can be written. line: the number of its first line; 0: `name` names the line. */
-static inline const json *json_parse(json_doc *d, const char *name, uint32_t line, char *text, size_t n_bytes) {
+static inline const json *json_parse_into(json_doc *d, const char *name, uint32_t line, char *text, size_t n_bytes) { /* d is empty */
     size_t around[JSON_MAX_DEPTH], n; int depth = 0, c; json *v; const char *key = NULL; size_t n_key = 0;
-    json_forget(d);
     d->name = name; d->p = d->line = text; d->end = text + n_bytes; d->at_line = line;
     if (n_bytes > CLI_MAX_TEXT) json_bad(d, "longer than %lu bytes", (unsigned long)CLI_MAX_TEXT);
     do {
@@ -245,11 +243,16 @@ static inline const json *json_parse(json_doc *d, const char *name, uint32_t lin
     v = (json *)json_room(d, sizeof *v); *v = d->open[0];
     return d->root = v;
 }
+/* text [n_bytes] is changed and must stay; text[n_bytes] can be written. line: the number of its first line; 0: `name` names the line. */
+static inline const json *json_parse(json_doc *d, const char *name, uint32_t line, char *text, size_t n_bytes) {
+    json_forget(d);
+    return json_parse_into(d, name, line, text, n_bytes);
+}
 static inline const json *json_read(json_doc *d, const char *path) {
-    size_t n; char *text = cli_read(path, &n);
-    json_parse(d, path, 1, text, n);
-    d->own = text;                    /* given back by the next parse or json_close */
-    return d->root;
+    size_t n;
+    json_forget(d);
+    d->own = cli_read(path, &n);      /* given back by the next parse or json_close */
+    return json_parse_into(d, path, 1, d->own, n);
 }
 
 /* ---- values by name. Absent and null are one: the fallback. Another kind ends the program. */

@@ -45,6 +45,7 @@ static inline void *vocab_room(vocab *v, size_t n, size_t size) { return json_ro
 static inline vocab_text vocab_str(const char *p, size_t n) { vocab_text t; t.text = p; t.n_bytes = n; return t; }
 static inline vocab_text vocab_keep(vocab *v, const char *p, size_t n) { char *q = (char *)vocab_room(v, n + 1, 1); if (n) memcpy(q, p, n); q[n] = 0; return vocab_str(q, n); }
 static inline int vocab_is(vocab_text t, const char *s) { return t.n_bytes == strlen(s) && memcmp(t.text, s, t.n_bytes) == 0; }
+static inline int vocab_same(vocab_text a, vocab_text b) { return json_is(a.text, a.n_bytes, b.text, b.n_bytes); }
 static inline int vocab_starts(vocab_text t, const char *s) { size_t n = strlen(s); return t.n_bytes >= n && memcmp(t.text, s, n) == 0; }
 static inline int vocab_ends(vocab_text t, const char *s) { size_t n = strlen(s); return t.n_bytes >= n && memcmp(t.text + t.n_bytes - n, s, n) == 0; }
 static inline char *vocab_scratch(vocab *v, size_t n) { if (n > v->cap) v->buf = (char *)cli_grow(v->buf, v->cap = 2 * n + 64); return v->buf; }
@@ -138,9 +139,9 @@ static inline void vocab_add_decoder(vocab *v, int over) {
         if (!cli_int(item->key, item->n_key, 0, INT_MAX, &id)) json_die(&v->config, item, NULL, "its name is no token id");
         if (id >= v->n) { vocab_beyond(&v->config, t, id, v->n); continue; }
         if (over || v->token[id].text == NULL) vocab_add(v, id, t, special, -1000);
-        else if (json_is(v->token[id].text, v->token[id].n_bytes, t.text, t.n_bytes)) { if (special) v->type[id] = LM_TOKEN_CONTROL; }
-        else if (vocab_replace(v, t, VOCAB_LOW, " ").n_bytes != v->token[id].n_bytes)
-            json_die(&v->config, item, NULL, "is \"%.60s\", but %s has \"%.60s\"", t.text, v->file, v->token[id].text);
+        else if (!vocab_same(v->token[id], t) && !vocab_same(v->token[id], vocab_replace(v, t, VOCAB_LOW, " ")))
+            json_die(&v->config, item, NULL, "is \"%.60s\", but the token there is \"%.60s\"", t.text, v->token[id].text);
+        else if (special) v->type[id] = LM_TOKEN_CONTROL;
     }
 }
 
@@ -615,7 +616,7 @@ static inline void vocab_added(vocab *v, const json *words, const json *added, i
         if (t.n_bytes == 0) json_die(d, item, NULL, "a token without text");
         if (id >= v->n) { vocab_beyond(d, t, id, v->n); continue; }
         old = json_find(words, t.text, t.n_bytes);
-        if (old ? old->v.u != (uint64_t)id : v->token[id].text != NULL)
+        if (old ? json_as_int(d, old, 0, INT_MAX) != id : v->token[id].text != NULL)
             json_die(d, item, NULL, "id %d is not that of \"%.60s\" in model.vocab, or taken", id, t.text);
         if (spm && old && v->type[id] == LM_TOKEN_UNKNOWN) continue;
         vocab_add(v, id, t, json_bool(d, item, "special", 0), old ? 0.0f : -1000.0f);
