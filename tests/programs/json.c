@@ -2,7 +2,12 @@
  * n t f, i123, r0x1.8p+1, s and the text in hexadecimal, [ ... ], { key value ... }. The same json_doc reads all, so memory is used again. */
 #include "../../tools/json.h"
 
-static void show_text(const char *p, size_t n) { size_t i; putchar('s'); for (i = 0; i < n; i++) printf("%02x", (unsigned)(unsigned char)p[i]); putchar(' '); }
+static void show_text(const char *p, size_t n) {
+    size_t i;
+    putchar('s');
+    for (i = 0; i < n; i++) printf("%02x", (unsigned)(unsigned char)p[i]);
+    putchar(' ');
+}
 static void show(const json *v) {
     uint32_t i;
     switch (v->kind) {
