@@ -59,6 +59,7 @@
  *                            chosen at run time and the file does not include itself, so its text may be pasted elsewhere
  *      LLAMA_NO_ENV          LLAMA_ISA is not read from the environment
  *      LLAMA_NO_CHAT         no chat templates
+ *      LLAMA_NO_QUANTIZE     no lm_quantize
  *      LLAMA_CHAT_STEPS, LLAMA_CHAT_BYTES, LLAMA_CHAT_DEPTH   bounds of a chat template (1000000 steps, 8000000 bytes, 160 levels)
  *      LLAMA_CLOCK_US()      your own clock in microseconds
  *      LLAMA_SPIN            microseconds for which an idle thread looks for work before it parks (100)
@@ -119,8 +120,8 @@
  *    >>isa       one vocabulary per instruction set                 >>adapter   small changes of a model's matrices
  *    >>kernels   one text for all of them                           >>forward   the forward pass (lmi_forward) and contexts
  *    >>dispatch  choosing kernels, threads                          >>sample    samplers
- *    >>score     probabilities of given tokens                      >>state     sequences as bytes
- *    >>licence
+ *    >>quantize  from floats to blocks                              >>score     probabilities of given tokens
+ *    >>state     sequences as bytes                                 >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -286,6 +287,14 @@ LMI_API int         lm_type_find(const char *name);                    /* the nu
 LMI_API uint64_t    lm_row_bytes(int type, uint64_t n);                /* of a row of n weights; 0: no such type, or n is no multiple of its block */
 /* n weights at src (whole blocks of `type`) -> dst, float32. LM_E_SUPPORT: type without a kernel; LM_E_ARG: n is no whole block. */
 LMI_API lm_status   lm_dequantize(int type, const void *src, size_t n, float *dst);
+#ifndef LLAMA_NO_QUANTIZE
+/* x [n_rows][n_per_row] -> out, n_rows * lm_row_bytes(type, n_per_row) bytes as a file has them, on every machine the same. type: F32 F16 BF16 Q8_0
+ * Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS. What is minimized is the sum of importance[column] * (x - what lm_dequantize gives)^2;
+ * importance [n_per_row] >= 0, such as the mean squares of a product's inputs, or NULL: all 1. Rows know nothing of each other: call it for parts of
+ * a matrix on as many threads as you like. Allocates nothing. LM_E_ARG: rows are no whole blocks; LM_E_NUMERIC: x or importance is not finite, or
+ * importance negative (out is then undefined); LM_E_SUPPORT: no quantizer for this type. Beyond a type's range: its largest number. */
+LMI_API lm_status   lm_quantize(int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, void *out);
+#endif
 
 /* ---------------------------------------------------------------------------------------------- text */
 
@@ -1596,6 +1605,31 @@ static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
 }
 #define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).p += 64) LMI_AHEAD((a).p, 0); } while (0)
 
+#ifndef LLAMA_NO_QUANTIZE
+/* Work of the quantizers' vector code: 16 (sub-)blocks of n weights, lane = block; see "fitting of scales" in section kernels. */
+#define LMI_GROUP 512                 /* the most weights of them: 16 times 32 */
+typedef struct lmi_fit {
+    int n, line, minus, iq4;          /* line: with an offset m, minus: m <= 0; iq4: codes are levels of lmi_iq4 */
+    float lo, hi;                     /* codes */
+    const float *x, *w; float *y;     /* [n][16] weights; importance, NULL: all 1; scratch */
+    const float *tries, *shifts; int n_try, n_more;
+    const float *levels[2];           /* with iq4: lmi_near_iq4 */
+    float s[16], m[16], e[16], xq[16], qq[16], q[16], sx[16], sw[16]; /* scale, offset; error; sums of w x q, w q q, w q, w x, w */
+    uint16_t hs[16], hm[16];          /* s and m as float16 */
+} lmi_fit;
+typedef struct lmi_fitter {
+    void (*scale)(lmi_fit *f);        /* finds s; qq */
+    void (*line)(lmi_fit *f);         /* finds s and m; qq, sw; x becomes y */
+    void (*weigh)(lmi_fit *f);        /* s, m given: e and all sums */
+    void (*codes)(const lmi_fit *f, int nibbles, float *out);
+    void (*halve)(lmi_fit *f);
+    int  (*finite)(const float *x);   /* LMI_GROUP of them */
+    void (*to_f16)(const float *x, int n, uint16_t *out);
+    void (*to_bf16)(const float *x, uint16_t *out);
+    void (*q8_0)(const float *x, int n, uint8_t *out);
+} lmi_fitter;
+#endif
+
 typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels. `group`: 16 interleaved rows */
     const char *isa; int pass, tile;  /* tile: groups of 16 rows that share a load of an activation */
     int   (*probe)(void);             /* 1: sums and products are not fused */
@@ -1611,6 +1645,9 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
     void  (*rope)(float *x, const float *c, const float *s, int n_rot);
     void  (*swiglu)(const float *gate, const float *up, int n, float *out);
     void  (*attend)(const lmi_attend *a);
+#ifndef LLAMA_NO_QUANTIZE
+    const lmi_fitter *fitter;
+#endif
 } lmi_kernels;
 
 /* Memory that will be used is fetched into the second cache while other work goes on; any address will do. */
@@ -2991,8 +3028,181 @@ LMI_FN int LMI(probe)(void) {
     return x[0] * x[0] + x[1] == 0 && (x[2] + x[3]) - x[3] == 1 && lmi_f32_bits(divided[(int)x[4] - 1]) == 0x3fd55555u;
 }
 
+#ifndef LLAMA_NO_QUANTIZE
+/* ---- fitting of scales, for section quantize: 16 blocks at once, lane = block, weight i of them at x[16 i], so that all sums are vertical and their
+ * order is that of the weights. Codes are numbers lo..hi (with `iq4`: one of the 16 levels of lmi_iq4). */
+LMI_OP LMI(vf) LMI(less)(LMI(vf) a, LMI(vf) b, LMI(vf) x, LMI(vf) y) { /* a < b ? x : y */
+    float p[16], q[16], r[16], s[16]; int i;
+    LMI(store)(p, a); LMI(store)(q, b); LMI(store)(r, x); LMI(store)(s, y);
+    for (i = 0; i < 16; i++) r[i] = p[i] < q[i] ? r[i] : s[i];
+    return LMI(load)(r);
+}
+LMI_OP LMI(vf) LMI(level)(const float *table, LMI(vf) y) { /* table[n]: for y within -128 + n/2 .. -127.5 + n/2, see lmi_near_iq4 */
+    float p[16]; int32_t at[16]; int i;
+    y = LMI(min)(LMI(max)(y, LMI(set1)(-128.0f)), LMI(set1)(127.0f));
+    LMI(store)(p, LMI(add)(LMI(add)(LMI(add)(y, y), LMI(set1)(255.5f)), LMI(set1)(12582912.0f))); /* 1.5 * 2^23 + n */
+    memcpy(at, p, sizeof at);
+    for (i = 0; i < 16; i++) p[i] = table[at[i] & 511];
+    return LMI(load)(p);
+}
+/* The code of x: (x - m) / s to the nearest even number, within lo..hi. */
+LMI_OP LMI(vf) LMI(code)(const lmi_fit *f, LMI(vf) x, LMI(vf) inv, LMI(vf) m, int line, int iq4) { /* iq4 2: its index */
+    LMI(vf) y = LMI(mul)(line ? LMI(sub)(x, m) : x, inv), big = LMI(set1)(12582912.0f);
+    if (iq4) return LMI(level)(f->levels[iq4 - 1], y);
+    y = LMI(min)(LMI(max)(y, LMI(set1)(f->lo)), LMI(set1)(f->hi));
+    return LMI(sub)(LMI(add)(y, big), big);
+}
+typedef struct LMI(sums) { LMI(vf) xq, qq, q; } LMI(sums); /* sums of w x q, w q q, w q */
+LMI_OP LMI(sums) LMI(sum_codes)(const lmi_fit *f, LMI(vf) inv, LMI(vf) m, int line, int iq4, int weighted) {
+    LMI(sums) s; int i;
+    s.xq = s.qq = s.q = LMI(set1)(0.0f);
+    for (i = 0; i < f->n; i++) {
+        LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line, iq4), wq = weighted ? LMI(mul)(LMI(load)(f->w + 16 * i), q) : q;
+        s.xq = LMI(add)(s.xq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
+        if (line) s.q = LMI(add)(s.q, wq);
+    }
+    return s;
+}
+LMI_FN LMI(sums) LMI(sum_any)(const lmi_fit *f, LMI(vf) inv, LMI(vf) m) { /* the loops are stamped for what they need */
+    if (f->iq4)  return f->w ? LMI(sum_codes)(f, inv, m, 0, 1, 1) : LMI(sum_codes)(f, inv, m, 0, 1, 0);
+    if (f->line) return f->w ? LMI(sum_codes)(f, inv, m, 1, 0, 1) : LMI(sum_codes)(f, inv, m, 1, 0, 0);
+    return f->w ? LMI(sum_codes)(f, inv, m, 0, 0, 1) : LMI(sum_codes)(f, inv, m, 0, 0, 0);
+}
+/* x ~ s q. Each candidate maps the weight of largest magnitude to that number and takes the best scale for the codes that come of it, by least squares,
+ * which lowers the error by (sum w x q)^2 / sum w q^2. The best one is improved `n_more` times: codes for the scale, scale for the codes. */
+LMI_FN void LMI(fit_scale)(lmi_fit *f) {
+    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), lo = zero, hi = zero, top, gain = LMI(set1)(-1.0f), best = zero, qq = zero; int i;
+    for (i = 0; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); lo = LMI(min)(lo, x); hi = LMI(max)(hi, x); }
+    top = LMI(less)(LMI(sub)(zero, lo), hi, hi, lo);         /* the largest magnitude, with its sign */
+    for (i = 0; i < f->n_try + f->n_more; i++) {
+        LMI(vf) from = i < f->n_try ? top : best, mag = LMI(max)(from, LMI(sub)(zero, from)), g, inv; LMI(sums) s;
+        inv = LMI(less)(tiny, mag, LMI(div)(LMI(set1)(i < f->n_try ? f->tries[i] : 1.0f), from), zero);
+        s = LMI(sum_any)(f, inv, zero);
+        s.q = LMI(div)(s.xq, LMI(max)(s.qq, tiny)); g = LMI(mul)(s.q, s.xq);
+        best = LMI(less)(gain, g, s.q, best); qq = LMI(less)(gain, g, s.qq, qq); gain = LMI(max)(gain, g);
+    }
+    LMI(store)(f->s, best); LMI(store)(f->qq, qq);
+}
+/* x ~ s q + m, m <= 0 where f->minus. Candidates map the range of the weights to 0..tries[i]. y = x - base; error, up to the constant sum w y^2:
+ * -s Sxq - 2 m Sx + m s Sq + m^2 Sw for the best s given m. */
+LMI_FN void LMI(fit_line)(lmi_fit *f) {
+    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), base, hi, sw = zero, sx = zero, err = LMI(set1)(FLT_MAX), best = zero, at = zero, qq = zero; int i;
+    base = hi = LMI(load)(f->x);
+    for (i = 1; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); base = LMI(min)(base, x); hi = LMI(max)(hi, x); }
+    if (f->minus) base = LMI(min)(base, zero);
+    for (i = 0; i < f->n; i++) {
+        LMI(vf) x = LMI(sub)(LMI(load)(f->x + 16 * i), base), w = f->w ? LMI(load)(f->w + 16 * i) : LMI(set1)(1.0f);
+        LMI(store)(f->y + 16 * i, x);
+        sw = LMI(add)(sw, w); sx = LMI(add)(sx, LMI(mul)(w, x));
+    }
+    f->x = f->y; hi = LMI(sub)(hi, base);
+    for (i = 0; i < f->n_try + f->n_more; i++) {
+        LMI(vf) width = i < f->n_try ? hi : best, from = i < f->n_try ? LMI(mul)(hi, LMI(set1)(f->shifts[i])) : at, det, m, k, e; LMI(sums) s;
+        s = LMI(sum_any)(f, LMI(less)(tiny, width, LMI(div)(LMI(set1)(i < f->n_try ? f->tries[i] : 1.0f), width), zero), from);
+        det = LMI(sub)(LMI(mul)(sw, s.qq), LMI(mul)(s.q, s.q));
+        m = LMI(div)(LMI(sub)(LMI(mul)(s.qq, sx), LMI(mul)(s.q, s.xq)), LMI(max)(det, tiny));
+        m = LMI(less)(LMI(mul)(LMI(mul)(sw, s.qq), LMI(set1)(1e-5f)), det, m, zero); /* all codes equal: no slope to be had */
+        if (f->minus) m = LMI(min)(m, LMI(sub)(zero, base));
+        k = LMI(max)(LMI(div)(LMI(sub)(s.xq, LMI(mul)(m, s.q)), LMI(max)(s.qq, tiny)), zero);
+        e = LMI(mul)(m, LMI(sub)(LMI(add)(LMI(mul)(k, s.q), LMI(mul)(m, sw)), LMI(add)(sx, sx)));
+        e = LMI(sub)(e, LMI(mul)(k, s.xq));
+        best = LMI(less)(e, err, k, best); at = LMI(less)(e, err, m, at); qq = LMI(less)(e, err, s.qq, qq); err = LMI(min)(e, err);
+    }
+    LMI(store)(f->s, best); LMI(store)(f->m, LMI(add)(at, base)); LMI(store)(f->qq, qq); LMI(store)(f->sw, sw);
+}
+/* What scales s (and m) that are given come to: e = sum of w (x - s q - m)^2 and the sums that a better scale needs; sx = sum w x. */
+LMI_OP void LMI(weigh_as)(lmi_fit *f, int line, int iq4, int weighted) {
+    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv, e = zero, sx = zero, sw = zero; LMI(sums) s; int i;
+    inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+    s.xq = s.qq = s.q = zero;
+    for (i = 0; i < f->n; i++) {
+        LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line, iq4), r = LMI(sub)(x, LMI(mul)(scale, q)), w = weighted ? LMI(load)(f->w + 16 * i) : LMI(set1)(1.0f);
+        LMI(vf) wq = LMI(mul)(w, q);
+        if (line) { r = LMI(sub)(r, m); s.q = LMI(add)(s.q, wq); sx = LMI(add)(sx, LMI(mul)(w, x)); sw = LMI(add)(sw, w); }
+        e = LMI(add)(e, LMI(mul)(LMI(mul)(w, r), r));
+        s.xq = LMI(add)(s.xq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
+    }
+    LMI(store)(f->e, e); LMI(store)(f->xq, s.xq); LMI(store)(f->qq, s.qq); LMI(store)(f->q, s.q); LMI(store)(f->sx, sx); LMI(store)(f->sw, sw);
+}
+LMI_FN void LMI(weigh)(lmi_fit *f) {
+    if (f->iq4) { if (f->w) LMI(weigh_as)(f, 0, 1, 1); else LMI(weigh_as)(f, 0, 1, 0); }
+    else if (f->line) { if (f->w) LMI(weigh_as)(f, 1, 0, 1); else LMI(weigh_as)(f, 1, 0, 0); }
+    else if (f->w) LMI(weigh_as)(f, 0, 0, 1);
+    else LMI(weigh_as)(f, 0, 0, 0);
+}
+/* The codes for scales s (and m): out[16 i + lane] = code - lo, as the low bits of a float; with iq4 its index. nibbles: of 32 weights only 16
+ * numbers, code i + 16 * code (i + 16). */
+LMI_FN void LMI(codes)(const lmi_fit *f, int nibbles, float *out) {
+    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv; int i;
+    LMI(vf) lo = LMI(set1)(f->iq4 ? 0.0f : f->lo), big = LMI(set1)(12582912.0f);
+    inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+    for (i = 0; i < f->n; i++) {
+        LMI(vf) x = LMI(load)(f->x + 16 * i), q = f->iq4 ? LMI(code)(f, x, inv, m, 0, 2) : LMI(code)(f, x, inv, m, 1, 0);
+        q = LMI(sub)(q, lo);
+        if (nibbles && i >= 16) q = LMI(add)(LMI(load)(out + 16 * (i - 16)), LMI(mul)(q, LMI(set1)(16.0f)));
+        else q = LMI(add)(q, big);
+        LMI(store)(out + 16 * (nibbles ? i & 15 : i), q);
+    }
+}
+/* Q8_0 without importance: d = amax / 127, codes x * (1 / d) to the nearest, halves away from zero. */
+LMI_FN void LMI(encode_q8_0)(const float *x, int n, uint8_t *out) {
+    LMI(vf) zero = LMI(set1)(0.0f), one = LMI(set1)(1.0f), big = LMI(set1)(12582912.0f); int i, k;
+    for (i = 0; i < n; i += 32, x += 32, out += 34) {
+        float d = lmi_bits_f32(LMI(amax_bits)(x)) / 127, inv = d > 0 ? 1 / d : 0, r[16]; uint16_t h = lmi_to_f16(d < 65504.0f ? d : 65504.0f);
+        out[0] = (uint8_t)(h & 255); out[1] = (uint8_t)(h >> 8);
+        for (k = 0; k < 32; k += 16) {
+            LMI(vf) y = LMI(mul)(LMI(load)(x + k), LMI(set1)(inv)), a = LMI(max)(y, LMI(sub)(zero, y)), q = LMI(sub)(LMI(add)(a, big), big), half;
+            half = LMI(mul)(LMI(sub)(LMI(sub)(a, q), LMI(set1)(0.49999997f)), LMI(set1)(33554432.0f)); /* 1 where exactly a half was rounded down */
+            q = LMI(add)(q, LMI(min)(LMI(max)(half, zero), one));
+            y = LMI(min)(LMI(max)(LMI(mul)(y, LMI(set1)(1e30f)), LMI(set1)(-1.0f)), one);          /* its sign, where q is not 0 */
+            LMI(store)(r, LMI(mul)(q, y));
+            LMI(round16)(r, 1.0f, (int8_t *)out + 2 + k);
+        }
+    }
+}
+LMI_FN int LMI(finite)(const float *x) { /* LMI_GROUP of them */
+    LMI(vf) zero = LMI(set1)(0.0f), bad = zero; float r[16]; int i, ok = 1;
+    for (i = 0; i < LMI_GROUP; i += 16) bad = LMI(add)(bad, LMI(mul)(LMI(load)(x + i), zero)); /* infinity times 0 is no number */
+    LMI(store)(r, bad);
+    for (i = 0; i < 16; i++) ok &= r[i] == 0;
+    return ok;
+}
+LMI_FN void LMI(to_bf16)(const float *x, uint16_t *out) { /* LMI_GROUP of them, to the nearest even */
+    uint32_t u[16]; uint16_t h[16]; int i, k;
+    for (i = 0; i < LMI_GROUP; i += 16) {
+        memcpy(u, x + i, sizeof u);
+        for (k = 0; k < 16; k++) {
+            uint32_t a = u[k] & 0x7fffffff; a = a < 0x7f7f0000 ? a : 0x7f7f0000; /* FLT_MAX would become infinity */
+            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a + 0x7fff + (a >> 16 & 1)) >> 16);
+        }
+        memcpy(out + i, h, sizeof h);
+    }
+}
+LMI_FN void LMI(to_f16)(const float *x, int n, uint16_t *out) { /* n: a multiple of 16. As lmi_to_f16, but beyond the range: its largest number */
+    float y[16]; uint32_t u[16]; uint16_t h[16]; int i, k;
+    for (i = 0; i < n; i += 16) {
+        LMI(store)(y, LMI(min)(LMI(max)(LMI(load)(x + i), LMI(set1)(-65504.0f)), LMI(set1)(65504.0f)));
+        memcpy(u, y, sizeof u);
+        for (k = 0; k < 16; k++) {
+            uint32_t a = u[k] & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
+            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
+        }
+        memcpy(out + i, h, sizeof h);
+    }
+}
+/* Scales and offsets as a block has them: hs, hm, and s, m what these are. */
+LMI_FN void LMI(halve)(lmi_fit *f) {
+    LMI(to_f16)(f->s, 16, f->hs); LMI(to_f16)(f->m, 16, f->hm);
+    LMI(store)(f->s, LMI(load_c)(f->hs)); LMI(store)(f->m, LMI(load_c)(f->hm));
+}
+static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh), LMI(codes), LMI(halve), LMI(finite), LMI(to_f16), LMI(to_bf16), LMI(encode_q8_0) };
+#endif /* LLAMA_NO_QUANTIZE */
+
 static const lmi_kernels LMI(kernels) = {
     LMI_ISA, LMI_PASS, LMI_NR, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(mul_f1), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(place), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
+#ifndef LLAMA_NO_QUANTIZE
+    , &LMI(fitter)
+#endif
 };
 
 #if LMI_PASS == LMI_AVX512 && defined(__GNUC__) && !defined(__clang__)
@@ -3560,6 +3770,280 @@ static void lmi_team_close(lmi_team *t) {
 #endif
     t->n = 0;
 }
+
+/* ============================================================================================== >>quantize
+ * From floats to blocks. What a type leaves open are its scales and offsets (a code is then the nearest number), and they are chosen to minimize
+ * sum of w (x - x')^2, w the importance of a column, by least squares in turns: codes for scales, scales for codes, from several beginnings. Of a
+ * super-block, the scales of its sub-blocks are fitted first as if they were free, then rounded to multiples of a common one; multiples beside the
+ * nearest are tried, and the common scale is fitted again to what they became. All sums run in the order of the weights, 16 blocks side by side
+ * (section kernels, "fitting of scales"), so bytes are the same on every instruction set, and blocks know nothing of each other.
+ * Q8_0 without importance, F16 and BF16 leave nothing open: d = amax / 127 and the nearest numbers, the bytes that everybody's converter writes.
+ */
+#ifndef LLAMA_NO_QUANTIZE
+typedef struct lmi_recipe { int type, n, per, line, minus, iq4, lo, hi, levels_lo, levels_hi, n_try, n_more, n_plain; float tries[16], shifts[16]; } lmi_recipe;
+#define LMI_NO16 { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+static const lmi_recipe lmi_recipes[] = {
+    { LMI_Q4_0,   32,  1, 0, 0, 0,   -8,   7,    0,   0,  8, 2, 3, { -8, -7.4f, -8.6f, -9.2f, 7, 7.6f, -6.8f, 8.2f }, LMI_NO16 },
+    { LMI_Q5_0,   32,  1, 0, 0, 0,  -16,  15,    0,   0,  8, 2, 3, { -16, -15.5f, -16.5f, -15, -17, -14.5f, 15, 15.5f }, LMI_NO16 },
+    { LMI_Q8_0,   32,  1, 0, 0, 0, -127, 127,    0,   0,  4, 1, 0, { 127, 126.6f, 127.4f, 126.2f }, LMI_NO16 },
+    { LMI_Q4_1,   32,  1, 1, 0, 0,    0,  15,    0,   0,  8, 2, 3, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
+    { LMI_Q5_1,   32,  1, 1, 0, 0,    0,  31,    0,   0,  8, 2, 3, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
+    { LMI_IQ4_NL, 32,  1, 0, 0, 1, -127, 113,    0,   0, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
+    { LMI_Q2_K,   16, 16, 1, 1, 0,    0,   3,    0,  15, 12, 3, 0, { 3, 2.7f, 2.4f, 3.3f, 3.6f, 4, 3, 3.3f, 3.6f, 4, 4.4f, 3.6f }, { 0, 0, 0, 0, 0, 0, .05f, .05f, .08f, .1f, .12f, .15f } },
+    { LMI_Q3_K,   16, 16, 0, 0, 0,   -4,   3,  -32,  31, 12, 2, 0, { -4, -3.7f, -3.4f, -4.3f, -4.6f, -5, 3, 3.3f, 3.6f, 4, -3.1f, -5.4f }, LMI_NO16 },
+    { LMI_Q4_K,   32,  8, 1, 1, 0,    0,  15,    0,  63,  8, 2, 0, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
+    { LMI_Q5_K,   32,  8, 1, 1, 0,    0,  31,    0,  63,  8, 2, 0, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
+    { LMI_Q6_K,   16, 16, 0, 0, 0,  -32,  31, -128, 127,  8, 2, 0, { -32, -31.5f, -32.5f, -31, -33, -30.5f, 31, 31.5f }, LMI_NO16 },
+    { LMI_IQ4_XS, 32,  8, 0, 0, 1, -127, 113,  -32,  31, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
+};
+static const lmi_recipe *lmi_recipe_of(int type) {
+    int i;
+    for (i = 0; i < LMI_COUNT(lmi_recipes); i++) if (lmi_recipes[i].type == type) return &lmi_recipes[i];
+    return NULL;
+}
+static int lmi_little(void) { uint16_t one = 1; uint8_t first; memcpy(&first, &one, 1); return first; } /* endian; a constant to compilers */
+static void lmi_put_u16(uint8_t *p, unsigned v) { p[0] = (uint8_t)(v & 255); p[1] = (uint8_t)(v >> 8 & 255); }
+static float lmi_as_f16(float x) { return lmi_f16(lmi_to_f16(LMI_MAX(-65504.0f, LMI_MIN(65504.0f, x)))); } /* what is left of a scale in a block */
+static void lmi_put_f16(uint8_t *p, float x) { lmi_put_u16(p, lmi_to_f16(x)); }
+static int lmi_nearest(float x, int lo, int hi) { return x <= (float)lo ? lo : x >= (float)hi ? hi : (int)lmi_f32_bits(x + 12582912.0f) - 0x4b400000; }
+
+/* v[i] ~ d * l[i], l[i] within lo..hi, errors weighted by a[i]: -> d. */
+static float lmi_levels(const float *v, const float *a, int n, int lo, int hi, int *l) {
+    float top = 0, d = 0, gain = -1; int i, t, tries = lo < 0 ? 12 : 7;
+    for (i = 0; i < n; i++) if (v[i] * v[i] > top * top) top = v[i];
+    for (i = 0; i < n; i++) l[i] = 0;
+    if (!(top * top > 0)) return 0;
+    for (t = 0; t < tries + 1; t++) { /* ends of the range, and a little beside them; at last the best again */
+        float to = t == tries ? 0 : t % 2 && lo < 0 ? (float)lo + 0.3f * (float)(t / 2 - 2) : (float)hi + 0.3f * (float)((lo < 0 ? t / 2 : t) - 3);
+        float inv = t == tries ? 1 / d : to / top, xq = 0, qq = 0;
+        for (i = 0; i < n; i++) { float q = (float)lmi_nearest(v[i] * inv, lo, hi); xq += a[i] * v[i] * q; qq += a[i] * q * q; }
+        if (qq > 0 && xq * xq > gain * qq) { gain = xq * xq / qq; d = xq / qq; if (d * d > 0) continue; }
+        if (d * d <= 0) d = top / (float)hi;
+    }
+    for (i = 0; i < n; i++) l[i] = lmi_nearest(v[i] / d, lo, hi);
+    return d;
+}
+
+/* 16 lanes under work: their multiples of the super-blocks' scales, and those scales. */
+typedef struct lmi_super { int l[16], k[16]; float d[16], m[16]; } lmi_super; /* d, m: of each lane's super-block, as float16 has them; m >= 0 */
+static void lmi_super_try(lmi_fit *f, const lmi_super *u) {
+    int i;
+    for (i = 0; i < 16; i++) { f->s[i] = u->d[i] * (float)u->l[i]; f->m[i] = -u->m[i] * (float)u->k[i]; }
+}
+/* Tries multiples one up and one down for all lanes, of l and then of k; f holds the sums of the best at the end. */
+static void lmi_super_step(const lmi_recipe *r, const lmi_fitter *fit, lmi_fit *f, lmi_super *u) {
+    lmi_super best = *u; lmi_fit kept; int i, t, which;
+    lmi_super_try(f, u); fit->weigh(f); kept = *f;
+    for (which = 0; which <= r->line; which++) {
+        lmi_super from = best;
+        for (t = -1; t <= 1; t += 2) {
+            *u = from;
+            for (i = 0; i < 16; i++) {
+                if (which) u->k[i] = LMI_MAX(0, LMI_MIN(r->levels_hi, u->k[i] + t));
+                else u->l[i] = LMI_MAX(r->levels_lo, LMI_MIN(r->levels_hi, u->l[i] + t));
+            }
+            lmi_super_try(f, u); fit->weigh(f);
+            for (i = 0; i < 16; i++) {
+                if (f->e[i] >= kept.e[i]) continue;
+                best.l[i] = u->l[i]; best.k[i] = u->k[i];
+                kept.e[i] = f->e[i]; kept.xq[i] = f->xq[i]; kept.qq[i] = f->qq[i]; kept.q[i] = f->q[i]; kept.sx[i] = f->sx[i]; kept.sw[i] = f->sw[i];
+            }
+        }
+    }
+    *u = best; *f = kept;
+}
+/* The best d (and m) for multiples and codes as they are: least squares. */
+static void lmi_super_refit(const lmi_recipe *r, const lmi_fit *f, lmi_super *u, int first) {
+    double a = 0, b = 0, c = 0, p = 0, q = 0, det, d, m; int i; /* a d - b m = p, -b d + c m = q */
+    for (i = first; i < first + r->per; i++) {
+        double l = u->l[i], k = u->k[i];
+        a += l * l * (double)f->qq[i]; p += l * (double)f->xq[i];
+        if (r->line) { b += l * k * (double)f->q[i]; c += k * k * (double)f->sw[i]; q -= k * (double)f->sx[i]; }
+    }
+    if (!(a > 0)) return;
+    det = a * c - b * b;
+    if (det > 1e-9 * a * c) { d = (p * c + q * b) / det; m = (a * q + b * p) / det; } else { d = (p + b * (double)u->m[first]) / a; m = (double)u->m[first]; }
+    if (r->line && (m < 0 || d < 0)) return;
+    for (i = first; i < first + r->per; i++) { u->d[i] = lmi_as_f16((float)d); u->m[i] = lmi_as_f16((float)m); }
+}
+static void lmi_super_fit(const lmi_recipe *r, const lmi_fitter *fit, lmi_fit *f, lmi_super *u, int rounds) {
+    float away[16]; int i, g;
+    for (g = 0; g < 16; g += r->per) {
+        float d = lmi_as_f16(lmi_levels(f->s + g, f->qq + g, r->per, r->levels_lo, r->levels_hi, u->l + g)), m = 0;
+        for (i = g; i < g + r->per; i++) { u->k[i] = 0; away[i] = -f->m[i]; }
+        if (r->line) m = lmi_as_f16(lmi_levels(away + g, f->sw + g, r->per, 0, r->levels_hi, u->k + g));
+        for (i = g; i < g + r->per; i++) { u->d[i] = d; u->m[i] = m; }
+    }
+    for (; rounds > 0; rounds--) {
+        lmi_super_step(r, fit, f, u);
+        for (g = 0; rounds > 1 && g < 16; g += r->per) lmi_super_refit(r, f, u, g);
+    }
+    lmi_super_try(f, u);
+}
+
+/* ---- bytes: codes c[0..n) of a block, from 0, and its scales -> the layout that section kernels reads */
+static void lmi_pack_low(uint8_t *p, const uint8_t *c, int n_bits, int mask) { /* 128 codes, 32 a byte column */
+    int j, k, per = 8 / n_bits;
+    for (j = 0; j < 32; j++) { p[j] = 0; for (k = 0; k < per; k++) p[j] = (uint8_t)(p[j] | (c[32 * k + j] & mask) << n_bits * k); }
+}
+/* The 16 blocks of 32 of a group from its codes, or pairs of codes where there are no more than 16 (section kernels, codes). */
+static void lmi_pack_small(int type, int n_blocks, const float *codes, const uint16_t *d, const uint16_t *m, uint8_t *out) {
+    int i, b, fives = type == LMI_Q5_0 || type == LMI_Q5_1, offset = type == LMI_Q4_1 || type == LMI_Q5_1;
+    for (b = 0; b < n_blocks; b++) {
+        const uint8_t *u = (const uint8_t *)(codes + b) + (lmi_little() ? 0 : 3); /* code i: u[64 i] */
+        lmi_put_u16(out, d[b]); out += 2;
+        if (offset) { lmi_put_u16(out, m[b]); out += 2; }
+        if (type == LMI_Q8_0) for (i = 0; i < 32; i++) *out++ = (uint8_t)(u[64 * i] - 127);
+        else if (fives) {
+            uint32_t high = 0;
+            for (i = 0; i < 32; i++) high |= (uint32_t)(u[64 * i] >> 4) << i;
+            lmi_put_u16(out, high & 0xffff); lmi_put_u16(out + 2, high >> 16);
+            for (i = 0; i < 16; i++) out[4 + i] = (uint8_t)((u[64 * i] & 15) | u[64 * (16 + i)] << 4);
+            out += 20;
+        } else { for (i = 0; i < 16; i++) out[i] = u[64 * i]; out += 16; }
+    }
+}
+static void lmi_pack_scales(uint8_t *p, const int *l, const int *k) { /* Q4_K, Q5_K: 6 bits of l and k, 8 of each */
+    int j;
+    for (j = 0; j < 4; j++) {
+        p[j] = (uint8_t)(l[j] | l[j + 4] >> 4 << 6); p[4 + j] = (uint8_t)(k[j] | k[j + 4] >> 4 << 6);
+        p[8 + j] = (uint8_t)((l[j + 4] & 15) | (k[j + 4] & 15) << 4);
+    }
+}
+static void lmi_pack_high(uint8_t *p, const uint8_t *c, int shift) { /* one bit of 256 codes: bit s of byte j is weight 32 s + j */
+    int j, s;
+    for (j = 0; j < 32; j++) { p[j] = 0; for (s = 0; s < 8; s++) p[j] = (uint8_t)(p[j] | (c[32 * s + j] >> shift & 1) << s); }
+}
+static void lmi_pack_super(int type, uint8_t *p, const uint8_t *c, const int *l, const int *k, float d, float m) { /* blocks of 256 */
+    int i, j; unsigned high = 0;
+    switch (type) {
+        case LMI_Q2_K:
+            for (j = 0; j < 16; j++) p[j] = (uint8_t)(l[j] | k[j] << 4);
+            for (i = 0; i < 2; i++) lmi_pack_low(p + 16 + 32 * i, c + 128 * i, 2, 3);
+            lmi_put_f16(p + 80, d); lmi_put_f16(p + 82, m); break;
+        case LMI_Q3_K:
+            lmi_pack_high(p, c, 2);
+            for (i = 0; i < 2; i++) lmi_pack_low(p + 32 + 32 * i, c + 128 * i, 2, 3);
+            memset(p + 96, 0, 12);
+            for (j = 0; j < 16; j++) {
+                int v = l[j] + 32;
+                p[96 + j % 8] = (uint8_t)(p[96 + j % 8] | (v & 15) << j / 8 * 4); p[104 + j % 4] = (uint8_t)(p[104 + j % 4] | v >> 4 << 2 * (j / 4));
+            }
+            lmi_put_f16(p + 108, d); break;
+        case LMI_Q4_K: case LMI_Q5_K:
+            lmi_put_f16(p, d); lmi_put_f16(p + 2, m); lmi_pack_scales(p + 4, l, k); p += 16;
+            if (type == LMI_Q5_K) { lmi_pack_high(p, c, 4); p += 32; }
+            for (i = 0; i < 4; i++) lmi_pack_low(p + 32 * i, c + 64 * i, 4, 15);
+            break;
+        case LMI_Q6_K:
+            for (i = 0; i < 2; i++) {
+                uint8_t top[128];
+                for (j = 0; j < 64; j++) p[64 * i + j] = (uint8_t)((c[128 * i + j] & 15) | (c[128 * i + 64 + j] & 15) << 4);
+                for (j = 0; j < 128; j++) top[j] = c[128 * i + j] >> 4;
+                lmi_pack_low(p + 128 + 32 * i, top, 2, 3);
+            }
+            for (j = 0; j < 16; j++) p[192 + j] = (uint8_t)(l[j] & 255);
+            lmi_put_f16(p + 208, d); break;
+        default: /* IQ4_XS */
+            memset(p, 0, 8); lmi_put_f16(p, d);
+            for (j = 0; j < 8; j++) { p[4 + j / 2] = (uint8_t)(p[4 + j / 2] | ((l[j] + 32) & 15) << j % 2 * 4); high |= (unsigned)(l[j] + 32) >> 4 << 2 * j; }
+            lmi_put_u16(p + 2, high);
+            for (j = 0; j < 8; j++) for (i = 0; i < 16; i++) p[8 + 16 * j + i] = (uint8_t)(c[32 * j + i] | c[32 * j + 16 + i] << 4);
+    }
+}
+
+/* in [4][step] -> out [4][16], turned. */
+static void lmi_turn4(const float *in, int step, float *out) {
+#if defined(LMI_X86)
+    __m128 a = _mm_loadu_ps(in), b = _mm_loadu_ps(in + step), c = _mm_loadu_ps(in + 2 * step), d = _mm_loadu_ps(in + 3 * step);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(out, a); _mm_storeu_ps(out + 16, b); _mm_storeu_ps(out + 32, c); _mm_storeu_ps(out + 48, d);
+#else
+    int i, k;
+    for (i = 0; i < 4; i++) for (k = 0; k < 4; k++) out[16 * i + k] = in[step * k + i];
+#endif
+}
+static void lmi_turn(const float *x, int n, int lanes, float *out) { /* [lanes][n] -> [n][16] */
+    int i, l;
+    if (lanes < 16) memset(out, 0, (size_t)n * 16 * sizeof *out);
+    for (l = 0; l + 4 <= lanes; l += 4) for (i = 0; i < n; i += 4) lmi_turn4(x + n * l + i, n, out + 16 * i + l);
+    for (; l < lanes; l++) for (i = 0; i < n; i++) out[16 * i + l] = x[n * l + i];
+}
+/* Up to 16 lanes of contiguous weights, n_blocks blocks; w: importance of these, NULL: none. */
+static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const float *const levels[2], const float *x, const float *w, int n_blocks, uint8_t *out) {
+    float xs[32 * 16], ws[32 * 16], ys[32 * 16]; lmi_fit f; lmi_super u; int i, l, b, lanes = n_blocks * r->per; uint8_t c[256]; unsigned block = 0, block_bytes = 0;
+    lmi_turn(x, r->n, lanes, xs);
+    if (w) lmi_turn(w, r->n, lanes, ws);
+    memset(&f, 0, sizeof f);
+    f.n = r->n; f.line = r->line; f.minus = r->minus; f.iq4 = r->iq4; f.lo = (float)r->lo; f.hi = (float)r->hi;
+    f.levels[0] = levels[0]; f.levels[1] = levels[1];
+    f.x = xs; f.w = w ? ws : NULL; f.y = ys; f.tries = r->tries; f.shifts = r->shifts; f.n_try = r->n_try; f.n_more = r->n_more;
+    if (w == NULL && r->n_plain) { f.n_try = r->n_plain; f.n_more = 0; }
+    if (r->line) fit->line(&f); else fit->scale(&f);
+    f.x = xs;
+    if (r->per == 1) {
+        fit->halve(&f);
+        fit->codes(&f, r->hi - r->lo < 16 || r->iq4, ys);
+        lmi_pack_small(r->type, n_blocks, ys, f.hs, f.hm, out);
+        return;
+    }
+    lmi_super_fit(r, fit, &f, &u, 3);
+    fit->codes(&f, 0, ys);
+    lmi_type_block(r->type, &block, &block_bytes);
+    for (b = 0; b < n_blocks; b++, out += block_bytes) {
+        for (l = 0; l < r->per; l++) for (i = 0; i < r->n; i++) c[r->n * l + i] = (uint8_t)(lmi_f32_bits(ys[16 * i + r->per * b + l]) & 255);
+        l = r->per * b;
+        lmi_pack_super(r->type, out, c, u.l + l, u.k + l, u.d[l], u.m[l]);
+    }
+}
+static void lmi_quantize_floats(int type, const lmi_fitter *fit, const float *x, int n, uint8_t *out) { /* x: LMI_GROUP of them, n are wanted */
+    uint32_t u[LMI_GROUP]; uint16_t h[LMI_GROUP]; int i;
+    if (type == LMI_F32) {
+        memcpy(u, x, sizeof u);
+        for (i = 0; i < n; i++) { lmi_put_u16(out + 4 * i, u[i] & 0xffff); lmi_put_u16(out + 4 * i + 2, u[i] >> 16); }
+        return;
+    }
+    if (type == LMI_BF16) fit->to_bf16(x, h); else fit->to_f16(x, LMI_GROUP, h);
+    if (lmi_little()) memcpy(out, h, (size_t)n * 2);
+    else for (i = 0; i < n; i++) lmi_put_u16(out + 2 * i, h[i]);
+}
+/* For cells of half a unit from -128 on: the level of lmi_iq4 that is nearest, and its index. */
+static void lmi_near_iq4(float level[512], float index[512]) {
+    int n, k;
+    for (n = 0, k = 0; n < 512; n++) {
+        float y = ((float)n - 255.5f) / 2;
+        while (k < 15 && y > 0.5f * (float)(lmi_iq4[k] + lmi_iq4[k + 1])) k++;
+        level[n] = (float)lmi_iq4[k]; index[n] = (float)k;
+    }
+}
+LMI_API lm_status lm_quantize(int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, void *out) {
+    const lmi_recipe *r = lmi_recipe_of(type); const lmi_type *t = lmi_type_of(type); const lmi_kernels *k; uint64_t at, n, total; uint8_t *p = (uint8_t *)out;
+    float near[2][512], w[LMI_GROUP], rest[LMI_GROUP], most = 0; const float *levels[2], *from; lmi_fpenv fp; lm_status s = LM_OK; int i;
+    if (t == NULL || x == NULL || out == NULL || n_per_row % t->n != 0 || !lmi_mul(n_rows, n_per_row, &total) || total > SIZE_MAX / 4) return LM_E_ARG;
+    if (r == NULL && !(t->flags & LMI_FLT)) return LM_E_SUPPORT;
+    LMI_TRY(lmi_kernels_pick(&k, NULL));
+    for (at = 0; importance && at < n_per_row; at++) {
+        if (!(importance[at] >= 0) || !lmi_finite(importance[at])) return LM_E_NUMERIC;
+        most = LMI_MAX(most, importance[at]);
+    }
+    fp = lmi_fp_enter();
+    levels[0] = near[0]; levels[1] = near[1];
+    if (r && r->iq4) lmi_near_iq4(near[0], near[1]);
+    for (at = 0; at < total; at += n, p += n / t->n * t->n_bytes) {
+        n = LMI_MIN(total - at, r ? 16 * (uint64_t)r->n : LMI_GROUP); from = x + at;
+        if (n < LMI_GROUP) { memset(rest, 0, sizeof rest); memcpy(rest, from, (size_t)n * sizeof *rest); from = rest; }
+        if (!k->fitter->finite(from)) { s = LM_E_NUMERIC; break; }
+        if (r == NULL) lmi_quantize_floats(type, k->fitter, from, (int)n, p);
+        else if (type == LMI_Q8_0 && importance == NULL) k->fitter->q8_0(from, (int)n, p);
+        else {
+            for (i = 0; importance && i < (int)n; i++) w[i] = most > 0 ? importance[(at + (uint64_t)i) % n_per_row] / most + 1e-12f : 1;
+            lmi_quantize_group(r, k->fitter, levels, from, importance ? w : NULL, (int)(n / t->n), p);
+        }
+    }
+    lmi_fp_leave(fp);
+    return s;
+}
+#endif /* LLAMA_NO_QUANTIZE */
 
 /* ============================================================================================== >>text
  * Text to token ids and back. Three steps: special tokens are found in the text; what lies between them is cut into words by the

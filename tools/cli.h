@@ -6,7 +6,10 @@
 #define CLI_H
 
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200809L       /* isatty, fileno, fsync and the clock also under -std=c99 */
+#define _POSIX_C_SOURCE 200809L       /* isatty, fileno, fsync, fseeko and the clock also under -std=c99 */
+#endif
+#if !defined(_WIN32) && !defined(_FILE_OFFSET_BITS)
+#define _FILE_OFFSET_BITS 64          /* places in files beyond 2 GiB on 32-bit systems too */
 #endif
 #include "../llama.h"
 #include <errno.h>
@@ -14,6 +17,7 @@
 #include <limits.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +76,7 @@ CLI_PRINTF(1, 2) static inline void cli_die(const char *fmt, ...) {
     va_list ap;
     fflush(stdout);
     va_start(ap, fmt); cli_vreport(fmt, ap); va_end(ap);
-    if (cli.temp) { remove(cli.temp); cli.temp = NULL; }
+    if (cli.temp) { remove(cli.temp); free((void *)(uintptr_t)cli.temp); cli.temp = NULL; }
     if (cli.rescue) longjmp(*cli.rescue, 1);
     exit(1);
 }
@@ -269,6 +273,34 @@ static inline FILE *cli_fopen(const char *path, const char *mode) {
     return fopen(path, mode);
 #endif
 }
+/* What a path is. A pipe or a device is neither: opening one could wait for ever. */
+typedef enum cli_path { CLI_NOTHING, CLI_FILE, CLI_FOLDER, CLI_OTHER } cli_path;
+static inline cli_path cli_what(const char *path) {
+#ifdef _WIN32
+    wchar_t *p = cli_wide(path); DWORD a = GetFileAttributesW(p);
+    free(p);
+    return a == INVALID_FILE_ATTRIBUTES ? CLI_NOTHING : a & FILE_ATTRIBUTE_DIRECTORY ? CLI_FOLDER : CLI_FILE;
+#else
+    struct stat st;
+    if (stat(path, &st) != 0) return CLI_NOTHING;
+    return S_ISREG(st.st_mode) ? CLI_FILE : S_ISDIR(st.st_mode) ? CLI_FOLDER : CLI_OTHER;
+#endif
+}
+static inline int cli_seek(FILE *f, uint64_t at) { /* 0: done */
+    if (at > INT64_MAX) return -1;
+#ifdef _WIN32
+    return _fseeki64(f, (int64_t)at, SEEK_SET);
+#else
+    return fseeko(f, (off_t)at, SEEK_SET);
+#endif
+}
+static inline int64_t cli_size(FILE *f) { /* of a regular file; -1: unknown */
+#ifdef _WIN32
+    return _fseeki64(f, 0, SEEK_END) == 0 ? _ftelli64(f) : -1;
+#else
+    return fseeko(f, 0, SEEK_END) == 0 ? (int64_t)ftello(f) : -1;
+#endif
+}
 /* A whole file, or stdin for "-". One 0 byte follows the end. */
 static inline char *cli_read(const char *path, size_t *n_bytes) {
     int from_stdin = strcmp(path, "-") == 0; FILE *f = from_stdin ? stdin : cli_fopen(path, "rb");
@@ -305,6 +337,9 @@ static inline FILE *cli_create(const char *path) {
     snprintf(temp, n, "%s.tmp%lu", path, (unsigned long)GetCurrentProcessId());
 #else
     struct stat st;
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN);         /* a limit on the size of files is an error of writing, with its line */
+#endif
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) snprintf(temp, n, "%s", path);
     else snprintf(temp, n, "%s.tmp%ld", path, (long)getpid());
 #endif

@@ -38,6 +38,7 @@ typedef struct vocab {
     json_doc tokenizer, config, pool; /* tokenizer.json, tokenizer_config.json; memory */
     int unk, eot_said;                /* the unknown piece by the model itself; id[VOCAB_EOT] was said by a file */
     char *bytes, *buf; size_t cap;    /* tokenizer.model or .bin; scratch */
+    char **note; int n_note;          /* what is not kept of the tokenizer: told when all has gone well, a failure being one line */
 } vocab;
 
 /* ---- memory, files, texts */
@@ -63,6 +64,12 @@ static inline int vocab_ends(vocab_text t, const char *s) {
     size_t n = strlen(s);
     return t.n_bytes >= n && memcmp(t.text + t.n_bytes - n, s, n) == 0;
 }
+CLI_PRINTF(2, 3) static inline void vocab_note(vocab *v, const char *fmt, ...) {
+    char *text = (char *)vocab_room(v, 600, 1); va_list ap;
+    va_start(ap, fmt); vsnprintf(text, 600, fmt, ap); va_end(ap);
+    v->note = (char **)cli_grow(v->note, (size_t)(v->n_note + 1) * sizeof *v->note);
+    v->note[v->n_note++] = text;
+}
 static inline char *vocab_scratch(vocab *v, size_t n) { if (n > v->cap) v->buf = (char *)cli_grow(v->buf, v->cap = 2 * n + 64); return v->buf; }
 /* from -> to, for every occurrence. The text itself where there is none. */
 static inline vocab_text vocab_replace(vocab *v, vocab_text t, const char *from, const char *to) {
@@ -78,11 +85,11 @@ static inline vocab_text vocab_replace(vocab *v, vocab_text t, const char *from,
 }
 #define VOCAB_LOW "\xe2\x96\x81"      /* U+2581, SentencePiece's space */
 static inline const char *vocab_path(vocab *v, const char *name) { /* NULL: no such file */
-    size_t n = strlen(v->folder) + strlen(name) + 2; char *p = (char *)vocab_room(v, n, 1); FILE *f;
+    size_t n = strlen(v->folder) + strlen(name) + 2; char *p = (char *)vocab_room(v, n, 1); cli_path what;
     snprintf(p, n, "%s/%s", v->folder, name);
-    f = cli_fopen(p, "rb");
-    if (f) fclose(f);
-    return f ? p : NULL;
+    what = cli_what(p);
+    if (what == CLI_FOLDER || what == CLI_OTHER) cli_die("%s: is no regular file", p);
+    return what == CLI_FILE ? p : NULL;
 }
 static inline int vocab_open(vocab *v, json_doc *d, const char *name) { /* 0: no such file */
     const char *path = vocab_path(v, name);
@@ -142,8 +149,8 @@ static inline void vocab_add(vocab *v, int id, vocab_text t, int special, float 
     vocab_set(v, id, control ? t : vocab_replace(v, t, VOCAB_LOW, " "), control ? LM_TOKEN_CONTROL : LM_TOKEN_USER, score);
 }
 static inline vocab_text vocab_json_text(const json_doc *d, const json *v) { json_as(d, v, JSON_STRING); return vocab_str(v->v.text, v->n); }
-static inline void vocab_beyond(const json_doc *d, vocab_text t, int id, int n) {
-    cli_note("%s: the token %.80s is left out: its id is %d and the model has %d", d->name, t.text, id, n);
+static inline void vocab_beyond(vocab *v, const json_doc *d, vocab_text t, int id) {
+    vocab_note(v, "%s: the token %.80s is left out: its id is %d and the model has %d", d->name, t.text, id, v->n);
 }
 /* "added_tokens_decoder" of tokenizer_config.json: {"32000": {"content": ..., "special": ...}, ...}. over: it may replace other tokens. */
 static inline void vocab_add_decoder(vocab *v, int over) {
@@ -152,7 +159,7 @@ static inline void vocab_add_decoder(vocab *v, int over) {
         const json *item = json_as(d, &o->v.item[i], JSON_OBJECT); int special = json_bool(d, item, "special", 0);
         vocab_text t = vocab_json_text(d, json_need(d, item, "content", JSON_STRING));
         if (!cli_int(item->key, item->n_key, 0, INT_MAX, &id)) json_die(d, item, NULL, "its name is no token id");
-        if (id >= v->n) { vocab_beyond(d, t, id, v->n); continue; }
+        if (id >= v->n) { vocab_beyond(v, d, t, id); continue; }
         if (over || v->token[id].text == NULL) vocab_add(v, id, t, special, -1000);
         else if (!vocab_same(v->token[id], t) && !vocab_same(v->token[id], vocab_replace(v, t, VOCAB_LOW, " ")))
             json_die(d, item, NULL, "is \"%.60s\", but the token there is \"%.60s\"", t.text, v->token[id].text);
@@ -267,11 +274,11 @@ static inline void vocab_added_json(vocab *v) { /* {"<pad>": 32000, ...} */
     for (i = 0; i < d.root->n; i++) {
         const json *item = &d.root->v.item[i]; vocab_text t = vocab_keep(v, item->key, item->n_key);
         id = (int)json_as_int(&d, item, 0, INT_MAX);
-        if (id >= v->n) vocab_beyond(&d, t, id, v->n); else vocab_set(v, id, t, LM_TOKEN_USER, -1000);
+        if (id >= v->n) vocab_beyond(v, &d, t, id); else vocab_set(v, id, t, LM_TOKEN_USER, -1000);
     }
     json_close(&d);
 }
-static inline vocab_spm vocab_read_specs(vocab_wire w, int *n_pieces) {
+static inline vocab_spm vocab_read_specs(vocab *v, vocab_wire w, int *n_pieces) {
     vocab_spm s;
     memset(&s, 0, sizeof s);
     s.model_type = 1; s.dummy_prefix = s.extra_spaces = 1; s.normalizer = vocab_str("", 0); /* the format's defaults */
@@ -281,9 +288,9 @@ static inline vocab_spm vocab_read_specs(vocab_wire w, int *n_pieces) {
     if (s.model_type != 2) cli_die("%s: SentencePiece's %s model cannot be represented, only BPE", w.file,
         s.model_type == 1 ? "unigram" : s.model_type == 3 ? "word" : s.model_type == 4 ? "character" : "unknown");
     if (s.suffix) cli_die("%s: treat_whitespace_as_suffix cannot be represented", w.file);
-    if (s.charsmap) cli_note("%s: its normalizer %.*s is not kept: texts that it changes get other ids", w.file,
+    if (s.charsmap) vocab_note(v, "%s: its normalizer %.*s is not kept: texts that it changes get other ids", w.file,
         (int)(s.normalizer.n_bytes < 40 ? s.normalizer.n_bytes : 40), s.normalizer.text);
-    if (s.extra_spaces) cli_note("%s: remove_extra_whitespaces is not kept: texts with spaces in a row or at an end get other ids", w.file);
+    if (s.extra_spaces) vocab_note(v, "%s: remove_extra_whitespaces is not kept: texts with spaces in a row or at an end get other ids", w.file);
     return s;
 }
 static inline void vocab_load_spm(vocab *v, const char *path, const char *p, size_t n_bytes, int n_vocab) {
@@ -291,7 +298,7 @@ static inline void vocab_load_spm(vocab *v, const char *path, const char *p, siz
     memset(&w, 0, sizeof w);
     v->file = w.file = path; v->pre = "default";
     w.start = w.p = (const unsigned char *)p; w.end = w.p + n_bytes;
-    s = vocab_read_specs(w, &n);
+    s = vocab_read_specs(v, w, &n);
     if (n_vocab >= 0 && n > n_vocab) cli_die("%s: %d pieces, but the model has %d", path, n, n_vocab);
     vocab_begin(v, "llama", n, n_vocab);
     while (vocab_field(&w)) {
@@ -620,7 +627,7 @@ static inline void vocab_scores(vocab *v) {
             odd += vocab_find(&map, v->merge, buf, t.n_bytes + 1) < 0;
         }
     }
-    if (odd) cli_note("%s: %d pairs of tokens merge by their scores otherwise than by its merges: some texts get other ids", v->file, odd);
+    if (odd) vocab_note(v, "%s: %d pairs of tokens merge by their scores otherwise than by its merges: some texts get other ids", v->file, odd);
 }
 
 /* ---- tokenizer.json: tokens and merges */
@@ -671,7 +678,7 @@ static inline void vocab_added(vocab *v, const json *words, const json *added, i
         const json *item = &added->v.item[i], *old; int id = (int)json_as_int(d, json_need(d, item, "id", JSON_NUMBER), 0, INT_MAX);
         vocab_text t = vocab_json_text(d, json_need(d, item, "content", JSON_STRING));
         if (t.n_bytes == 0) json_die(d, item, NULL, "a token without text");
-        if (id >= v->n) { vocab_beyond(d, t, id, v->n); continue; }
+        if (id >= v->n) { vocab_beyond(v, d, t, id); continue; }
         old = json_find(words, t.text, t.n_bytes);
         if (old ? json_as_int(d, old, 0, INT_MAX) != id : v->token[id].text != NULL)
             json_die(d, item, NULL, "id %d is not that of \"%.60s\" in model.vocab, or taken", id, t.text);
@@ -679,7 +686,7 @@ static inline void vocab_added(vocab *v, const json *words, const json *added, i
         vocab_add(v, id, t, json_bool(d, item, "special", 0), old ? 0.0f : -1000.0f);
         if (json_bool(d, item, "lstrip", 0) || json_bool(d, item, "rstrip", 0) || json_bool(d, item, "single_word", 0)) strips = item;
     }
-    if (strips) cli_note("%s: lstrip, rstrip and single_word of added tokens (\"%.60s\") are not kept", d->name, json_text(d, strips, "content", ""));
+    if (strips) vocab_note(v, "%s: lstrip, rstrip and single_word of added tokens (\"%.60s\") are not kept", d->name, json_text(d, strips, "content", ""));
 }
 static inline void vocab_load_json(vocab *v, const char *pre, int n_vocab) {
     const json_doc *d = &v->tokenizer; const json *model = json_need(d, d->root, "model", JSON_OBJECT), *words, *added, *norm, *pre_json;
@@ -750,7 +757,7 @@ static inline void vocab_processor(vocab *v, const json *p, const char **bos, co
         if (specials != (first != NULL) + (last != NULL) || list->n != (uint32_t)specials + 1)
             json_die(d, list, NULL, "more than one token before or after the text cannot be represented");
         if (first) {
-            if (*bos && strcmp(*bos, first) != 0) cli_note("%s: \"%.60s\" is put before texts, not bos_token \"%.60s\"", d->name, first, *bos);
+            if (*bos && strcmp(*bos, first) != 0) vocab_note(v, "%s: \"%.60s\" is put before texts, not bos_token \"%.60s\"", d->name, first, *bos);
             *bos = first; v->add_bos = 1;
         }
         if (last) {
@@ -759,11 +766,11 @@ static inline void vocab_processor(vocab *v, const json *p, const char **bos, co
         }
     } else json_die(d, p, NULL, "%.60s cannot be represented", type);
 }
-static inline int vocab_checked(const vocab *v, const json_doc *d, const char *key, const json *value) { /* an id, or -1 */
+static inline int vocab_checked(vocab *v, const json_doc *d, const char *key, const json *value) { /* an id, or -1 */
     int64_t id;
     if (value == NULL || value->kind == JSON_NULL || value->kind == JSON_LIST) return -1;
     id = json_as_int(d, value, INT_MIN, UINT32_MAX);
-    if (id >= v->n) cli_note("%s: %s is passed over: it is %.0f and there are %d tokens", d->name, key, (double)id, v->n);
+    if (id >= v->n) vocab_note(v, "%s: %s is passed over: it is %.0f and there are %d tokens", d->name, key, (double)id, v->n);
     return id >= 0 && id < v->n ? (int)id : -1;
 }
 static inline const json *vocab_config_id(const json_doc *d, const char *name) { /* bos_token_id, at the top or in text_config */
@@ -798,7 +805,7 @@ static inline void vocab_ends_list(vocab *v, const json_doc *d, const json *list
         if (id == v->id[VOCAB_EOS] || id == v->id[VOCAB_EOT] || id == v->id[VOCAB_EOM] || vocab_known_end(v, id)) continue;
         if (v->id[VOCAB_EOT] < 0) v->id[VOCAB_EOT] = id;
         else if (v->id[VOCAB_EOM] < 0) v->id[VOCAB_EOM] = id;
-        else { cli_note("%s: eos_token_id: token %d is not kept as an end", d->name, id); continue; }
+        else { vocab_note(v, "%s: eos_token_id: token %d is not kept as an end", d->name, id); continue; }
         v->eot_said = 1;
     }
 }
@@ -888,7 +895,7 @@ static inline void vocab_chats(vocab *v) {
 }
 
 /* ---- the whole. pre: the pre-tokenizer's name, NULL: found from tokenizer.json. n_vocab: rows of the model's embedding, -1: as many as there are
- * tokens. A folder without tokenizer is noted on stderr and gives "no_vocab". The folder's name must stay until vocab_close. */
+ * tokens. A folder without tokenizer gives "no_vocab". The folder's name must stay until vocab_close. */
 static inline void vocab_load(vocab *v, const char *folder, const char *pre, int n_vocab) {
     const char *path, *p = NULL; size_t n = 0; int spm = 0, from_json = 0;
     vocab_begin_load(v, folder);
@@ -904,7 +911,6 @@ static inline void vocab_load(vocab *v, const char *folder, const char *pre, int
     else {
         if (vocab_path(v, "vocab.json") || vocab_path(v, "tekken.json"))
             cli_die("%s: its tokenizer is in a form that is not read: tokenizer.json or tokenizer.model is needed", folder);
-        cli_note("%s: no tokenizer files: the output works with ids only", folder);
         return;
     }
     vocab_ids(v);
@@ -941,7 +947,10 @@ static inline void vocab_write(const vocab *v, gguf_writer *w) {
     if (named) gguf_array(w, "tokenizer.chat_templates", LM_META_STR, (uint64_t)named);
     for (i = 0; named && i < v->n_chat; i++) if (strcmp(v->chat_name[i], "default") != 0) gguf_item_text(w, v->chat_name[i], strlen(v->chat_name[i]));
 }
-static inline void vocab_close(vocab *v) {
+static inline void vocab_close(vocab *v) { /* tells what was not kept: the last call, when the file is there */
+    int i;
+    for (i = 0; i < v->n_note; i++) cli_note("%s", v->note[i]);
+    free(v->note);
     json_close(&v->tokenizer); json_close(&v->config); json_close(&v->pool);
     free(v->chat); free((void *)v->chat_name); free(v->bytes); free(v->buf);
     memset(v, 0, sizeof *v);
