@@ -36,13 +36,19 @@ def training():
 
 def texts():
     rng = random.Random(6)
-    own = ["Hello world", " Hello", "Hello ", "  two  spaces   three", "\n", "\n\n\n", "\r\n\r\n x", "\t\tif (x)\n\t\t{ return 0; }", "don't I'll WE'VE he'd O'Neil 'S",
-           "1234567890 3.14 1,000,000 ½ ٣٤٥ Ⅷ ²", "naïve café Größe ÅNGSTRÖM ǅ ŉ", "日本語 中文 한국어 ไทย हिन्दी", "Привет, мир! Ελλάδα עברית العربية", "😀👍🏽🇺🇸 ❤️ 👨‍👩‍👧",
-           "e\u0301 A\u030a \u1e9b\u0323 \uac00\u11a8", "\u00a0nbsp\u2003em\u3000wide\u200bzero", "x\u0000y\u0001z\u007f", "a" * 300, " " * 70, "-" * 33 + "=" * 65, "if(a<b){c[i]+=1;}//x",
-           "#include <stdio.h>\nint main(void) { puts(\"hi\"); }\n", "http://example.org/?q=a%20b&c=d#e", "The quick brown fox jumps over the lazy dog.", "ALLCAPS CamelCase snake_case",
-           "\ue000\uf8ff\U0010ffff\ufffd", "...!?;:—–“”‘’«»", "tab\tnewline\nreturn\rend", "\u2581already\u2581marked", "<0x0A> <unk> <s", "", " ", "  ", " \n ", "\n \n", "a\n", "\na"]
+    own = ["Hello world", " Hello", "Hello ", "  two  spaces   three", "\n", "\n\n\n", "\r\n\r\n x", "\t\tif (x)\n\t\t{ return 0; }",
+        "don't I'll WE'VE he'd O'Neil 'S",
+           "1234567890 3.14 1,000,000 ½ ٣٤٥ Ⅷ ²", "naïve café Größe ÅNGSTRÖM ǅ ŉ", "日本語 中文 한국어 ไทย हिन्दी", "Привет, мир! Ελλάδα עברית العربية",
+               "😀👍🏽🇺🇸 ❤️ 👨‍👩‍👧",
+           "e\u0301 A\u030a \u1e9b\u0323 \uac00\u11a8", "\u00a0nbsp\u2003em\u3000wide\u200bzero", "x\u0000y\u0001z\u007f", "a" * 300, " " * 70,
+               "-" * 33 + "=" * 65, "if(a<b){c[i]+=1;}//x",
+           "#include <stdio.h>\nint main(void) { puts(\"hi\"); }\n", "http://example.org/?q=a%20b&c=d#e",
+               "The quick brown fox jumps over the lazy dog.", "ALLCAPS CamelCase snake_case",
+           "\ue000\uf8ff\U0010ffff\ufffd", "...!?;:—–“”‘’«»", "tab\tnewline\nreturn\rend", "\u2581already\u2581marked", "<0x0A> <unk> <s", "", " ",
+               "  ", " \n ", "\n \n", "a\n", "\na"]
     pool = "abcdefghij KLMNO  \n\t0123456789.,;:'\"()[]{}<>+-*/=_|&%$#@!?^~`\\ éüñßøåæœçÀÖ ЖдйΩλπ 漢字かなカナ한글 ัก़ा😀❤️\u200d\u00a0\u3000\u0301\u0308"
-    words = ["the", "The", " token", "'s", "'LL", " I'm", "ing", "tion", "\n", "\n\n", "  ", "    ", " 12", "345", "6789", "Größe", "日本", "int", "()", "->", "::", "\t", " static", "…", "//", "=="]
+    words = ["the", "The", " token", "'s", "'LL", " I'm", "ing", "tion", "\n", "\n\n", "  ", "    ", " 12", "345", "6789", "Größe", "日本", "int",
+        "()", "->", "::", "\t", " static", "…", "//", "=="]
     for _ in range(160):
         own.append("".join(rng.choice(pool) for _ in range(rng.randint(1, 60))))
     for _ in range(160):
@@ -135,8 +141,10 @@ def folder(name, **files):
     path = os.path.join(DIR, name)
     os.makedirs(path, exist_ok=True)
     for file, content in files.items():
-        file = {"tokenizer": "tokenizer.json", "model": "tokenizer.model", "config": "config.json", "tconfig": "tokenizer_config.json", "added": "added_tokens.json",
-                "generation": "generation_config.json", "jinja": "chat_template.jinja", "chat": "chat_template.json", "map": "special_tokens_map.json", "merges": "vocab.json"}[file]
+        file = {"tokenizer": "tokenizer.json", "model": "tokenizer.model", "config": "config.json", "tconfig": "tokenizer_config.json",
+            "added": "added_tokens.json",
+                "generation": "generation_config.json", "jinja": "chat_template.jinja", "chat": "chat_template.json",
+                    "map": "special_tokens_map.json", "merges": "vocab.json"}[file]
         data = content if isinstance(content, bytes) else content.encode() if isinstance(content, str) else json.dumps(content).encode()
         with open(os.path.join(path, file), "wb") as f:
             f.write(data)
@@ -149,9 +157,11 @@ def byte_level(split=None, normalizer=None, specials=("<|endoftext|>",), bos=Non
         t.normalizer = normalizer
     t.pre_tokenizer = split or pre_tokenizers.ByteLevel(add_prefix_space=False)
     t.decoder = decoders.ByteLevel()
-    t.train_from_iterator(TRAIN, trainers.BpeTrainer(vocab_size=n, special_tokens=list(specials), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    t.train_from_iterator(TRAIN, trainers.BpeTrainer(vocab_size=n, special_tokens=list(specials),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
     if bos:
-        t.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), processors.TemplateProcessing(single=bos + " $A", pair=bos + " $A " + bos + " $B",
+        t.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), processors.TemplateProcessing(single=bos + " $A",
+            pair=bos + " $A " + bos + " $B",
                                                 special_tokens=[(bos, t.token_to_id(bos))])])
     return t
 
@@ -204,12 +214,14 @@ LLAMA3 = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_
 def pre_tokenizer_names():
     """The name follows from the expressions; the library cuts as tokenizers does with them."""
     for pre, split, normalizer, whole in [
-            ("gpt-2", None, None, False), ("gpt-2", splits(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"), None, False),
+            ("gpt-2", None, None, False), ("gpt-2", splits(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"), None,
+                False),
             ("llama-bpe", splits(words(r"\p{N}{1,3}")), None, True), ("smaug-bpe", splits(words(r"\p{N}{1,3}")), None, False),
             ("llama-bpe", splits(words(r"\p{N}{1,3}", "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])")), None, True),
             ("llama-bpe", splits(words(r"\p{N}{1,3}"), behavior="removed", invert=True), None, True),
             ("llama-bpe", splits(words(r"\p{N}{1,3}").replace(r"\r\n", "\r\n")), None, True),
-            ("smollm", splits(DIGITS, tail=GPT2_TAIL), None, False), ("qwen2", splits(words(r"\p{N}")), normalizers.NFC(), False), ("stablelm2", splits(words(r"\p{N}")), None, False),
+            ("smollm", splits(DIGITS, tail=GPT2_TAIL), None, False), ("qwen2", splits(words(r"\p{N}")), normalizers.NFC(), False), ("stablelm2",
+                splits(words(r"\p{N}")), None, False),
             ("tekken", splits(cased("", r"\p{N}")), None, True), ("gpt-4o", splits(cased(ENGLISH + "?", r"\p{N}{1,3}")), None, False),
             ("deepseek-coder", splits("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", DIGITS), None, False),
             ("deepseek-v3", splits(r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+", DEEPSEEK3), None, False),
@@ -221,7 +233,6 @@ def pre_tokenizer_names():
             continue
         bos = False if pre in ("llama-bpe", "tekken") else None
         same_metadata(pre, metadata(out), gpt2_metadata(hf_json(t), pre, ggml__add_bos_token=bos))
-        # Unicode of other years: a few characters are of another class there
         same_ids(pre, out, hf_encode(t), requests(["<|endoftext|>"]))
 
 
@@ -229,8 +240,10 @@ def llama3():
     t = byte_level(splits(words(r"\p{N}{1,3}")), specials=LLAMA3, bos=LLAMA3[0], whole=True, n=500)
     j = hf_json(t)
     j["model"]["merges"] = [" ".join(m) for m in j["model"]["merges"]]     # the older spelling
-    j["added_tokens"].append({"id": 500, "content": "<tool>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False})
-    tconfig = {"bos_token": {"content": LLAMA3[0], "special": True}, "eos_token": LLAMA3[1], "add_prefix_space": False, "tokenizer_class": "PreTrainedTokenizerFast",
+    j["added_tokens"].append({"id": 500, "content": "<tool>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+        "special": False})
+    tconfig = {"bos_token": {"content": LLAMA3[0], "special": True}, "eos_token": LLAMA3[1], "add_prefix_space": False,
+        "tokenizer_class": "PreTrainedTokenizerFast",
                "chat_template": [{"name": "default", "template": "{{ bos_token }}é"}, {"name": "tool use", "template": "tools"}]}
     config = {"vocab_size": 512, "bos_token_id": 0, "eos_token_id": [1, 4], "pad_token_id": -1}
     out, r = convert(folder("llama3", tokenizer=j, tconfig=tconfig, config=config, jinja="not this"), 512)
@@ -259,7 +272,8 @@ def ends_and_ids():
     case("config ids", {"ggml.bos_token_id": 1, "ggml.eos_token_id": 2, "ggml.padding_token_id": 3, "ggml.unknown_token_id": 0},
          config={"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3, "unk_token_id": 0, "sep_token_id": None})
     case("tokenizer_config before config", {"ggml.bos_token_id": 0, "ggml.eos_token_id": 2, "ggml.add_bos_token": True, "ggml.add_eos_token": False},
-         tconfig={"bos_token": "<a>", "add_bos_token": True, "add_eos_token": False, "eos_token": {"content": "<c>"}}, config={"bos_token_id": 1, "eos_token_id": 1})
+         tconfig={"bos_token": "<a>", "add_bos_token": True, "add_eos_token": False, "eos_token": {"content": "<c>"}}, config={"bos_token_id": 1,
+             "eos_token_id": 1})
     case("eos list", {"ggml.eos_token_id": 1, "ggml.eot_token_id": 4, "ggml.eom_token_id": 3}, config={"eos_token_id": [1, 3, 2]})
     case("eos list with a known end", {"ggml.eos_token_id": 1}, config={"eos_token_id": [1, 4]})
     case("generation_config", {"ggml.eos_token_id": 2}, generation={"eos_token_id": 2})
@@ -275,13 +289,15 @@ def ends_and_ids():
     case("template", {"ggml.bos_token_id": 0, "ggml.eos_token_id": 1, "ggml.eot_token_id": 4, "ggml.add_bos_token": True, "ggml.add_eos_token": True},
          tconfig={"eos_token": "<|im_end|>"}, config={"bos_token_id": 3})
     same_ids("template", os.path.join(DIR, "out.gguf"), hf_encode(t), requests(["<a>"]))
-    out, r = convert(folder("decoder", tokenizer=j, tconfig={"added_tokens_decoder": {"512": {"content": "<x>", "special": True}, "513": {"content": "y" + LOW}}}))
+    out, r = convert(folder("decoder", tokenizer=j, tconfig={"added_tokens_decoder": {"512": {"content": "<x>", "special": True},
+        "513": {"content": "y" + LOW}}}))
     m = metadata(out) if r.returncode == 0 else {}
     check(r.returncode == 1, "added_tokens_decoder beyond tokenizer.json, no model: " + r.stderr.decode()) if not m else None
     out, r = convert(os.path.join(DIR, "decoder"), 516)
     if check(r.returncode == 0, "decoder: " + r.stderr.decode()):
         m = metadata(out)
-        check(m["ggml.tokens"][512:] == ["<x>", "y ", "[PAD514]", "[PAD515]"] and m["ggml.token_type"][512:] == [CONTROL, USER, UNUSED, UNUSED], "added_tokens_decoder: %s" % m["ggml.tokens"][512:])
+        check(m["ggml.tokens"][512:] == ["<x>", "y ", "[PAD514]", "[PAD515]"] and m["ggml.token_type"][512:] == [CONTROL, USER, UNUSED, UNUSED],
+            "added_tokens_decoder: %s" % m["ggml.tokens"][512:])
 
 
 def reference_bpe():
@@ -297,7 +313,8 @@ def reference_bpe():
     text = open(path + "/hf_tokenizer.json", encoding="utf-8").read()
     out, r = convert(folder("reference", tokenizer=text, config={"bos_token_id": 0, "eos_token_id": 0, "vocab_size": 512}), 512)
     if check(r.returncode == 0, "reference/train/bpe: " + r.stderr.decode()):
-        same_metadata("reference/train/bpe", metadata(out), gpt2_metadata(json.loads(text), "gpt-2") | {"ggml.bos_token_id": 0, "ggml.eos_token_id": 0})
+        same_metadata("reference/train/bpe", metadata(out), gpt2_metadata(json.loads(text), "gpt-2") | {"ggml.bos_token_id": 0,
+            "ggml.eos_token_id": 0})
         same_ids("reference/train/bpe", out, hf_encode(Tokenizer.from_str(text)), requests(["<|endoftext|>"]))
     spm_case("reference/train/bpe spm", open(path + "/spm.model", "rb").read())
 
@@ -305,7 +322,8 @@ def reference_bpe():
 # ---- SentencePiece
 def train_spm(**more):
     out = io.BytesIO()
-    options = {"model_type": "bpe", "vocab_size": 512, "byte_fallback": True, "normalization_rule_name": "identity", "remove_extra_whitespaces": False, "character_coverage": 0.98,
+    options = {"model_type": "bpe", "vocab_size": 512, "byte_fallback": True, "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False, "character_coverage": 0.98,
                "split_digits": True, "allow_whitespace_only_pieces": True, "num_threads": 1, "minloglevel": 2} | more
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(line.rstrip("\n") for line in TRAIN if line.strip()), model_writer=out, **options)
     return out.getvalue()
@@ -314,9 +332,11 @@ def train_spm(**more):
 def spm_metadata(sp, user=(), **more):
     n = sp.get_piece_size()
     user = {i for i in range(n) if sp.id_to_piece(i) in user}
-    want = {"ggml.model": "llama", "ggml.pre": "default", "ggml.tokens": [sp.id_to_piece(i).replace(LOW, " ") if i in user else sp.id_to_piece(i) for i in range(n)],
+    want = {"ggml.model": "llama", "ggml.pre": "default", "ggml.tokens": [sp.id_to_piece(i).replace(LOW, " ") if i in user else sp.id_to_piece(i)
+        for i in range(n)],
             "ggml.scores": [sp.get_score(i) for i in range(n)],
-            "ggml.token_type": [UNKNOWN if sp.is_unknown(i) else CONTROL if sp.is_control(i) else UNUSED if sp.is_unused(i) else BYTE if sp.is_byte(i) else USER if i in user else NORMAL for i in range(n)]}
+            "ggml.token_type": [UNKNOWN if sp.is_unknown(i) else CONTROL if sp.is_control(i) else UNUSED if sp.is_unused(i) else BYTE
+                if sp.is_byte(i) else USER if i in user else NORMAL for i in range(n)]}
     want.update({"ggml.%s_token_id" % k: v for k, v in (("bos", sp.bos_id()), ("eos", sp.eos_id()), ("padding", sp.pad_id())) if v >= 0})
     if sp.unk_id() > 0:
         want["ggml.unknown_token_id"] = sp.unk_id()
@@ -356,7 +376,8 @@ def spm():
     # what stands on top of the pieces
     config = {"vocab_size": 520, "bos_token_id": 1, "eos_token_id": 2}
     tconfig = {"add_bos_token": True, "add_eos_token": False, "add_prefix_space": False, "bos_token": "<s>", "chat_template": "{{ x }}",
-               "added_tokens_decoder": {"0": {"content": "<unk>", "special": True}, "513": {"content": "<|im_start|>", "special": False}, "514": {"content": "a" + LOW + "b"}, "600": {"content": "<far>"}}}
+               "added_tokens_decoder": {"0": {"content": "<unk>", "special": True}, "513": {"content": "<|im_start|>", "special": False},
+                   "514": {"content": "a" + LOW + "b"}, "600": {"content": "<far>"}}}
     out, r = convert(folder("spm on top", model=model, config=config, tconfig=tconfig, added={"<pad>": 512, "<far>": 600}), 520)
     if check(r.returncode == 0 and r.stderr.count(b"\n") == 2, "spm on top: " + r.stderr.decode()):
         want = spm_metadata(sp)
@@ -410,7 +431,8 @@ def spm_json(sp):
     # trained from scratch: a token has one merge, which scores cannot always say
     t = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
     t.normalizer = normalizers.Sequence([normalizers.Prepend(LOW), normalizers.Replace(" ", LOW)])
-    t.train_from_iterator(TRAIN, trainers.BpeTrainer(vocab_size=800, special_tokens=["<unk>"] + ["<0x%02X>" % b for b in range(256)], show_progress=False))
+    t.train_from_iterator(TRAIN, trainers.BpeTrainer(vocab_size=800, special_tokens=["<unk>"] + ["<0x%02X>" % b for b in range(256)],
+        show_progress=False))
     out, r = convert(folder("spm scratch", tokenizer=t.to_str()))
     check(r.returncode == 0 and r.stderr.count(b"\n") == 1, "byte fallback trained from scratch: " + r.stderr.decode())
 
@@ -436,10 +458,13 @@ def tiktoken():
             parts = bpe(ranks, b, rank)
             if len(parts) == 2:
                 merges.append(" ".join(map(spell, parts)))
-    named = ["begin_of_text", "end_of_text", "reserved_special_token_0", "reserved_special_token_1", "finetune_right_pad_id", "step_id", "start_header_id", "end_header_id",
+    named = ["begin_of_text", "end_of_text", "reserved_special_token_0", "reserved_special_token_1", "finetune_right_pad_id", "step_id",
+        "start_header_id", "end_header_id",
              "eom_id", "eot_id", "python_tag", "image"] + ["reserved_special_token_%d" % i for i in range(2, 246)]
-    want = {"ggml.model": "gpt2", "ggml.pre": "llama-bpe", "ggml.tokens": [spell(b) for b in order] + ["<|%s|>" % s for s in named], "ggml.token_type": [NORMAL] * 500 + [CONTROL] * 256,
-            "ggml.merges": merges, "ggml.bos_token_id": 500, "ggml.eos_token_id": 501, "ggml.padding_token_id": 504, "ggml.eom_token_id": 508, "ggml.eot_token_id": 509, "ggml.add_bos_token": True}
+    want = {"ggml.model": "gpt2", "ggml.pre": "llama-bpe", "ggml.tokens": [spell(b) for b in order] + ["<|%s|>" % s for s in named],
+        "ggml.token_type": [NORMAL] * 500 + [CONTROL] * 256,
+            "ggml.merges": merges, "ggml.bos_token_id": 500, "ggml.eos_token_id": 501, "ggml.padding_token_id": 504, "ggml.eom_token_id": 508,
+                "ggml.eot_token_id": 509, "ggml.add_bos_token": True}
     same_metadata("tiktoken", metadata(out), want)
 
     def encode(text, add, parse):
@@ -501,18 +526,23 @@ def published():
     m = metadata(data + "/vocab/ggml-vocab-llama-spm.gguf")
     number = lambda n: bytes([n & 127 | 128]) + number(n >> 7) if n > 127 else bytes([n])
     field = lambda k, b: bytes([k << 3 | 2]) + number(len(b)) + b
-    pieces = b"".join(field(1, field(1, t.encode()) + b"\x15" + struct.pack("<f", s) + b"\x18" + bytes([k])) for t, s, k in zip(m["ggml.tokens"], m["ggml.scores"], m["ggml.token_type"]))
-    out, r = convert(folder("llama2", model=pieces + field(2, b"\x18\x02") + field(3, b"\x20\x00"), tconfig={"add_bos_token": True, "add_eos_token": False}, config={"bos_token_id": 1, "eos_token_id": 2, "unk_token_id": 0}), 32000)
+    pieces = b"".join(field(1, field(1, t.encode()) + b"\x15" + struct.pack("<f", s) + b"\x18" + bytes([k])) for t, s, k in zip(m["ggml.tokens"],
+        m["ggml.scores"], m["ggml.token_type"]))
+    out, r = convert(folder("llama2", model=pieces + field(2, b"\x18\x02") + field(3, b"\x20\x00"), tconfig={"add_bos_token": True,
+        "add_eos_token": False}, config={"bos_token_id": 1, "eos_token_id": 2, "unk_token_id": 0}), 32000)
     if check(r.returncode == 0 and not r.stderr, "Llama 2: " + r.stderr.decode()):
         same_metadata("Llama 2", metadata(out), m)
         same_as_reference("llama2", out, "tokenizer.model")
     # Llama 3: as tokenizer.json, and as tiktoken's lines, whose merges follow from the ranks alone
     m = metadata(data + "/vocab/ggml-vocab-llama-bpe.gguf")
     special = [{"id": i, "content": m["ggml.tokens"][i], "special": True} for i, k in enumerate(m["ggml.token_type"]) if k == CONTROL]
-    pre = {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": words(r"\p{N}{1,3}")}, "behavior": "Isolated", "invert": False},
+    pre = {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": words(r"\p{N}{1,3}")}, "behavior": "Isolated",
+        "invert": False},
                                                  {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}
-    j = {"added_tokens": special, "pre_tokenizer": pre, "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": special[0]["content"]}}, {"Sequence": {"id": "A"}}]},
-         "model": {"type": "BPE", "ignore_merges": True, "vocab": {t: i for i, t in enumerate(m["ggml.tokens"][:128000])}, "merges": m["ggml.merges"]}}
+    j = {"added_tokens": special, "pre_tokenizer": pre, "post_processor": {"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": special[0]["content"]}}, {"Sequence": {"id": "A"}}]},
+         "model": {"type": "BPE", "ignore_merges": True, "vocab": {t: i for i, t in enumerate(m["ggml.tokens"][:128000])},
+             "merges": m["ggml.merges"]}}
     out, r = convert(folder("llama3 json", tokenizer=j, config={"bos_token_id": 128000, "eos_token_id": 128001}), 128256)
     if check(r.returncode == 0 and not r.stderr, "Llama 3: " + r.stderr.decode()):
         same_metadata("Llama 3", metadata(out), m | {"ggml.add_bos_token": True})
@@ -538,7 +568,8 @@ def hostile(sp):
         count += 1
         out, r = convert(path, *more)
         lines = r.stderr.decode(errors="replace").splitlines()
-        good = r.returncode == 1 and not r.stdout and len(lines) == 1 and lines[0].startswith("vocab: ") and not os.path.exists(out) and not [f for f in os.listdir(DIR) if ".tmp" in f]
+        good = r.returncode == 1 and not r.stdout and len(lines) == 1 and lines[0].startswith("vocab: ") and not os.path.exists(out) and not [f
+            for f in os.listdir(DIR) if ".tmp" in f]
         check(good, "hostile: %s: exit %d: %s" % (why, r.returncode, " / ".join(lines)[:300]))
 
     base = hf_json(byte_level())
@@ -552,8 +583,10 @@ def hostile(sp):
     text = json.dumps(base).encode()
     for n in (0, 1, 100, len(text) // 2, len(text) - 1):
         with_json("tokenizer.json cut at %d" % n, lambda j: text[:n])
-    for why, data in [("deep", b"[" * 100000), ("deep objects", b'{"a":' * 5000), ("a list", b"[]"), ("bytes", b"\xff\xfe{}"), ("invalid UTF-8 in a token", text.replace(b"<|endoftext|>", b"\xc3\x28", 1)),
-                      ("NUL", text[:200] + b"\0" + text[200:]), ("half a surrogate", text.replace(b"<|endoftext|>", b"\\ud83d", 1)), ("a comment", b"// x\n" + text), ("twice", text + text),
+    for why, data in [("deep", b"[" * 100000), ("deep objects", b'{"a":' * 5000), ("a list", b"[]"), ("bytes", b"\xff\xfe{}"),
+            ("invalid UTF-8 in a token", text.replace(b"<|endoftext|>", b"\xc3\x28", 1)),
+                      ("NUL", text[:200] + b"\0" + text[200:]), ("half a surrogate", text.replace(b"<|endoftext|>", b"\\ud83d", 1)), ("a comment",
+                          b"// x\n" + text), ("twice", text + text),
                       ("NaN", text.replace(b'"dropout": null', b'"dropout": NaN')), ("git lfs", b"version https://git-lfs.github.com/spec/v1\n")]:
         with_json("tokenizer.json: " + why, lambda j: data)
 
@@ -568,36 +601,58 @@ def hostile(sp):
                 at[path[-1]] = value
         return change
     for why, change in [
-            ("no model", put("model", delete=True)), ("model is a list", put("model", value=[])), ("no vocab", put("model", "vocab", delete=True)), ("vocab is a list", put("model", "vocab", value=["a"])),
-            ("Unigram", put("model", "type", value="Unigram")), ("type is a number", put("model", "type", value=3)), ("no merges", put("model", "merges", delete=True)), ("merges is a string", put("model", "merges", value="a b")),
-            ("an id that is text", put("model", "vocab", "!", value="1")), ("a negative id", put("model", "vocab", "!", value=-1)), ("an id of 2^31", put("model", "vocab", "!", value=1 << 31)),
-            ("an id of 2^70", put("model", "vocab", "!", value=1 << 70)), ("an id of 1.5", put("model", "vocab", "!", value=1.5)), ("an id far out", put("model", "vocab", "!", value=1 << 29)), ("an id twice", put("model", "vocab", "!", value=5)),
-            ("a merge of one token", put("model", "merges", 0, value="ab")), ("a merge of three", put("model", "merges", 0, value="a b c")), ("a merge of unknown tokens", put("model", "merges", 0, value=["qqq", "zzz"])),
-            ("a merge that makes no token", put("model", "merges", 0, value=["~", "!"])), ("a merge with an empty part", put("model", "merges", 0, value=" a")), ("a merge with a number", put("model", "merges", 0, value=["a", 1])), ("a merge that is null", put("model", "merges", 0, value=None)),
-            ("continuing_subword_prefix", put("model", "continuing_subword_prefix", value="##")), ("end_of_word_suffix", put("model", "end_of_word_suffix", value="</w>")), ("dropout", put("model", "dropout", value=0.1)),
-            ("added token with another id", put("added_tokens", 0, "id", value=7)), ("added token without id", put("added_tokens", 0, "id", delete=True)), ("added token, negative id", put("added_tokens", 0, "id", value=-3)),
-            ("added token, huge id", put("added_tokens", 0, "id", value=1 << 40)), ("added token without content", put("added_tokens", 0, "content", delete=True)), ("added token without text", put("added_tokens", 0, "content", value="")),
-            ("added tokens: an object", put("added_tokens", value={"a": 1})), ("added token on a taken id", put("added_tokens", 0, "content", value="<new>")),
-            ("an unknown pre-tokenizer", put("pre_tokenizer", value={"type": "Whitespace"})), ("no pre-tokenizer", put("pre_tokenizer", value=None)), ("add_prefix_space", put("pre_tokenizer", "add_prefix_space", value=True)),
-            ("an unknown expression", put("pre_tokenizer", value={"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "\\w+|\\W"}, "behavior": "Isolated", "invert": False}, base["pre_tokenizer"]]})),
+            ("no model", put("model", delete=True)), ("model is a list", put("model", value=[])), ("no vocab", put("model", "vocab", delete=True)),
+                ("vocab is a list", put("model", "vocab", value=["a"])),
+            ("Unigram", put("model", "type", value="Unigram")), ("type is a number", put("model", "type", value=3)), ("no merges",
+                put("model", "merges", delete=True)), ("merges is a string", put("model", "merges", value="a b")),
+            ("an id that is text", put("model", "vocab", "!", value="1")), ("a negative id", put("model", "vocab", "!", value=-1)),
+                ("an id of 2^31", put("model", "vocab", "!", value=1 << 31)),
+            ("an id of 2^70", put("model", "vocab", "!", value=1 << 70)), ("an id of 1.5", put("model", "vocab", "!", value=1.5)), ("an id far out",
+                put("model", "vocab", "!", value=1 << 29)), ("an id twice", put("model", "vocab", "!", value=5)),
+            ("a merge of one token", put("model", "merges", 0, value="ab")), ("a merge of three", put("model", "merges", 0, value="a b c")),
+                ("a merge of unknown tokens", put("model", "merges", 0, value=["qqq", "zzz"])),
+            ("a merge that makes no token", put("model", "merges", 0, value=["~", "!"])), ("a merge with an empty part", put("model", "merges", 0,
+                value=" a")), ("a merge with a number", put("model", "merges", 0, value=["a", 1])), ("a merge that is null",
+                put("model", "merges", 0, value=None)),
+            ("continuing_subword_prefix", put("model", "continuing_subword_prefix", value="##")), ("end_of_word_suffix",
+                put("model", "end_of_word_suffix", value="</w>")), ("dropout", put("model", "dropout", value=0.1)),
+            ("added token with another id", put("added_tokens", 0, "id", value=7)), ("added token without id", put("added_tokens", 0, "id",
+                delete=True)), ("added token, negative id", put("added_tokens", 0, "id", value=-3)),
+            ("added token, huge id", put("added_tokens", 0, "id", value=1 << 40)), ("added token without content", put("added_tokens", 0, "content",
+                delete=True)), ("added token without text", put("added_tokens", 0, "content", value="")),
+            ("added tokens: an object", put("added_tokens", value={"a": 1})), ("added token on a taken id",
+                put("added_tokens", 0, "content", value="<new>")),
+            ("an unknown pre-tokenizer", put("pre_tokenizer", value={"type": "Whitespace"})), ("no pre-tokenizer",
+                put("pre_tokenizer", value=None)), ("add_prefix_space", put("pre_tokenizer", "add_prefix_space", value=True)),
+            ("an unknown expression", put("pre_tokenizer", value={"type": "Sequence", "pretokenizers": [{"type": "Split",
+                "pattern": {"Regex": "\\w+|\\W"}, "behavior": "Isolated", "invert": False}, base["pre_tokenizer"]]})),
             ("a split at a text", put("pre_tokenizer", value={"type": "Split", "pattern": {"String": " "}, "behavior": "Isolated", "invert": False})),
-            ("a split that removes", put("pre_tokenizer", value={"type": "Split", "pattern": {"Regex": "\\s+"}, "behavior": "Removed", "invert": False})), ("a split without pattern", put("pre_tokenizer", value={"type": "Split"})),
+            ("a split that removes", put("pre_tokenizer", value={"type": "Split", "pattern": {"Regex": "\\s+"}, "behavior": "Removed",
+                "invert": False})), ("a split without pattern", put("pre_tokenizer", value={"type": "Split"})),
             ("steps without end", put("pre_tokenizer", value={"type": "Sequence", "pretokenizers": [{"type": "Digits"}] * 3000})),
-            ("Lowercase", put("normalizer", value={"type": "Lowercase"})), ("NFC without a name", put("normalizer", value={"type": "NFC"})), ("a normalizer without type", put("normalizer", value={})),
+            ("Lowercase", put("normalizer", value={"type": "Lowercase"})), ("NFC without a name", put("normalizer", value={"type": "NFC"})),
+                ("a normalizer without type", put("normalizer", value={})),
             ("RobertaProcessing", put("post_processor", value={"type": "RobertaProcessing", "sep": ["</s>", 0], "cls": ["<s>", 0]})),
-            ("two tokens before the text", put("post_processor", value={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "!"}}, {"SpecialToken": {"id": "!"}}, {"Sequence": {"id": "A"}}]}))]:
+            ("two tokens before the text", put("post_processor", value={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "!"}},
+                {"SpecialToken": {"id": "!"}}, {"Sequence": {"id": "A"}}]}))]:
         with_json("tokenizer.json: " + why, change)
     with_json("more tokens than the model", lambda j: None, 100)
     with_json("far fewer tokens than the model", lambda j: None, (1 << 31) - 1)
     def fallback(j):
         j["model"]["byte_fallback"] = True
     with_json("byte fallback with ByteLevel", fallback)
-    for why, files in [("config: cut", {"tconfig": b'{"bos_token": '}), ("config: a list", {"tconfig": []}), ("add_bos_token: text", {"tconfig": {"add_bos_token": "yes"}}), ("template: a number", {"tconfig": {"chat_template": 1}}),
-                       ("template: list of texts", {"tconfig": {"chat_template": ["a"]}}), ("template twice", {"tconfig": {"chat_template": [{"name": "a-b", "template": "1"}, {"name": "a_b", "template": "2"}]}}),
-                       ("template: a long name", {"tconfig": {"chat_template": [{"name": "n" * 1000, "template": "1"}]}}), ("template: NUL", {"tconfig": {"chat_template": "a\0b"}}),
-                       ("decoder: no id", {"tconfig": {"added_tokens_decoder": {"x": {"content": "a"}}}}), ("decoder: negative", {"tconfig": {"added_tokens_decoder": {"-1": {"content": "a"}}}}),
-                       ("decoder: a text", {"tconfig": {"added_tokens_decoder": {"5": "a"}}}), ("decoder: contradicts", {"tconfig": {"added_tokens_decoder": {"5": {"content": "other"}}}}),
-                       ("jinja: no UTF-8", {"jinja": b"\xff\xfe"}), ("config.json: text as id", {"config": {"bos_token_id": "1"}}), ("config.json: cut", {"config": b"{"}), ("eos list of texts", {"config": {"eos_token_id": ["a"]}}),
+    for why, files in [("config: cut", {"tconfig": b'{"bos_token": '}), ("config: a list", {"tconfig": []}), ("add_bos_token: text",
+            {"tconfig": {"add_bos_token": "yes"}}), ("template: a number", {"tconfig": {"chat_template": 1}}),
+                       ("template: list of texts", {"tconfig": {"chat_template": ["a"]}}), ("template twice",
+                           {"tconfig": {"chat_template": [{"name": "a-b", "template": "1"}, {"name": "a_b", "template": "2"}]}}),
+                       ("template: a long name", {"tconfig": {"chat_template": [{"name": "n" * 1000, "template": "1"}]}}), ("template: NUL",
+                           {"tconfig": {"chat_template": "a\0b"}}),
+                       ("decoder: no id", {"tconfig": {"added_tokens_decoder": {"x": {"content": "a"}}}}), ("decoder: negative",
+                           {"tconfig": {"added_tokens_decoder": {"-1": {"content": "a"}}}}),
+                       ("decoder: a text", {"tconfig": {"added_tokens_decoder": {"5": "a"}}}), ("decoder: contradicts",
+                           {"tconfig": {"added_tokens_decoder": {"5": {"content": "other"}}}}),
+                       ("jinja: no UTF-8", {"jinja": b"\xff\xfe"}), ("config.json: text as id", {"config": {"bos_token_id": "1"}}),
+                           ("config.json: cut", {"config": b"{"}), ("eos list of texts", {"config": {"eos_token_id": ["a"]}}),
                        ("generation_config: a key twice", {"generation": b'{"a": 1, "a": 2}'})]:
         with_json(why, lambda j: None, **files)
 
@@ -607,22 +662,29 @@ def hostile(sp):
     def with_model(why, data, *more, **files):
         shutil.rmtree(os.path.join(DIR, "hostile"), ignore_errors=True)
         refuse("tokenizer.model: " + why, folder("hostile", model=data, **files), *more)
-    piece = lambda text, score=0.0, kind=1: b"\x0a" + bytes([len(text) + 9]) + b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f", score) + b"\x18" + bytes([kind])
+    piece = lambda text, score=0.0, kind=1: b"\x0a" + bytes([len(text) + 9]) + b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f",
+        score) + b"\x18" + bytes([kind])
     bpe_spec = b"\x12\x02\x18\x02"
     for n in (1, 2, 10, len(model) // 2, len(model) - 1):
         with_model("cut at %d" % n, model[:n])
-    for why, data in [("empty", b""), ("no pieces", bpe_spec), ("huge length", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), ("endless number", b"\x0a" + b"\xff" * 30), ("field 0", b"\x0a\x00\x00\x00"),
-                      ("a group", piece(b"a") + b"\x0b" + bpe_spec), ("not UTF-8", piece(b"\xff\xfe") + bpe_spec), ("without text", b"\x0a\x00" + bpe_spec), ("NaN", piece(b"a", float("nan")) + bpe_spec),
-                      ("infinite", piece(b"a", float("inf")) + bpe_spec), ("type 9", piece(b"a", 0, 9) + bpe_spec), ("a byte of no form", piece(b"zz", 0, 6) + bpe_spec), ("twice", piece(b"a") + piece(b"a") + bpe_spec),
-                      ("a NUL", piece(b"a\0b") + bpe_spec), ("text as a number", b"\x0a\x02\x08\x05" + bpe_spec), ("score as a number", b"\x0a\x05\x0a\x01a\x10\x05" + bpe_spec), ("unigram by default", piece(b"a"))]:
+    for why, data in [("empty", b""), ("no pieces", bpe_spec), ("huge length", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), ("endless number",
+            b"\x0a" + b"\xff" * 30), ("field 0", b"\x0a\x00\x00\x00"),
+                      ("a group", piece(b"a") + b"\x0b" + bpe_spec), ("not UTF-8", piece(b"\xff\xfe") + bpe_spec), ("without text",
+                          b"\x0a\x00" + bpe_spec), ("NaN", piece(b"a", float("nan")) + bpe_spec),
+                      ("infinite", piece(b"a", float("inf")) + bpe_spec), ("type 9", piece(b"a", 0, 9) + bpe_spec), ("a byte of no form",
+                          piece(b"zz", 0, 6) + bpe_spec), ("twice", piece(b"a") + piece(b"a") + bpe_spec),
+                      ("a NUL", piece(b"a\0b") + bpe_spec), ("text as a number", b"\x0a\x02\x08\x05" + bpe_spec), ("score as a number",
+                          b"\x0a\x05\x0a\x01a\x10\x05" + bpe_spec), ("unigram by default", piece(b"a"))]:
         with_model(why, data)
     with_model("more pieces than the model", model, 100)
     with_model("added_tokens.json: text", model, added={"a": "b"})
     with_model("added_tokens.json: negative", model, added={"a": -5})
     with_model("added_tokens.json: takes a piece's text", model, 513, added={"the": 512, "<s>": 5})
     lines = b"".join(base64.b64encode(bytes([b])) + b" %d\n" % b for b in range(256))
-    for why, data in [("no base64", b"!!!! 0\n"), ("short base64", b"YQ= 0\n"), ("padding inside", b"Y=Q= 0\n"), ("no rank", b"YQ==\n"), ("negative rank", lines + b"YWI= -1\n"), ("rank beyond", lines + b"YWI= 300\n"),
-                      ("rank twice", lines + b"YWI= 5\n"), ("token twice", lines + b"YQ== 256\n"), ("bytes missing", lines[9:]), ("a long token", lines + base64.b64encode(b"a" * 600) + b" 256\n"), ("huge rank", lines + b"YWI= 99999999999999999999\n"),
+    for why, data in [("no base64", b"!!!! 0\n"), ("short base64", b"YQ= 0\n"), ("padding inside", b"Y=Q= 0\n"), ("no rank", b"YQ==\n"),
+            ("negative rank", lines + b"YWI= -1\n"), ("rank beyond", lines + b"YWI= 300\n"),
+                      ("rank twice", lines + b"YWI= 5\n"), ("token twice", lines + b"YQ== 256\n"), ("bytes missing", lines[9:]), ("a long token",
+                          lines + base64.b64encode(b"a" * 600) + b" 256\n"), ("huge rank", lines + b"YWI= 99999999999999999999\n"),
                       ("an empty line", lines + b"\n"), ("text", b"hello world\n")]:
         with_model("tiktoken, " + why, data)
     with_model("tiktoken, fewer rows", lines, 300)
@@ -638,9 +700,13 @@ def hostile(sp):
     good = llama2c_bytes(sp)
     entry = lambda b, score=0.0: struct.pack("<fi", score, len(b)) + b
     head = struct.pack("<i", 8) + entry(b"<unk>") + entry(b"\n<s>\n") + entry(b"\n</s>\n")
-    for why, data, n in [("empty", b"", 3), ("3 bytes", b"abc", 3), ("cut", good[:-1], 512), ("cut in the middle", good[:1000], 512), ("a token too many", good + entry(b"x"), 512), ("a token too few", good, 513), ("huge count", good, (1 << 31) - 1),
-                         ("negative length", head + struct.pack("<fi", 0, -5) + b"abc", 4), ("huge length", head + struct.pack("<fi", 0, 1 << 30) + b"abc", 4), ("empty token", head + entry(b"") + b"abcdefgh", 4),
-                         ("longer than the longest", head + entry(b"123456789"), 4), ("not UTF-8", head + entry(b"\xff"), 4), ("NaN", head + entry(b"a", float("nan")), 4), ("twice", head + entry(b"a") + entry(b"a"), 5), ("a NUL", head + entry(b"a\0"), 4)]:
+    for why, data, n in [("empty", b"", 3), ("3 bytes", b"abc", 3), ("cut", good[:-1], 512), ("cut in the middle", good[:1000], 512),
+            ("a token too many", good + entry(b"x"), 512), ("a token too few", good, 513), ("huge count", good, (1 << 31) - 1),
+                         ("negative length", head + struct.pack("<fi", 0, -5) + b"abc", 4), ("huge length",
+                             head + struct.pack("<fi", 0, 1 << 30) + b"abc", 4), ("empty token", head + entry(b"") + b"abcdefgh", 4),
+                         ("longer than the longest", head + entry(b"123456789"), 4), ("not UTF-8", head + entry(b"\xff"), 4), ("NaN",
+                             head + entry(b"a", float("nan")), 4), ("twice", head + entry(b"a") + entry(b"a"), 5), ("a NUL", head + entry(b"a\0"),
+                             4)]:
         path = os.path.join(DIR, "hostile.bin")
         with open(path, "wb") as f:
             f.write(data)
@@ -650,7 +716,8 @@ def hostile(sp):
 
 def names_given():
     j = hf_json(byte_level())
-    j["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "\\w+|\\W"}, "behavior": "Isolated", "invert": False}, j["pre_tokenizer"]]}
+    j["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "\\w+|\\W"}, "behavior": "Isolated",
+        "invert": False}, j["pre_tokenizer"]]}
     out, r = convert(folder("pre given", tokenizer=j), -1, "llama-bpe")
     check(r.returncode == 0 and metadata(out)["ggml.pre"] == "llama-bpe", "--pre: " + r.stderr.decode())
 
