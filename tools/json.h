@@ -183,8 +183,10 @@ static inline int json_word(json_doc *d, const char *w) {
     d->p += n;
     return 1;
 }
+static inline int json_same_key(const json *a, const json *b) { return json_is(a->key, a->n_key, b->key, b->n_key); }
 static inline void json_finish(json_doc *d, size_t at) { /* moves what stands above `at`, a list or an object, out of the stack and into it */
-    uint32_t n = (uint32_t)(d->n_open - at - 1), m = json_heads(n), i, k, *head; int keyed = d->open[at].kind == JSON_OBJECT, big = keyed && n > JSON_FEW;
+    uint32_t n = (uint32_t)(d->n_open - at - 1), m = json_heads(n), i, k, *head, *slot;
+    int keyed = d->open[at].kind == JSON_OBJECT, big = keyed && n > JSON_FEW;
     json *item = (json *)json_room(d, (size_t)n * sizeof *item + (big ? ((size_t)m + n) * sizeof *head : 0));
     const json *twice = NULL;
     memcpy(item, d->open + at + 1, (size_t)n * sizeof *item);
@@ -193,17 +195,15 @@ static inline void json_finish(json_doc *d, size_t at) { /* moves what stands ab
     if (big) memset(head, 0, m * sizeof *head);
     for (i = 0; keyed && i < n && twice == NULL; i++) {
         if (big) {
-            uint32_t *slot = &head[json_hash(item[i].key, item[i].n_key) & (m - 1)];
-            for (k = *slot; k != 0 && twice == NULL; k = head[m + k - 1]) if (json_is(item[k - 1].key, item[k - 1].n_key, item[i].key, item[i].n_key)) twice = &item[i];
+            slot = &head[json_hash(item[i].key, item[i].n_key) & (m - 1)];
+            for (k = *slot; k != 0 && twice == NULL; k = head[m + k - 1]) if (json_same_key(&item[k - 1], &item[i])) twice = &item[i];
             head[m + i] = *slot; *slot = i + 1;
-        } else for (k = 0; k < i; k++) if (json_is(item[k].key, item[k].n_key, item[i].key, item[i].n_key)) twice = &item[i];
+        } else for (k = 0; k < i; k++) if (json_same_key(&item[k], &item[i])) twice = &item[i];
     }
     if (twice) json_bad(d, "the key \"%.80s\" stands twice in the object that ends here", twice->key);
 }
-/* text [n_bytes] is changed and must stay; text[n_bytes] can be written. line: the number of its first line; 0: `name` names the line. */
-static inline const json *json_parse(json_doc *d, const char *name, uint32_t line, char *text, size_t n_bytes) {
+static inline const json *json_parse_into(json_doc *d, const char *name, uint32_t line, char *text, size_t n_bytes) { /* d is empty */
     size_t around[JSON_MAX_DEPTH], n; int depth = 0, c; json *v; const char *key = NULL; size_t n_key = 0;
-    json_forget(d);
     d->name = name; d->p = d->line = text; d->end = text + n_bytes; d->at_line = line;
     if (n_bytes > CLI_MAX_TEXT) json_bad(d, "longer than %lu bytes", (unsigned long)CLI_MAX_TEXT);
     do {
@@ -245,11 +245,16 @@ static inline const json *json_parse(json_doc *d, const char *name, uint32_t lin
     v = (json *)json_room(d, sizeof *v); *v = d->open[0];
     return d->root = v;
 }
+/* text [n_bytes] is changed and must stay; text[n_bytes] can be written. line: the number of its first line; 0: `name` names the line. */
+static inline const json *json_parse(json_doc *d, const char *name, uint32_t line, char *text, size_t n_bytes) {
+    json_forget(d);
+    return json_parse_into(d, name, line, text, n_bytes);
+}
 static inline const json *json_read(json_doc *d, const char *path) {
-    size_t n; char *text = cli_read(path, &n);
-    json_parse(d, path, 1, text, n);
-    d->own = text;                    /* given back by the next parse or json_close */
-    return d->root;
+    size_t n;
+    json_forget(d);
+    d->own = cli_read(path, &n);      /* given back by the next parse or json_close */
+    return json_parse_into(d, path, 1, d->own, n);
 }
 
 /* ---- values by name. Absent and null are one: the fallback. Another kind ends the program. */
@@ -282,8 +287,8 @@ CLI_PRINTF(4, 5) static inline void json_die(const json_doc *d, const json *v, c
     cli_die("%.300s: %s%s%s", d->name, path, path[0] ? ": " : "", what);
 }
 static inline const json *json_as(const json_doc *d, const json *v, json_kind k) { /* v itself, which is of this kind */
-    static const char *const names[] = { "null", "false", "true", "a real number", "an integer", "a negative integer", "a string", "a list", "an object",
-        "true or false", "a number" };
+    static const char *const names[] = { "null", "false", "true", "a real number", "an integer", "a negative integer", "a string", "a list",
+        "an object", "true or false", "a number" };
     if (!json_has_kind(v, k)) json_die(d, v, NULL, "expected %s", names[k]);
     return v;
 }
