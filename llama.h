@@ -1609,7 +1609,7 @@ static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
 /* Work of the quantizers' vector code: 16 (sub-)blocks of n weights, lane = block; see "fitting of scales" in section kernels. */
 #define LMI_GROUP 512                 /* the most weights of them: 16 times 32 */
 typedef struct lmi_fit {
-    int n, line, minus, iq4;          /* line: with an offset m, minus: m <= 0; iq4: codes are levels of lmi_iq4 */
+    int n, line, minus, iq4, plain;   /* line: with an offset m, minus: m <= 0; iq4: codes are levels of lmi_iq4; plain: see sums */
     float lo, hi;                     /* codes */
     const float *x, *w; float *y;     /* [n][16] weights; importance, NULL: all 1; scratch */
     const float *tries, *shifts; int n_try, n_more;
@@ -3052,77 +3052,83 @@ LMI_OP LMI(vf) LMI(code)(const lmi_fit *f, LMI(vf) x, LMI(vf) inv, LMI(vf) m, in
     y = LMI(min)(LMI(max)(y, LMI(set1)(f->lo)), LMI(set1)(f->hi));
     return LMI(sub)(LMI(add)(y, big), big);
 }
-typedef struct LMI(sums) { LMI(vf) xq, qq, q; } LMI(sums); /* sums of w x q, w q q, w q */
-LMI_OP LMI(sums) LMI(sum_codes)(const lmi_fit *f, LMI(vf) inv, LMI(vf) m, int line, int iq4, int weighted) {
+/* Sums of w r q, w q q, w q, w r, w r r, where r = x - s q - m is what is left by the scale that the codes were made for: small, so that the sums keep
+ * the digits that tell two scales apart. Where speed is all (plain), r = x, and codes are those of m = 0. */
+typedef struct LMI(sums) { LMI(vf) rq, qq, q, r, rr; } LMI(sums);
+LMI_OP LMI(sums) LMI(sum_codes)(const lmi_fit *f, LMI(vf) inv, LMI(vf) scale, LMI(vf) m, int line, int iq4, int weighted, int plain) {
     LMI(sums) s; int i;
-    s.xq = s.qq = s.q = LMI(set1)(0.0f);
+    s.rq = s.qq = s.q = s.r = s.rr = LMI(set1)(0.0f);
     for (i = 0; i < f->n; i++) {
-        LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line, iq4), wq = weighted ? LMI(mul)(LMI(load)(f->w + 16 * i), q) : q;
-        s.xq = LMI(add)(s.xq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
+        LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line && !plain, iq4), w = weighted ? LMI(load)(f->w + 16 * i) : x, wq = weighted ? LMI(mul)(w, q) : q, wr;
+        if (!plain) { x = LMI(sub)(x, LMI(mul)(scale, q)); if (line) x = LMI(sub)(x, m); wr = weighted ? LMI(mul)(w, x) : x; s.rr = LMI(add)(s.rr, LMI(mul)(wr, x)); if (line) s.r = LMI(add)(s.r, wr); }
+        s.rq = LMI(add)(s.rq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
         if (line) s.q = LMI(add)(s.q, wq);
     }
     return s;
 }
-LMI_FN LMI(sums) LMI(sum_any)(const lmi_fit *f, LMI(vf) inv, LMI(vf) m) { /* the loops are stamped for what they need */
-    if (f->iq4)  return f->w ? LMI(sum_codes)(f, inv, m, 0, 1, 1) : LMI(sum_codes)(f, inv, m, 0, 1, 0);
-    if (f->line) return f->w ? LMI(sum_codes)(f, inv, m, 1, 0, 1) : LMI(sum_codes)(f, inv, m, 1, 0, 0);
-    return f->w ? LMI(sum_codes)(f, inv, m, 0, 0, 1) : LMI(sum_codes)(f, inv, m, 0, 0, 0);
+LMI_FN LMI(sums) LMI(sum_any)(const lmi_fit *f, LMI(vf) scale, LMI(vf) m) { /* the loops are stamped for what they need */
+    LMI(vf) zero = LMI(set1)(0.0f), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+    if (f->iq4)   return f->w ? LMI(sum_codes)(f, inv, scale, m, 0, 1, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 0, 1, 0, 0);
+    if (f->plain) return f->line ? LMI(sum_codes)(f, inv, scale, m, 1, 0, 0, 1) : LMI(sum_codes)(f, inv, scale, m, 0, 0, 0, 1);
+    if (f->line)  return f->w ? LMI(sum_codes)(f, inv, scale, m, 1, 0, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 1, 0, 0, 0);
+    return f->w ? LMI(sum_codes)(f, inv, scale, m, 0, 0, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 0, 0, 0, 0);
 }
-/* x ~ s q. Each candidate maps the weight of largest magnitude to that number and takes the best scale for the codes that come of it, by least squares,
- * which lowers the error by (sum w x q)^2 / sum w q^2. The best one is improved `n_more` times: codes for the scale, scale for the codes. */
+/* x ~ s q. Each candidate maps the weight of largest magnitude to that number; least squares then give the best scale for the codes that come of it,
+ * and its error. The best one is improved `n_more` times: codes for the scale, scale for the codes. */
 LMI_FN void LMI(fit_scale)(lmi_fit *f) {
-    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), lo = zero, hi = zero, top, gain = LMI(set1)(-1.0f), best = zero, qq = zero; int i;
+    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), lo = zero, hi = zero, top, err = LMI(set1)(FLT_MAX), best = zero, qq = zero; int i;
     for (i = 0; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); lo = LMI(min)(lo, x); hi = LMI(max)(hi, x); }
     top = LMI(less)(LMI(sub)(zero, lo), hi, hi, lo);         /* the largest magnitude, with its sign */
     for (i = 0; i < f->n_try + f->n_more; i++) {
-        LMI(vf) from = i < f->n_try ? top : best, mag = LMI(max)(from, LMI(sub)(zero, from)), g, inv; LMI(sums) s;
-        inv = LMI(less)(tiny, mag, LMI(div)(LMI(set1)(i < f->n_try ? f->tries[i] : 1.0f), from), zero);
-        s = LMI(sum_any)(f, inv, zero);
-        s.q = LMI(div)(s.xq, LMI(max)(s.qq, tiny)); g = LMI(mul)(s.q, s.xq);
-        best = LMI(less)(gain, g, s.q, best); qq = LMI(less)(gain, g, s.qq, qq); gain = LMI(max)(gain, g);
+        LMI(vf) scale = i < f->n_try ? LMI(div)(top, LMI(set1)(f->tries[i])) : best, k, e; LMI(sums) s = LMI(sum_any)(f, scale, zero);
+        k = LMI(div)(s.rq, LMI(max)(s.qq, tiny)); e = LMI(sub)(s.rr, LMI(mul)(k, s.rq));
+        if (!f->plain) k = LMI(add)(scale, k);
+        best = LMI(less)(e, err, k, best); qq = LMI(less)(e, err, s.qq, qq); err = LMI(min)(e, err);
     }
     LMI(store)(f->s, best); LMI(store)(f->qq, qq);
 }
-/* x ~ s q + m, m <= 0 where f->minus. Candidates map the range of the weights to 0..tries[i]. y = x - base; error, up to the constant sum w y^2:
- * -s Sxq - 2 m Sx + m s Sq + m^2 Sw for the best s given m. */
+/* x ~ s q + m, m <= 0 where f->minus. Candidates map the range of the weights to 0..tries[i], from a share of it on. y = x - base. With k, g what
+ * least squares add to s and m, g first and k then the best for it, the error is rr - k rq - 2 g r + g (k q + g w). */
 LMI_FN void LMI(fit_line)(lmi_fit *f) {
     LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), base, hi, sw = zero, sx = zero, err = LMI(set1)(FLT_MAX), best = zero, at = zero, qq = zero; int i;
     base = hi = LMI(load)(f->x);
     for (i = 1; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); base = LMI(min)(base, x); hi = LMI(max)(hi, x); }
     if (f->minus) base = LMI(min)(base, zero);
     for (i = 0; i < f->n; i++) {
-        LMI(vf) x = LMI(sub)(LMI(load)(f->x + 16 * i), base), w = f->w ? LMI(load)(f->w + 16 * i) : LMI(set1)(1.0f);
+        LMI(vf) x = LMI(sub)(LMI(load)(f->x + 16 * i), base);
         LMI(store)(f->y + 16 * i, x);
-        sw = LMI(add)(sw, w); sx = LMI(add)(sx, LMI(mul)(w, x));
+        if (f->w) sw = LMI(add)(sw, LMI(load)(f->w + 16 * i)); else sx = LMI(add)(sx, x);
     }
+    if (!f->w) sw = LMI(set1)((float)f->n);
     f->x = f->y; hi = LMI(sub)(hi, base);
     for (i = 0; i < f->n_try + f->n_more; i++) {
-        LMI(vf) width = i < f->n_try ? hi : best, from = i < f->n_try ? LMI(mul)(hi, LMI(set1)(f->shifts[i])) : at, det, m, k, e; LMI(sums) s;
-        s = LMI(sum_any)(f, LMI(less)(tiny, width, LMI(div)(LMI(set1)(i < f->n_try ? f->tries[i] : 1.0f), width), zero), from);
+        LMI(vf) scale = i < f->n_try ? LMI(div)(hi, LMI(set1)(f->tries[i])) : best, from = i < f->n_try ? LMI(mul)(hi, LMI(set1)(f->shifts[i])) : at, det, g, k, e;
+        LMI(sums) s = LMI(sum_any)(f, scale, from);
+        if (f->plain) { s.r = sx; scale = from = zero; }
         det = LMI(sub)(LMI(mul)(sw, s.qq), LMI(mul)(s.q, s.q));
-        m = LMI(div)(LMI(sub)(LMI(mul)(s.qq, sx), LMI(mul)(s.q, s.xq)), LMI(max)(det, tiny));
-        m = LMI(less)(LMI(mul)(LMI(mul)(sw, s.qq), LMI(set1)(1e-5f)), det, m, zero); /* all codes equal: no slope to be had */
-        if (f->minus) m = LMI(min)(m, LMI(sub)(zero, base));
-        k = LMI(max)(LMI(div)(LMI(sub)(s.xq, LMI(mul)(m, s.q)), LMI(max)(s.qq, tiny)), zero);
-        e = LMI(mul)(m, LMI(sub)(LMI(add)(LMI(mul)(k, s.q), LMI(mul)(m, sw)), LMI(add)(sx, sx)));
-        e = LMI(sub)(e, LMI(mul)(k, s.xq));
-        best = LMI(less)(e, err, k, best); at = LMI(less)(e, err, m, at); qq = LMI(less)(e, err, s.qq, qq); err = LMI(min)(e, err);
+        g = LMI(div)(LMI(sub)(LMI(mul)(s.qq, s.r), LMI(mul)(s.q, s.rq)), LMI(max)(det, tiny));
+        g = LMI(less)(LMI(mul)(LMI(mul)(sw, s.qq), LMI(set1)(1e-5f)), det, g, zero); /* all codes equal: no slope to be had */
+        if (f->minus) g = LMI(min)(g, LMI(sub)(LMI(sub)(zero, base), from));
+        k = LMI(max)(LMI(div)(LMI(sub)(s.rq, LMI(mul)(g, s.q)), LMI(max)(s.qq, tiny)), LMI(sub)(zero, scale));
+        e = LMI(mul)(g, LMI(sub)(LMI(add)(LMI(mul)(k, s.q), LMI(mul)(g, sw)), LMI(add)(s.r, s.r)));
+        e = LMI(add)(s.rr, LMI(sub)(e, LMI(mul)(k, s.rq)));
+        best = LMI(less)(e, err, LMI(add)(scale, k), best); at = LMI(less)(e, err, LMI(add)(from, g), at); qq = LMI(less)(e, err, s.qq, qq);
+        err = LMI(min)(e, err);
     }
     LMI(store)(f->s, best); LMI(store)(f->m, LMI(add)(at, base)); LMI(store)(f->qq, qq); LMI(store)(f->sw, sw);
 }
 /* What scales s (and m) that are given come to: e = sum of w (x - s q - m)^2 and the sums that a better scale needs; sx = sum w x. */
 LMI_OP void LMI(weigh_as)(lmi_fit *f, int line, int iq4, int weighted) {
-    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv, e = zero, sx = zero, sw = zero; LMI(sums) s; int i;
+    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv, e = zero, xq = zero, qq = zero, sq = zero, sx = zero, sw = zero; int i;
     inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
-    s.xq = s.qq = s.q = zero;
     for (i = 0; i < f->n; i++) {
         LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line, iq4), r = LMI(sub)(x, LMI(mul)(scale, q)), w = weighted ? LMI(load)(f->w + 16 * i) : LMI(set1)(1.0f);
         LMI(vf) wq = LMI(mul)(w, q);
-        if (line) { r = LMI(sub)(r, m); s.q = LMI(add)(s.q, wq); sx = LMI(add)(sx, LMI(mul)(w, x)); sw = LMI(add)(sw, w); }
+        if (line) { r = LMI(sub)(r, m); sq = LMI(add)(sq, wq); sx = LMI(add)(sx, LMI(mul)(w, x)); sw = LMI(add)(sw, w); }
         e = LMI(add)(e, LMI(mul)(LMI(mul)(w, r), r));
-        s.xq = LMI(add)(s.xq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
+        xq = LMI(add)(xq, LMI(mul)(wq, x)); qq = LMI(add)(qq, LMI(mul)(wq, q));
     }
-    LMI(store)(f->e, e); LMI(store)(f->xq, s.xq); LMI(store)(f->qq, s.qq); LMI(store)(f->q, s.q); LMI(store)(f->sx, sx); LMI(store)(f->sw, sw);
+    LMI(store)(f->e, e); LMI(store)(f->xq, xq); LMI(store)(f->qq, qq); LMI(store)(f->q, sq); LMI(store)(f->sx, sx); LMI(store)(f->sw, sw);
 }
 LMI_FN void LMI(weigh)(lmi_fit *f) {
     if (f->iq4) { if (f->w) LMI(weigh_as)(f, 0, 1, 1); else LMI(weigh_as)(f, 0, 1, 0); }
@@ -3785,7 +3791,7 @@ typedef struct lmi_recipe { int type, n, per, line, minus, iq4, lo, hi, levels_l
 static const lmi_recipe lmi_recipes[] = {
     { LMI_Q4_0,   32,  1, 0, 0, 0,   -8,   7,    0,   0,  8, 2, 2, { -8, -8.4f, -7.4f, -9.2f, 7, 7.6f, -6.8f, 8.2f }, LMI_NO16 },
     { LMI_Q5_0,   32,  1, 0, 0, 0,  -16,  15,    0,   0,  8, 2, 2, { -16, -15, -15.5f, -16.5f, -17, -14.5f, 15, 15.5f }, LMI_NO16 },
-    { LMI_Q8_0,   32,  1, 0, 0, 0, -127, 127,    0,   0,  3, 0, 0, { 127, 126.6f, 127.4f }, LMI_NO16 },
+    { LMI_Q8_0,   32,  1, 0, 0, 0, -127, 127,    0,   0,  2, 0, 0, { 127, 126.5f }, LMI_NO16 },
     { LMI_Q4_1,   32,  1, 1, 0, 0,    0,  15,    0,   0,  8, 2, 2, { 15, 15.5f, 14.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
     { LMI_Q5_1,   32,  1, 1, 0, 0,    0,  31,    0,   0,  8, 2, 2, { 31, 30, 31.5f, 30.5f, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
     { LMI_IQ4_NL, 32,  1, 0, 0, 1, -127, 113,    0,   0, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
@@ -3978,7 +3984,7 @@ static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const
     f.n = r->n; f.line = r->line; f.minus = r->minus; f.iq4 = r->iq4; f.lo = (float)r->lo; f.hi = (float)r->hi;
     f.levels[0] = levels[0]; f.levels[1] = levels[1];
     f.x = xs; f.w = w ? ws : NULL; f.y = ys; f.tries = r->tries; f.shifts = r->shifts; f.n_try = r->n_try; f.n_more = r->n_more;
-    if (w == NULL && r->n_plain) { f.n_try = r->n_plain; f.n_more = 0; }
+    if (w == NULL && r->n_plain) { f.plain = 1; f.n_try = r->n_plain; f.n_more = 0; }
     if (r->line) fit->line(&f); else fit->scale(&f);
     f.x = xs;
     if (r->per == 1) {
