@@ -3053,13 +3053,13 @@ LMI_OP LMI(vf) LMI(code)(const lmi_fit *f, LMI(vf) x, LMI(vf) inv, LMI(vf) m, in
     return LMI(sub)(LMI(add)(y, big), big);
 }
 /* Sums of w r q, w q q, w q, w r, w r r, where r = x - s q - m is what is left by the scale that the codes were made for: small, so that the sums keep
- * the digits that tell two scales apart. Where speed is all (plain), r = x, and codes are those of m = 0. */
+ * the digits that tell two scales apart. Where speed is all (plain), r = x - m. */
 typedef struct LMI(sums) { LMI(vf) rq, qq, q, r, rr; } LMI(sums);
 LMI_OP LMI(sums) LMI(sum_codes)(const lmi_fit *f, LMI(vf) inv, LMI(vf) scale, LMI(vf) m, int line, int iq4, int weighted, int plain) {
     LMI(sums) s; int i;
     s.rq = s.qq = s.q = s.r = s.rr = LMI(set1)(0.0f);
     for (i = 0; i < f->n; i++) {
-        LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line && !plain, iq4), w = weighted ? LMI(load)(f->w + 16 * i) : x, wq = weighted ? LMI(mul)(w, q) : q, wr;
+        LMI(vf) x = line && plain ? LMI(sub)(LMI(load)(f->x + 16 * i), m) : LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line && !plain, iq4), w = weighted ? LMI(load)(f->w + 16 * i) : x, wq = weighted ? LMI(mul)(w, q) : q, wr;
         if (!plain) { x = LMI(sub)(x, LMI(mul)(scale, q)); if (line) x = LMI(sub)(x, m); wr = weighted ? LMI(mul)(w, x) : x; s.rr = LMI(add)(s.rr, LMI(mul)(wr, x)); if (line) s.r = LMI(add)(s.r, wr); }
         s.rq = LMI(add)(s.rq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
         if (line) s.q = LMI(add)(s.q, wq);
@@ -3092,18 +3092,17 @@ LMI_FN void LMI(fit_scale)(lmi_fit *f) {
 LMI_FN void LMI(fit_line)(lmi_fit *f) {
     LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), base, hi, sw = zero, sx = zero, err = LMI(set1)(FLT_MAX), best = zero, at = zero, qq = zero; int i;
     base = hi = LMI(load)(f->x);
-    for (i = 1; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); base = LMI(min)(base, x); hi = LMI(max)(hi, x); }
+    for (i = 0; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); base = LMI(min)(base, x); hi = LMI(max)(hi, x); sx = LMI(add)(sx, x); }
     if (f->minus) base = LMI(min)(base, zero);
-    for (i = 0; i < f->n; i++) {
-        LMI(vf) x = LMI(sub)(LMI(load)(f->x + 16 * i), base);
-        LMI(store)(f->y + 16 * i, x);
-        if (f->w) sw = LMI(add)(sw, LMI(load)(f->w + 16 * i)); else sx = LMI(add)(sx, x);
+    sw = LMI(set1)((float)f->n); sx = LMI(sub)(sx, LMI(mul)(sw, base)); hi = LMI(sub)(hi, base);
+    if (f->w) for (sw = zero, i = 0; i < f->n; i++) sw = LMI(add)(sw, LMI(load)(f->w + 16 * i));
+    if (!f->plain) {
+        for (i = 0; i < f->n; i++) LMI(store)(f->y + 16 * i, LMI(sub)(LMI(load)(f->x + 16 * i), base));
+        f->x = f->y;
     }
-    if (!f->w) sw = LMI(set1)((float)f->n);
-    f->x = f->y; hi = LMI(sub)(hi, base);
     for (i = 0; i < f->n_try + f->n_more; i++) {
         LMI(vf) scale = i < f->n_try ? LMI(div)(hi, LMI(set1)(f->tries[i])) : best, from = i < f->n_try ? LMI(mul)(hi, LMI(set1)(f->shifts[i])) : at, det, g, k, e;
-        LMI(sums) s = LMI(sum_any)(f, scale, from);
+        LMI(sums) s = LMI(sum_any)(f, scale, f->plain ? base : from);
         if (f->plain) { s.r = sx; scale = from = zero; }
         det = LMI(sub)(LMI(mul)(sw, s.qq), LMI(mul)(s.q, s.q));
         g = LMI(div)(LMI(sub)(LMI(mul)(s.qq, s.r), LMI(mul)(s.q, s.rq)), LMI(max)(det, tiny));
@@ -3796,7 +3795,7 @@ static const lmi_recipe lmi_recipes[] = {
     { LMI_Q5_1,   32,  1, 1, 0, 0,    0,  31,    0,   0,  8, 2, 2, { 31, 30, 31.5f, 30.5f, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
     { LMI_IQ4_NL, 32,  1, 0, 0, 1, -127, 113,    0,   0, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
     { LMI_Q2_K,   16, 16, 1, 1, 0,    0,   3,    0,  15, 12, 3, 0, { 3, 2.7f, 2.4f, 3.3f, 3.6f, 4, 3, 3.3f, 3.6f, 4, 4.4f, 3.6f }, { 0, 0, 0, 0, 0, 0, .05f, .05f, .08f, .1f, .12f, .15f } },
-    { LMI_Q3_K,   16, 16, 0, 0, 0,   -4,   3,  -32,  31, 12, 2, 0, { -4, -3.7f, -3.4f, -4.3f, -4.6f, -5, 3, 3.3f, 3.6f, 4, -3.1f, -5.4f }, LMI_NO16 },
+    { LMI_Q3_K,   16, 16, 0, 0, 0,   -4,   3,  -32,  31, 9, 2, 0, { -4, -3.6f, -3.2f, -4.4f, -4.8f, 3, 3.4f, 3.8f, -5.3f }, LMI_NO16 },
     { LMI_Q4_K,   32,  8, 1, 1, 0,    0,  15,    0,  63,  8, 2, 0, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
     { LMI_Q5_K,   32,  8, 1, 1, 0,    0,  31,    0,  63,  8, 2, 0, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
     { LMI_Q6_K,   16, 16, 0, 0, 0,  -32,  31, -128, 127,  8, 2, 0, { -32, -31.5f, -32.5f, -31, -33, -30.5f, 31, 31.5f }, LMI_NO16 },
