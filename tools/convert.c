@@ -11,6 +11,7 @@
 #include "pth.h"
 #include "gguf_write.h"
 #include "vocab.h"
+#include "general.h"
 
 #define MAX_PARTS 128                 /* files of a Meta checkpoint */
 #define PIECE ((size_t)4 << 20)       /* bytes of rows that are read at once, at least one head's */
@@ -470,12 +471,14 @@ static void load_vocab(vocab *v, const source *s) {
     if (cli_what(path) == CLI_FILE) vocab_load_bin(v, path, s->n_vocab);
 }
 static void write_metadata(gguf_writer *w, const source *s, const vocab *v) {
-    char name[256];
+    char name[256], card[4200], sampling[4200]; int i, folder = s->form != LLAMA2C; double n = 0;
+    for (i = 0; i < n_items; i++) if (s->form != PEFT) n += (double)items[i].rows * (double)items[i].cols; else if (i % 2) n -= (double)items[i].rows * (double)items[i - 1].cols;
     gguf_str(w, "general.architecture", "llama");
     gguf_str(w, "general.type", s->form == PEFT ? "adapter" : "model");
     if (s->form == PEFT) gguf_str(w, "adapter.type", "lora");
     base_name(s->path, name, sizeof name);
-    gguf_str(w, "general.name", name);
+    snprintf(card, sizeof card, "%.4096s/README.md", s->path); snprintf(sampling, sizeof sampling, "%.4096s/generation_config.json", s->path);
+    general_write(w, s->form == HUGGING_FACE ? json_text(&config, config.root, "_name_or_path", "") : "", name, n, folder ? card : NULL, folder ? sampling : NULL);
     if (s->form == PEFT) gguf_f32(w, "adapter.lora.alpha", (float)s->alpha);
     else {
         gguf_u32(w, "llama.block_count", (uint32_t)s->n_layer);
