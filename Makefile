@@ -9,7 +9,7 @@ LDFLAGS += -static
 endif
 
 MODEL    = models/SmolLM2-135M-Instruct.Q4_1.gguf
-PROGRAMS = generate chat tokenize logits perplexity inspect bench template
+PROGRAMS = generate chat tokenize logits perplexity inspect bench template convert quantize
 HELLO    = $(B)/hello$(EXE)
 BUILT    = $(PROGRAMS:%=$(B)/%$(EXE)) $(HELLO)
 TESTS    = $(wildcard tests/*.c)
@@ -21,9 +21,9 @@ $(B)/llama.o: llama.h | $(B)
 	$(CC) $(CFLAGS) -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $@
 $(B)/hello$(EXE): examples/hello.c llama.h | $(B)
 	$(CC) $(CFLAGS) -I. $< -o $@ $(LDFLAGS) $(LDLIBS)
-$(B)/%$(EXE): examples/%.c tools/cli.h tools/sampling.h llama.h $(B)/llama.o | $(B)
+$(B)/%$(EXE): examples/%.c $(wildcard tools/*.h) llama.h $(B)/llama.o | $(B)
 	$(CC) $(CFLAGS) $< $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)
-$(B)/%$(EXE): tools/%.c tools/cli.h tools/sampling.h llama.h $(B)/llama.o | $(B)
+$(B)/%$(EXE): tools/%.c $(wildcard tools/*.h) llama.h $(B)/llama.o | $(B)
 	$(CC) $(CFLAGS) $< $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)
 $(B)/test$(EXE): $(TESTS) $(wildcard tests/*.h) llama.h $(B)/llama.o | $(B)
 	$(CC) $(CFLAGS) $(filter %.c,$^) $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)

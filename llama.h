@@ -59,6 +59,7 @@
  *                            chosen at run time and the file does not include itself, so its text may be pasted elsewhere
  *      LLAMA_NO_ENV          LLAMA_ISA is not read from the environment
  *      LLAMA_NO_CHAT         no chat templates
+ *      LLAMA_NO_QUANTIZE     no lm_quantize
  *      LLAMA_CHAT_STEPS, LLAMA_CHAT_BYTES, LLAMA_CHAT_DEPTH   bounds of a chat template (1000000 steps, 8000000 bytes, 160 levels)
  *      LLAMA_CLOCK_US()      your own clock in microseconds
  *      LLAMA_SPIN            microseconds for which an idle thread looks for work before it parks (100)
@@ -119,8 +120,8 @@
  *    >>isa       one vocabulary per instruction set                 >>adapter   small changes of a model's matrices
  *    >>kernels   one text for all of them                           >>forward   the forward pass (lmi_forward) and contexts
  *    >>dispatch  choosing kernels, threads                          >>sample    samplers
- *    >>score     probabilities of given tokens                      >>state     sequences as bytes
- *    >>licence
+ *    >>quantize  from floats to blocks                              >>score     probabilities of given tokens
+ *    >>state     sequences as bytes                                 >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -181,6 +182,7 @@ typedef enum lm_status { LM_STATUS_LIST(LM_STATUS_ENUM) LM_STATUS_FORCE_INT = 0x
 typedef struct lm_error { lm_status status; char text[248]; } lm_error;
 
 LMI_API int         lm_version(void);             /* LLAMA_VERSION of the implementation that was linked */
+LMI_API int         lm_cores(void);               /* physical cores, which is the default of n_threads */
 LMI_API const char *lm_status_text(lm_status s);  /* the list's text, static storage; "unknown status" otherwise */
 
 /* What the host may put in place of the library's own. All NULL: malloc and free, the library's threads, silence.
@@ -213,7 +215,11 @@ typedef struct lm_model_desc {
     lm_source   source;               /* any other origin, when path is NULL */
     const lm_source *parts;           /* a split model whose parts are not found by name: all of them, in order */
     int         n_parts;
-    int         vocab_only;           /* 1: only metadata and vocabulary, whatever the architecture; lm_ctx_open refuses it */
+    int         vocab_only;           /* 1: only metadata and vocabulary, whatever the architecture; lm_ctx_open refuses it. 2: any GGUF file, for its
+                                         metadata and tensors: it need not have a vocabulary, and lm_tensor.data is never NULL */
+    const char *quantize;             /* NULL: weights as the file has them. A mix's name (lm_mix_find): matrices of F32, F16 and BF16 are quantized as they
+                                         are read, 16 rows at a time: memory is the result's and some rows. The same bits as a file from tools/quantize.c
+                                         without importance. Not with plain_layout. lm_tensor_at still tells what the file has */
     const char *pre;                  /* name of the pre-tokenizer to use instead of the file's; NULL: the file's */
     int         plain_layout;         /* 0: matrices are interleaved by 16 rows, in memory of the model's own (fast; of a mapped file the pages
                                          are let go). 1: they stay as and where the file has them (instant, least memory; the same results) */
@@ -261,7 +267,8 @@ typedef struct lm_meta {
     const char  *text; size_t text_bytes; /* LM_META_STR */
     int64_t      i;                   /* integers and bool (U64 above INT64_MAX wraps) */
     double       f;                   /* any number */
-    const void  *raw;                 /* private: where the value's bytes start */
+    const void  *raw;  uint64_t raw_bytes; /* the value's bytes as the file has them: little-endian, a string's text, an array's items (strings
+                                         there: a u64 length and that many bytes each) */
 } lm_meta;
 LMI_API int       lm_meta_count(const lm_model *m);
 LMI_API lm_status lm_meta_at(const lm_model *m, int i, lm_meta *out);                    /* LM_E_ARG: no such index */
@@ -280,9 +287,24 @@ typedef struct lm_tensor {
 } lm_tensor;
 LMI_API int         lm_tensor_count(const lm_model *m);
 LMI_API lm_status   lm_tensor_at(const lm_model *m, int i, lm_tensor *out);
+LMI_API lm_status   lm_tensor_find(const lm_model *m, const char *name, lm_tensor *out);  /* LM_E_ARG: no such tensor */
 LMI_API const char *lm_type_name(int type);                            /* "Q4_K"; "?" for a number that names no type */
+LMI_API int         lm_type_find(const char *name);                    /* the number of "Q4_K", in capitals; -1: no such type */
+LMI_API uint64_t    lm_row_bytes(int type, uint64_t n);                /* of a row of n weights; 0: no such type, or n is no multiple of its block */
 /* n weights at src (whole blocks of `type`) -> dst, float32. LM_E_SUPPORT: type without a kernel; LM_E_ARG: n is no whole block. */
 LMI_API lm_status   lm_dequantize(int type, const void *src, size_t n, float *dst);
+#ifndef LLAMA_NO_QUANTIZE
+/* x [n_rows][n_per_row] -> out, n_rows * lm_row_bytes(type, n_per_row) bytes as a file has them, on every machine the same. type: F32 F16 BF16 Q8_0
+ * Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS. What is minimized is the sum of importance[column] * (x - what lm_dequantize gives)^2;
+ * importance [n_per_row] >= 0, such as the mean squares of a product's inputs, or NULL: all 1. Rows know nothing of each other: call it for parts of
+ * a matrix on as many threads as you like. Allocates nothing. LM_E_ARG: rows are no whole blocks; LM_E_NUMERIC: x or importance is not finite, or
+ * importance negative (out is then undefined); LM_E_SUPPORT: no quantizer for this type. Beyond a type's range: its largest number. */
+LMI_API lm_status   lm_quantize(int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, void *out);
+/* Mixes of types, by name: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q2_K_S Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ4_NL IQ4_XS
+ * (Q3_K, Q4_K, Q5_K: their _M). Norms and other vectors stay as they are; rows that are no multiple of 256 fall back to a type of blocks of 32. */
+LMI_API int         lm_mix_find(const char *name);                     /* its number, as in general.file_type; -1: none */
+LMI_API lm_status   lm_mix_types(const lm_model *m, const char *mix, int has_importance, int *types); /* [lm_tensor_count]. LM_E_ARG: no such mix */
+#endif
 
 /* ---------------------------------------------------------------------------------------------- text */
 
@@ -1193,7 +1215,7 @@ static unsigned lmi_item_bytes(uint32_t t) { /* 0: no fixed size */
     return t < 13 ? bytes[t] : 0;
 }
 static void lmi_scalar(lm_meta *m, lm_meta_type t, const uint8_t *p) {
-    m->raw = p;
+    m->raw = p; m->raw_bytes = lmi_item_bytes((uint32_t)t);
     switch (t) {
         case LM_META_U8:  case LM_META_BOOL: m->i = *p; break;
         case LM_META_I8:  m->i = (int8_t)*p; break;
@@ -1239,17 +1261,19 @@ static void lmi_next_value(lmi_cursor *c, lm_meta *m) {
     m->type = m->item = (lm_meta_type)t;
     if (t == LM_META_STR) {
         s = lmi_next_str(c, UINT64_MAX, "a metadata string");
-        m->text = s.p; m->text_bytes = s.n;
+        m->text = s.p; m->text_bytes = s.n; m->raw = s.p; m->raw_bytes = s.n;
     } else if (t == LM_META_ARR) {
+        uint64_t from;
         item = lmi_next_u32(c, "metadata"); m->n = lmi_next_u64(c, "metadata");
         if (item > LM_META_F64) { lmi_stop(c, LM_E_FORMAT, "%S: unknown item type %u", key, (uint64_t)item); return; }
         m->item = (lm_meta_type)item;
-        m->raw = c->f->mem ? c->f->mem + c->at : NULL;
+         from = c->at; m->raw = c->f->mem ? c->f->mem + from : NULL;
         each = lmi_item_bytes(item);
         if (m->n > (c->f->size - c->at) / (each ? each : 8)) {
             lmi_stop(c, LM_E_FORMAT, "%S: %u items do not fit in the %u bytes that remain", key, m->n, c->f->size - c->at);
         }
         lmi_skip_array(c, item, m->n, "a metadata array");
+        m->raw_bytes = c->at - from;
     } else if ((p = lmi_next(c, lmi_item_bytes(t), "metadata")) != NULL) {
         lmi_scalar(m, m->type, p);
         if (t == LM_META_BOOL && m->i > 1) lmi_stop(c, LM_E_FORMAT, "%S: %d is not a boolean", key, (int)m->i);
@@ -1449,7 +1473,7 @@ LMI_API lm_status lm_meta_item(const lm_meta *array, uint64_t i, lm_meta *out) {
     if (each) { lmi_scalar(&m, m.type, p + i * each); }
     else {
         for (; i > 0; i--) p += 8 + lmi_u64(p);
-        m.text = (const char *)p + 8; m.text_bytes = (size_t)lmi_u64(p);
+        m.text = (const char *)p + 8; m.text_bytes = (size_t)lmi_u64(p); m.raw = m.text; m.raw_bytes = m.text_bytes;
     }
     *out = m;
     return LM_OK;
@@ -1517,6 +1541,15 @@ static int lmi_type_block(int type, unsigned *n, unsigned *n_bytes) {
     return t != NULL;
 }
 LMI_API const char *lm_type_name(int type) { const lmi_type *t = lmi_type_of(type); return t ? t->name : "?"; }
+LMI_API int lm_type_find(const char *name) {
+    int i;
+    for (i = 0; name && i < LMI_COUNT(lmi_types); i++) if (lmi_str_is(lmi_cstr(name), lmi_types[i].name)) return lmi_types[i].number;
+    return -1;
+}
+LMI_API uint64_t lm_row_bytes(int type, uint64_t n) {
+    const lmi_type *t = lmi_type_of(type); uint64_t n_bytes = 0;
+    return t && n % t->n == 0 && lmi_mul(n / t->n, t->n_bytes, &n_bytes) ? n_bytes : 0;
+}
 
 /* Values of the non-linear 4-bit types: IQ4 as in ggml-common.h; MXFP4 is E2M1 (OCP Microscaling Formats 1.0, table 5) times two, plus 12. */
 static const int8_t lmi_iq4[16]   = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
@@ -1601,6 +1634,31 @@ static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
 }
 #define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).p += 64) LMI_AHEAD((a).p, 0); } while (0)
 
+#ifndef LLAMA_NO_QUANTIZE
+/* Work of the quantizers' vector code: 16 (sub-)blocks of n weights, lane = block; see "fitting of scales" in section kernels. */
+#define LMI_GROUP 512                 /* the most weights of them: 16 times 32 */
+typedef struct lmi_fit {
+    int n, line, minus, iq4, plain;   /* line: with an offset m, minus: m <= 0; iq4: codes are levels of lmi_iq4; plain: see sums */
+    float lo, hi;                     /* codes */
+    const float *x, *w; float *y;     /* [n][16] weights; importance, NULL: all 1; scratch */
+    const float *tries, *shifts; int n_try, n_more;
+    const float *levels[2];           /* with iq4: lmi_near_iq4 */
+    float s[16], m[16], e[16], xq[16], qq[16], q[16], sx[16], sw[16]; /* scale, offset; error; sums of w x q, w q q, w q, w x, w */
+    uint16_t hs[16], hm[16];          /* s and m as float16 */
+} lmi_fit;
+typedef struct lmi_fitter {
+    void (*scale)(lmi_fit *f);        /* finds s; qq */
+    void (*line)(lmi_fit *f);         /* finds s and m; qq, sw; x becomes y */
+    void (*weigh)(lmi_fit *f);        /* s, m given: e and all sums */
+    void (*codes)(const lmi_fit *f, int nibbles, float *out);
+    void (*halve)(lmi_fit *f);
+    int  (*finite)(const float *x);   /* LMI_GROUP of them */
+    void (*to_f16)(const float *x, int n, uint16_t *out);
+    void (*to_bf16)(const float *x, uint16_t *out);
+    void (*q8_0)(const float *x, int n, uint8_t *out);
+} lmi_fitter;
+#endif
+
 typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels. `group`: 16 interleaved rows */
     const char *isa; int pass, tile;  /* tile: groups of 16 rows that share a load of an activation */
     int   (*probe)(void);             /* 1: sums and products are not fused */
@@ -1616,6 +1674,9 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
     void  (*rope)(float *x, const float *c, const float *s, int n_rot);
     void  (*swiglu)(const float *gate, const float *up, int n, float *out);
     void  (*attend)(const lmi_attend *a);
+#ifndef LLAMA_NO_QUANTIZE
+    const lmi_fitter *fitter;
+#endif
 } lmi_kernels;
 
 /* Memory that will be used is fetched into the second cache while other work goes on; any address will do. */
@@ -3001,8 +3062,186 @@ LMI_FN int LMI(probe)(void) {
     return x[0] * x[0] + x[1] == 0 && (x[2] + x[3]) - x[3] == 1 && lmi_f32_bits(divided[(int)x[4] - 1]) == 0x3fd55555u;
 }
 
+#ifndef LLAMA_NO_QUANTIZE
+/* ---- fitting of scales, for section quantize: 16 blocks at once, lane = block, weight i of them at x[16 i], so that all sums are vertical and their
+ * order is that of the weights. Codes are numbers lo..hi (with `iq4`: one of the 16 levels of lmi_iq4). */
+LMI_OP LMI(vf) LMI(less)(LMI(vf) a, LMI(vf) b, LMI(vf) x, LMI(vf) y) { /* a < b ? x : y */
+    float p[16], q[16], r[16], s[16]; int i;
+    LMI(store)(p, a); LMI(store)(q, b); LMI(store)(r, x); LMI(store)(s, y);
+    for (i = 0; i < 16; i++) r[i] = p[i] < q[i] ? r[i] : s[i];
+    return LMI(load)(r);
+}
+LMI_OP LMI(vf) LMI(level)(const float *table, LMI(vf) y) { /* table[n]: for y within -128 + n/2 .. -127.5 + n/2, see lmi_near_iq4 */
+    float p[16]; int32_t at[16]; int i;
+    y = LMI(min)(LMI(max)(y, LMI(set1)(-128.0f)), LMI(set1)(127.0f));
+    LMI(store)(p, LMI(add)(LMI(add)(LMI(add)(y, y), LMI(set1)(255.5f)), LMI(set1)(12582912.0f))); /* 1.5 * 2^23 + n */
+    memcpy(at, p, sizeof at);
+    for (i = 0; i < 16; i++) p[i] = table[at[i] & 511];
+    return LMI(load)(p);
+}
+/* The code of x: (x - m) / s to the nearest even number, within lo..hi. */
+LMI_OP LMI(vf) LMI(code)(const lmi_fit *f, LMI(vf) x, LMI(vf) inv, LMI(vf) m, int line, int iq4) { /* iq4 2: its index */
+    LMI(vf) y = LMI(mul)(line ? LMI(sub)(x, m) : x, inv), big = LMI(set1)(12582912.0f);
+    if (iq4) return LMI(level)(f->levels[iq4 - 1], y);
+    y = LMI(min)(LMI(max)(y, LMI(set1)(f->lo)), LMI(set1)(f->hi));
+    return LMI(sub)(LMI(add)(y, big), big);
+}
+/* Sums of w r q, w q q, w q, w r, w r r, where r = x - s q - m is what is left by the scale that the codes were made for: small, so that the sums keep
+ * the digits that tell two scales apart. Where speed is all (plain), r = x - m. */
+typedef struct LMI(sums) { LMI(vf) rq, qq, q, r, rr; } LMI(sums);
+LMI_OP LMI(sums) LMI(sum_codes)(const lmi_fit *f, LMI(vf) inv, LMI(vf) scale, LMI(vf) m, int line, int iq4, int weighted, int plain) {
+    LMI(sums) s; int i;
+    s.rq = s.qq = s.q = s.r = s.rr = LMI(set1)(0.0f);
+    for (i = 0; i < f->n; i++) {
+        LMI(vf) x = line && plain ? LMI(sub)(LMI(load)(f->x + 16 * i), m) : LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line && !plain, iq4), w = weighted ? LMI(load)(f->w + 16 * i) : x, wq = weighted ? LMI(mul)(w, q) : q, wr;
+        if (!plain) { x = LMI(sub)(x, LMI(mul)(scale, q)); if (line) x = LMI(sub)(x, m); wr = weighted ? LMI(mul)(w, x) : x; s.rr = LMI(add)(s.rr, LMI(mul)(wr, x)); if (line) s.r = LMI(add)(s.r, wr); }
+        s.rq = LMI(add)(s.rq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
+        if (line) s.q = LMI(add)(s.q, wq);
+    }
+    return s;
+}
+LMI_FN LMI(sums) LMI(sum_any)(const lmi_fit *f, LMI(vf) scale, LMI(vf) m) { /* the loops are stamped for what they need */
+    LMI(vf) zero = LMI(set1)(0.0f), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+    if (f->iq4)   return f->w ? LMI(sum_codes)(f, inv, scale, m, 0, 1, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 0, 1, 0, 0);
+    if (f->plain) return f->line ? LMI(sum_codes)(f, inv, scale, m, 1, 0, 0, 1) : LMI(sum_codes)(f, inv, scale, m, 0, 0, 0, 1);
+    if (f->line)  return f->w ? LMI(sum_codes)(f, inv, scale, m, 1, 0, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 1, 0, 0, 0);
+    return f->w ? LMI(sum_codes)(f, inv, scale, m, 0, 0, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 0, 0, 0, 0);
+}
+/* x ~ s q. Each candidate maps the weight of largest magnitude to that number; least squares then give the best scale for the codes that come of it,
+ * and its error. The best one is improved `n_more` times: codes for the scale, scale for the codes. */
+LMI_FN void LMI(fit_scale)(lmi_fit *f) {
+    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), lo = zero, hi = zero, top, err = LMI(set1)(FLT_MAX), best = zero, qq = zero; int i;
+    for (i = 0; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); lo = LMI(min)(lo, x); hi = LMI(max)(hi, x); }
+    top = LMI(less)(LMI(sub)(zero, lo), hi, hi, lo);         /* the largest magnitude, with its sign */
+    for (i = 0; i < f->n_try + f->n_more; i++) {
+        LMI(vf) scale = i < f->n_try ? LMI(div)(top, LMI(set1)(f->tries[i])) : best, k, e; LMI(sums) s = LMI(sum_any)(f, scale, zero);
+        k = LMI(div)(s.rq, LMI(max)(s.qq, tiny)); e = LMI(sub)(s.rr, LMI(mul)(k, s.rq));
+        if (!f->plain) k = LMI(add)(scale, k);
+        best = LMI(less)(e, err, k, best); qq = LMI(less)(e, err, s.qq, qq); err = LMI(min)(e, err);
+    }
+    LMI(store)(f->s, best); LMI(store)(f->qq, qq);
+}
+/* x ~ s q + m, m <= 0 where f->minus. Candidates map the range of the weights to 0..tries[i], from a share of it on. y = x - base. With k, g what
+ * least squares add to s and m, g first and k then the best for it, the error is rr - k rq - 2 g r + g (k q + g w). */
+LMI_FN void LMI(fit_line)(lmi_fit *f) {
+    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), base, hi, sw = zero, sx = zero, err = LMI(set1)(FLT_MAX), best = zero, at = zero, qq = zero; int i;
+    base = hi = LMI(load)(f->x);
+    for (i = 0; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); base = LMI(min)(base, x); hi = LMI(max)(hi, x); sx = LMI(add)(sx, x); }
+    if (f->minus) base = LMI(min)(base, zero);
+    sw = LMI(set1)((float)f->n); sx = LMI(sub)(sx, LMI(mul)(sw, base)); hi = LMI(sub)(hi, base);
+    if (f->w) for (sw = zero, i = 0; i < f->n; i++) sw = LMI(add)(sw, LMI(load)(f->w + 16 * i));
+    if (!f->plain) {
+        for (i = 0; i < f->n; i++) LMI(store)(f->y + 16 * i, LMI(sub)(LMI(load)(f->x + 16 * i), base));
+        f->x = f->y;
+    }
+    for (i = 0; i < f->n_try + f->n_more; i++) {
+        LMI(vf) scale = i < f->n_try ? LMI(div)(hi, LMI(set1)(f->tries[i])) : best, from = i < f->n_try ? LMI(mul)(hi, LMI(set1)(f->shifts[i])) : at, det, g, k, e;
+        LMI(sums) s = LMI(sum_any)(f, scale, f->plain ? base : from);
+        if (f->plain) { s.r = sx; scale = from = zero; }
+        det = LMI(sub)(LMI(mul)(sw, s.qq), LMI(mul)(s.q, s.q));
+        g = LMI(div)(LMI(sub)(LMI(mul)(s.qq, s.r), LMI(mul)(s.q, s.rq)), LMI(max)(det, tiny));
+        g = LMI(less)(LMI(mul)(LMI(mul)(sw, s.qq), LMI(set1)(1e-5f)), det, g, zero); /* all codes equal: no slope to be had */
+        if (f->minus) g = LMI(min)(g, LMI(sub)(LMI(sub)(zero, base), from));
+        k = LMI(max)(LMI(div)(LMI(sub)(s.rq, LMI(mul)(g, s.q)), LMI(max)(s.qq, tiny)), LMI(sub)(zero, scale));
+        e = LMI(mul)(g, LMI(sub)(LMI(add)(LMI(mul)(k, s.q), LMI(mul)(g, sw)), LMI(add)(s.r, s.r)));
+        e = LMI(add)(s.rr, LMI(sub)(e, LMI(mul)(k, s.rq)));
+        best = LMI(less)(e, err, LMI(add)(scale, k), best); at = LMI(less)(e, err, LMI(add)(from, g), at); qq = LMI(less)(e, err, s.qq, qq);
+        err = LMI(min)(e, err);
+    }
+    LMI(store)(f->s, best); LMI(store)(f->m, LMI(add)(at, base)); LMI(store)(f->qq, qq); LMI(store)(f->sw, sw);
+}
+/* What scales s (and m) that are given come to: e = sum of w (x - s q - m)^2 and the sums that a better scale needs; sx = sum w x. */
+LMI_OP void LMI(weigh_as)(lmi_fit *f, int line, int iq4, int weighted) {
+    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv, e = zero, xq = zero, qq = zero, sq = zero, sx = zero, sw = zero; int i;
+    inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+    for (i = 0; i < f->n; i++) {
+        LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line, iq4), r = LMI(sub)(x, LMI(mul)(scale, q)), w = weighted ? LMI(load)(f->w + 16 * i) : LMI(set1)(1.0f);
+        LMI(vf) wq = LMI(mul)(w, q);
+        if (line) { r = LMI(sub)(r, m); sq = LMI(add)(sq, wq); sx = LMI(add)(sx, LMI(mul)(w, x)); sw = LMI(add)(sw, w); }
+        e = LMI(add)(e, LMI(mul)(LMI(mul)(w, r), r));
+        xq = LMI(add)(xq, LMI(mul)(wq, x)); qq = LMI(add)(qq, LMI(mul)(wq, q));
+    }
+    LMI(store)(f->e, e); LMI(store)(f->xq, xq); LMI(store)(f->qq, qq); LMI(store)(f->q, sq); LMI(store)(f->sx, sx); LMI(store)(f->sw, sw);
+}
+LMI_FN void LMI(weigh)(lmi_fit *f) {
+    if (f->iq4) { if (f->w) LMI(weigh_as)(f, 0, 1, 1); else LMI(weigh_as)(f, 0, 1, 0); }
+    else if (f->line) { if (f->w) LMI(weigh_as)(f, 1, 0, 1); else LMI(weigh_as)(f, 1, 0, 0); }
+    else if (f->w) LMI(weigh_as)(f, 0, 0, 1);
+    else LMI(weigh_as)(f, 0, 0, 0);
+}
+/* The codes for scales s (and m): out[16 i + lane] = code - lo, as the low bits of a float; with iq4 its index. nibbles: of 32 weights only 16
+ * numbers, code i + 16 * code (i + 16). */
+LMI_FN void LMI(codes)(const lmi_fit *f, int nibbles, float *out) {
+    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv; int i;
+    LMI(vf) lo = LMI(set1)(f->iq4 ? 0.0f : f->lo), big = LMI(set1)(12582912.0f);
+    inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+    for (i = 0; i < f->n; i++) {
+        LMI(vf) x = LMI(load)(f->x + 16 * i), q = f->iq4 ? LMI(code)(f, x, inv, m, 0, 2) : LMI(code)(f, x, inv, m, 1, 0);
+        q = LMI(sub)(q, lo);
+        if (nibbles && i >= 16) q = LMI(add)(LMI(load)(out + 16 * (i - 16)), LMI(mul)(q, LMI(set1)(16.0f)));
+        else q = LMI(add)(q, big);
+        LMI(store)(out + 16 * (nibbles ? i & 15 : i), q);
+    }
+}
+/* Q8_0 without importance: d = amax / 127, codes x * (1 / d) to the nearest, halves away from zero. */
+LMI_FN void LMI(encode_q8_0)(const float *x, int n, uint8_t *out) {
+    LMI(vf) zero = LMI(set1)(0.0f), one = LMI(set1)(1.0f), big = LMI(set1)(12582912.0f); int i, k;
+    for (i = 0; i < n; i += 32, x += 32, out += 34) {
+        float d = lmi_bits_f32(LMI(amax_bits)(x)) / 127, inv = d > 0 ? 1 / d : 0, r[16]; uint16_t h = lmi_to_f16(d < 65504.0f ? d : 65504.0f);
+        out[0] = (uint8_t)(h & 255); out[1] = (uint8_t)(h >> 8);
+        for (k = 0; k < 32; k += 16) {
+            LMI(vf) y = LMI(mul)(LMI(load)(x + k), LMI(set1)(inv)), a = LMI(max)(y, LMI(sub)(zero, y)), q = LMI(sub)(LMI(add)(a, big), big), half;
+            half = LMI(mul)(LMI(sub)(LMI(sub)(a, q), LMI(set1)(0.49999997f)), LMI(set1)(33554432.0f)); /* 1 where exactly a half was rounded down */
+            q = LMI(add)(q, LMI(min)(LMI(max)(half, zero), one));
+            y = LMI(min)(LMI(max)(LMI(mul)(y, LMI(set1)(1e30f)), LMI(set1)(-1.0f)), one);          /* its sign, where q is not 0 */
+            LMI(store)(r, LMI(mul)(q, y));
+            LMI(round16)(r, 1.0f, (int8_t *)out + 2 + k);
+        }
+    }
+}
+LMI_FN int LMI(finite)(const float *x) { /* LMI_GROUP of them */
+    LMI(vf) zero = LMI(set1)(0.0f), bad = zero; float r[16]; int i, ok = 1;
+    for (i = 0; i < LMI_GROUP; i += 16) bad = LMI(add)(bad, LMI(mul)(LMI(load)(x + i), zero)); /* infinity times 0 is no number */
+    LMI(store)(r, bad);
+    for (i = 0; i < 16; i++) ok &= r[i] == 0;
+    return ok;
+}
+LMI_FN void LMI(to_bf16)(const float *x, uint16_t *out) { /* LMI_GROUP of them, to the nearest even */
+    uint32_t u[16]; uint16_t h[16]; int i, k;
+    for (i = 0; i < LMI_GROUP; i += 16) {
+        memcpy(u, x + i, sizeof u);
+        for (k = 0; k < 16; k++) {
+            uint32_t a = u[k] & 0x7fffffff; a = a < 0x7f7f0000 ? a : 0x7f7f0000; /* FLT_MAX would become infinity */
+            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a + 0x7fff + (a >> 16 & 1)) >> 16);
+        }
+        memcpy(out + i, h, sizeof h);
+    }
+}
+LMI_FN void LMI(to_f16)(const float *x, int n, uint16_t *out) { /* n: a multiple of 16. As lmi_to_f16, but beyond the range: its largest number */
+    float y[16]; uint32_t u[16]; uint16_t h[16]; int i, k;
+    for (i = 0; i < n; i += 16) {
+        LMI(store)(y, LMI(min)(LMI(max)(LMI(load)(x + i), LMI(set1)(-65504.0f)), LMI(set1)(65504.0f)));
+        memcpy(u, y, sizeof u);
+        for (k = 0; k < 16; k++) {
+            uint32_t a = u[k] & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
+            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
+        }
+        memcpy(out + i, h, sizeof h);
+    }
+}
+/* Scales and offsets as a block has them: hs, hm, and s, m what these are. */
+LMI_FN void LMI(halve)(lmi_fit *f) {
+    LMI(to_f16)(f->s, 16, f->hs); LMI(to_f16)(f->m, 16, f->hm);
+    LMI(store)(f->s, LMI(load_c)(f->hs)); LMI(store)(f->m, LMI(load_c)(f->hm));
+}
+static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh), LMI(codes), LMI(halve), LMI(finite), LMI(to_f16), LMI(to_bf16), LMI(encode_q8_0) };
+#endif /* LLAMA_NO_QUANTIZE */
+
 static const lmi_kernels LMI(kernels) = {
     LMI_ISA, LMI_PASS, LMI_NR, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(mul_f1), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(place), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
+#ifndef LLAMA_NO_QUANTIZE
+    , &LMI(fitter)
+#endif
 };
 
 #if LMI_PASS == LMI_AVX512 && defined(__GNUC__) && !defined(__clang__)
@@ -3325,6 +3564,7 @@ static int lmi_physical_cores(void) {
 #endif
     return LMI_MAX(n, 1);
 }
+LMI_API int lm_cores(void) { return lmi_physical_cores(); }
 
 /* ---- a team of threads and the work it shares. Slot 0 is the thread that calls; a slot owns scratch.
  * The caller hands in a list of works, to be done one after the other; a work is a number of items, in any order. Nobody leads: whichever thread
@@ -3570,6 +3810,394 @@ static void lmi_team_close(lmi_team *t) {
 #endif
     t->n = 0;
 }
+
+/* ============================================================================================== >>quantize
+ * From floats to blocks. What a type leaves open are its scales and offsets (a code is then the nearest number), and they are chosen to minimize
+ * sum of w (x - x')^2, w the importance of a column, by least squares in turns: codes for scales, scales for codes, from several beginnings. Of a
+ * super-block, the scales of its sub-blocks are fitted first as if they were free, then rounded to multiples of a common one; multiples beside the
+ * nearest are tried, and the common scale is fitted again to what they became. All sums run in the order of the weights, 16 blocks side by side
+ * (section kernels, "fitting of scales"), so bytes are the same on every instruction set, and blocks know nothing of each other.
+ * Q8_0 without importance, F16 and BF16 leave nothing open: d = amax / 127 and the nearest numbers, the bytes that everybody's converter writes.
+ */
+#ifndef LLAMA_NO_QUANTIZE
+typedef struct lmi_recipe { int type, n, per, line, minus, iq4, lo, hi, levels_lo, levels_hi, n_try, n_more, n_plain; float tries[16], shifts[16]; } lmi_recipe;
+#define LMI_NO16 { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+static const lmi_recipe lmi_recipes[] = {
+    { LMI_Q4_0,   32,  1, 0, 0, 0,   -8,   7,    0,   0,  8, 2, 2, { -8, -8.4f, -7.4f, -9.2f, 7, 7.6f, -6.8f, 8.2f }, LMI_NO16 },
+    { LMI_Q5_0,   32,  1, 0, 0, 0,  -16,  15,    0,   0,  8, 2, 2, { -16, -15, -15.5f, -16.5f, -17, -14.5f, 15, 15.5f }, LMI_NO16 },
+    { LMI_Q8_0,   32,  1, 0, 0, 0, -127, 127,    0,   0,  2, 0, 0, { 127, 126.5f }, LMI_NO16 },
+    { LMI_Q4_1,   32,  1, 1, 0, 0,    0,  15,    0,   0,  8, 2, 2, { 15, 15.5f, 14.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
+    { LMI_Q5_1,   32,  1, 1, 0, 0,    0,  31,    0,   0,  8, 2, 2, { 31, 30, 31.5f, 30.5f, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
+    { LMI_IQ4_NL, 32,  1, 0, 0, 1, -127, 113,    0,   0, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
+    { LMI_Q2_K,   16, 16, 1, 1, 0,    0,   3,    0,  15, 12, 3, 0, { 3, 2.7f, 2.4f, 3.3f, 3.6f, 4, 3, 3.3f, 3.6f, 4, 4.4f, 3.6f }, { 0, 0, 0, 0, 0, 0, .05f, .05f, .08f, .1f, .12f, .15f } },
+    { LMI_Q3_K,   16, 16, 0, 0, 0,   -4,   3,  -32,  31, 9, 2, 0, { -4, -3.6f, -3.2f, -4.4f, -4.8f, 3, 3.4f, 3.8f, -5.3f }, LMI_NO16 },
+    { LMI_Q4_K,   32,  8, 1, 1, 0,    0,  15,    0,  63,  8, 2, 0, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
+    { LMI_Q5_K,   32,  8, 1, 1, 0,    0,  31,    0,  63,  8, 2, 0, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
+    { LMI_Q6_K,   16, 16, 0, 0, 0,  -32,  31, -128, 127,  8, 2, 0, { -32, -31.5f, -32.5f, -31, -33, -30.5f, 31, 31.5f }, LMI_NO16 },
+    { LMI_IQ4_XS, 32,  8, 0, 0, 1, -127, 113,  -32,  31, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
+};
+static const lmi_recipe *lmi_recipe_of(int type) {
+    int i;
+    for (i = 0; i < LMI_COUNT(lmi_recipes); i++) if (lmi_recipes[i].type == type) return &lmi_recipes[i];
+    return NULL;
+}
+static int lmi_little(void) { uint16_t one = 1; uint8_t first; memcpy(&first, &one, 1); return first; } /* endian; a constant to compilers */
+static void lmi_put_u16(uint8_t *p, unsigned v) { p[0] = (uint8_t)(v & 255); p[1] = (uint8_t)(v >> 8 & 255); }
+static float lmi_as_f16(float x) { return lmi_f16(lmi_to_f16(LMI_MAX(-65504.0f, LMI_MIN(65504.0f, x)))); } /* what is left of a scale in a block */
+static void lmi_put_f16(uint8_t *p, float x) { lmi_put_u16(p, lmi_to_f16(x)); }
+static int lmi_nearest(float x, int lo, int hi) { return x <= (float)lo ? lo : x >= (float)hi ? hi : (int)lmi_f32_bits(x + 12582912.0f) - 0x4b400000; }
+
+/* v[i] ~ d * l[i], l[i] within lo..hi, errors weighted by a[i]: -> d. */
+static float lmi_levels(const float *v, const float *a, int n, int lo, int hi, int *l) {
+    float top = 0, d = 0, gain = -1; int i, t, tries = lo < 0 ? 12 : 7;
+    for (i = 0; i < n; i++) if (v[i] * v[i] > top * top) top = v[i];
+    for (i = 0; i < n; i++) l[i] = 0;
+    if (!(top * top > 0)) return 0;
+    for (t = 0; t < tries + 1; t++) { /* ends of the range, and a little beside them; at last the best again */
+        float to = t == tries ? 0 : t % 2 && lo < 0 ? (float)lo + 0.3f * (float)(t / 2 - 2) : (float)hi + 0.3f * (float)((lo < 0 ? t / 2 : t) - 3);
+        float inv = t == tries ? 1 / d : to / top, xq = 0, qq = 0;
+        for (i = 0; i < n; i++) { float q = (float)lmi_nearest(v[i] * inv, lo, hi); xq += a[i] * v[i] * q; qq += a[i] * q * q; }
+        if (qq > 0 && xq * xq > gain * qq) { gain = xq * xq / qq; d = xq / qq; if (d * d > 0) continue; }
+        if (d * d <= 0) d = top / (float)hi;
+    }
+    for (i = 0; i < n; i++) l[i] = lmi_nearest(v[i] / d, lo, hi);
+    return d;
+}
+
+/* 16 lanes under work: their multiples of the super-blocks' scales, and those scales. */
+typedef struct lmi_super { int l[16], k[16]; float d[16], m[16]; } lmi_super; /* d, m: of each lane's super-block, as float16 has them; m >= 0 */
+static void lmi_super_try(lmi_fit *f, const lmi_super *u) {
+    int i;
+    for (i = 0; i < 16; i++) { f->s[i] = u->d[i] * (float)u->l[i]; f->m[i] = -u->m[i] * (float)u->k[i]; }
+}
+/* Tries multiples one up and one down for all lanes, of l and then of k; f holds the sums of the best at the end. */
+static void lmi_super_step(const lmi_recipe *r, const lmi_fitter *fit, lmi_fit *f, lmi_super *u) {
+    lmi_super best = *u; lmi_fit kept; int i, t, which;
+    lmi_super_try(f, u); fit->weigh(f); kept = *f;
+    for (which = 0; which <= r->line; which++) {
+        lmi_super from = best;
+        for (t = -1; t <= 1; t += 2) {
+            *u = from;
+            for (i = 0; i < 16; i++) {
+                if (which) u->k[i] = LMI_MAX(0, LMI_MIN(r->levels_hi, u->k[i] + t));
+                else u->l[i] = LMI_MAX(r->levels_lo, LMI_MIN(r->levels_hi, u->l[i] + t));
+            }
+            lmi_super_try(f, u); fit->weigh(f);
+            for (i = 0; i < 16; i++) {
+                if (f->e[i] >= kept.e[i]) continue;
+                best.l[i] = u->l[i]; best.k[i] = u->k[i];
+                kept.e[i] = f->e[i]; kept.xq[i] = f->xq[i]; kept.qq[i] = f->qq[i]; kept.q[i] = f->q[i]; kept.sx[i] = f->sx[i]; kept.sw[i] = f->sw[i];
+            }
+        }
+    }
+    *u = best; *f = kept;
+}
+/* The best d (and m) for multiples and codes as they are: least squares. */
+static void lmi_super_refit(const lmi_recipe *r, const lmi_fit *f, lmi_super *u, int first) {
+    double a = 0, b = 0, c = 0, p = 0, q = 0, det, d, m; int i; /* a d - b m = p, -b d + c m = q */
+    for (i = first; i < first + r->per; i++) {
+        double l = u->l[i], k = u->k[i];
+        a += l * l * (double)f->qq[i]; p += l * (double)f->xq[i];
+        if (r->line) { b += l * k * (double)f->q[i]; c += k * k * (double)f->sw[i]; q -= k * (double)f->sx[i]; }
+    }
+    if (!(a > 0)) return;
+    det = a * c - b * b;
+    if (det > 1e-9 * a * c) { d = (p * c + q * b) / det; m = (a * q + b * p) / det; } else { d = (p + b * (double)u->m[first]) / a; m = (double)u->m[first]; }
+    if (r->line && (m < 0 || d < 0)) return;
+    for (i = first; i < first + r->per; i++) { u->d[i] = lmi_as_f16((float)d); u->m[i] = lmi_as_f16((float)m); }
+}
+static void lmi_super_fit(const lmi_recipe *r, const lmi_fitter *fit, lmi_fit *f, lmi_super *u, int rounds) {
+    float away[16]; int i, g;
+    for (g = 0; g < 16; g += r->per) {
+        float d = lmi_as_f16(lmi_levels(f->s + g, f->qq + g, r->per, r->levels_lo, r->levels_hi, u->l + g)), m = 0;
+        for (i = g; i < g + r->per; i++) { u->k[i] = 0; away[i] = -f->m[i]; }
+        if (r->line) m = lmi_as_f16(lmi_levels(away + g, f->sw + g, r->per, 0, r->levels_hi, u->k + g));
+        for (i = g; i < g + r->per; i++) { u->d[i] = d; u->m[i] = m; }
+    }
+    for (; rounds > 0; rounds--) {
+        lmi_super_step(r, fit, f, u);
+        for (g = 0; rounds > 1 && g < 16; g += r->per) lmi_super_refit(r, f, u, g);
+    }
+    lmi_super_try(f, u);
+}
+
+/* ---- bytes: codes c[0..n) of a block, from 0, and its scales -> the layout that section kernels reads */
+static void lmi_pack_low(uint8_t *p, const uint8_t *c, int n_bits, int mask) { /* 128 codes, 32 a byte column */
+    int j, k, per = 8 / n_bits;
+    for (j = 0; j < 32; j++) { p[j] = 0; for (k = 0; k < per; k++) p[j] = (uint8_t)(p[j] | (c[32 * k + j] & mask) << n_bits * k); }
+}
+/* The 16 blocks of 32 of a group from its codes, or pairs of codes where there are no more than 16 (section kernels, codes). */
+static void lmi_pack_small(int type, int n_blocks, const float *codes, const uint16_t *d, const uint16_t *m, uint8_t *out) {
+    int i, b, fives = type == LMI_Q5_0 || type == LMI_Q5_1, offset = type == LMI_Q4_1 || type == LMI_Q5_1;
+    for (b = 0; b < n_blocks; b++) {
+        const uint8_t *u = (const uint8_t *)(codes + b) + (lmi_little() ? 0 : 3); /* code i: u[64 i] */
+        lmi_put_u16(out, d[b]); out += 2;
+        if (offset) { lmi_put_u16(out, m[b]); out += 2; }
+        if (type == LMI_Q8_0) for (i = 0; i < 32; i++) *out++ = (uint8_t)(u[64 * i] - 127);
+        else if (fives) {
+            uint32_t high = 0;
+            for (i = 0; i < 32; i++) high |= (uint32_t)(u[64 * i] >> 4) << i;
+            lmi_put_u16(out, high & 0xffff); lmi_put_u16(out + 2, high >> 16);
+            for (i = 0; i < 16; i++) out[4 + i] = (uint8_t)((u[64 * i] & 15) | u[64 * (16 + i)] << 4);
+            out += 20;
+        } else { for (i = 0; i < 16; i++) out[i] = u[64 * i]; out += 16; }
+    }
+}
+static void lmi_pack_scales(uint8_t *p, const int *l, const int *k) { /* Q4_K, Q5_K: 6 bits of l and k, 8 of each */
+    int j;
+    for (j = 0; j < 4; j++) {
+        p[j] = (uint8_t)(l[j] | l[j + 4] >> 4 << 6); p[4 + j] = (uint8_t)(k[j] | k[j + 4] >> 4 << 6);
+        p[8 + j] = (uint8_t)((l[j + 4] & 15) | (k[j + 4] & 15) << 4);
+    }
+}
+static void lmi_pack_high(uint8_t *p, const uint8_t *c, int shift) { /* one bit of 256 codes: bit s of byte j is weight 32 s + j */
+    int j, s;
+    for (j = 0; j < 32; j++) { p[j] = 0; for (s = 0; s < 8; s++) p[j] = (uint8_t)(p[j] | (c[32 * s + j] >> shift & 1) << s); }
+}
+static void lmi_pack_super(int type, uint8_t *p, const uint8_t *c, const int *l, const int *k, float d, float m) { /* blocks of 256 */
+    int i, j; unsigned high = 0;
+    switch (type) {
+        case LMI_Q2_K:
+            for (j = 0; j < 16; j++) p[j] = (uint8_t)(l[j] | k[j] << 4);
+            for (i = 0; i < 2; i++) lmi_pack_low(p + 16 + 32 * i, c + 128 * i, 2, 3);
+            lmi_put_f16(p + 80, d); lmi_put_f16(p + 82, m); break;
+        case LMI_Q3_K:
+            lmi_pack_high(p, c, 2);
+            for (i = 0; i < 2; i++) lmi_pack_low(p + 32 + 32 * i, c + 128 * i, 2, 3);
+            memset(p + 96, 0, 12);
+            for (j = 0; j < 16; j++) {
+                int v = l[j] + 32;
+                p[96 + j % 8] = (uint8_t)(p[96 + j % 8] | (v & 15) << j / 8 * 4); p[104 + j % 4] = (uint8_t)(p[104 + j % 4] | v >> 4 << 2 * (j / 4));
+            }
+            lmi_put_f16(p + 108, d); break;
+        case LMI_Q4_K: case LMI_Q5_K:
+            lmi_put_f16(p, d); lmi_put_f16(p + 2, m); lmi_pack_scales(p + 4, l, k); p += 16;
+            if (type == LMI_Q5_K) { lmi_pack_high(p, c, 4); p += 32; }
+            for (i = 0; i < 4; i++) lmi_pack_low(p + 32 * i, c + 64 * i, 4, 15);
+            break;
+        case LMI_Q6_K:
+            for (i = 0; i < 2; i++) {
+                uint8_t top[128];
+                for (j = 0; j < 64; j++) p[64 * i + j] = (uint8_t)((c[128 * i + j] & 15) | (c[128 * i + 64 + j] & 15) << 4);
+                for (j = 0; j < 128; j++) top[j] = c[128 * i + j] >> 4;
+                lmi_pack_low(p + 128 + 32 * i, top, 2, 3);
+            }
+            for (j = 0; j < 16; j++) p[192 + j] = (uint8_t)(l[j] & 255);
+            lmi_put_f16(p + 208, d); break;
+        default: /* IQ4_XS */
+            memset(p, 0, 8); lmi_put_f16(p, d);
+            for (j = 0; j < 8; j++) { p[4 + j / 2] = (uint8_t)(p[4 + j / 2] | ((l[j] + 32) & 15) << j % 2 * 4); high |= (unsigned)(l[j] + 32) >> 4 << 2 * j; }
+            lmi_put_u16(p + 2, high);
+            for (j = 0; j < 8; j++) for (i = 0; i < 16; i++) p[8 + 16 * j + i] = (uint8_t)(c[32 * j + i] | c[32 * j + 16 + i] << 4);
+    }
+}
+
+/* in [4][step] -> out [4][16], turned. */
+static void lmi_turn4(const float *in, int step, float *out) {
+#if defined(LMI_X86)
+    __m128 a = _mm_loadu_ps(in), b = _mm_loadu_ps(in + step), c = _mm_loadu_ps(in + 2 * step), d = _mm_loadu_ps(in + 3 * step);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(out, a); _mm_storeu_ps(out + 16, b); _mm_storeu_ps(out + 32, c); _mm_storeu_ps(out + 48, d);
+#else
+    int i, k;
+    for (i = 0; i < 4; i++) for (k = 0; k < 4; k++) out[16 * i + k] = in[step * k + i];
+#endif
+}
+static void lmi_turn(const float *x, int n, int lanes, float *out) { /* [lanes][n] -> [n][16] */
+    int i, l;
+    if (lanes < 16) memset(out, 0, (size_t)n * 16 * sizeof *out);
+    for (l = 0; l + 4 <= lanes; l += 4) for (i = 0; i < n; i += 4) lmi_turn4(x + n * l + i, n, out + 16 * i + l);
+    for (; l < lanes; l++) for (i = 0; i < n; i++) out[16 * i + l] = x[n * l + i];
+}
+/* Up to 16 lanes of contiguous weights, n_blocks blocks; w: importance of these, NULL: none. */
+static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const float *const levels[2], const float *x, const float *w, int n_blocks, uint8_t *out) {
+    float xs[32 * 16], ws[32 * 16], ys[32 * 16]; lmi_fit f; lmi_super u; int i, l, b, lanes = n_blocks * r->per; uint8_t c[256]; unsigned block = 0, block_bytes = 0;
+    lmi_turn(x, r->n, lanes, xs);
+    if (w) lmi_turn(w, r->n, lanes, ws);
+    memset(&f, 0, sizeof f);
+    f.n = r->n; f.line = r->line; f.minus = r->minus; f.iq4 = r->iq4; f.lo = (float)r->lo; f.hi = (float)r->hi;
+    f.levels[0] = levels[0]; f.levels[1] = levels[1];
+    f.x = xs; f.w = w ? ws : NULL; f.y = ys; f.tries = r->tries; f.shifts = r->shifts; f.n_try = r->n_try; f.n_more = r->n_more;
+    if (w == NULL && r->n_plain) { f.plain = 1; f.n_try = r->n_plain; f.n_more = 0; }
+    if (r->line) fit->line(&f); else fit->scale(&f);
+    f.x = xs;
+    if (r->per == 1) {
+        fit->halve(&f);
+        fit->codes(&f, r->hi - r->lo < 16 || r->iq4, ys);
+        lmi_pack_small(r->type, n_blocks, ys, f.hs, f.hm, out);
+        return;
+    }
+    lmi_super_fit(r, fit, &f, &u, 3);
+    fit->codes(&f, 0, ys);
+    lmi_type_block(r->type, &block, &block_bytes);
+    for (b = 0; b < n_blocks; b++, out += block_bytes) {
+        for (l = 0; l < r->per; l++) for (i = 0; i < r->n; i++) c[r->n * l + i] = (uint8_t)(lmi_f32_bits(ys[16 * i + r->per * b + l]) & 255);
+        l = r->per * b;
+        lmi_pack_super(r->type, out, c, u.l + l, u.k + l, u.d[l], u.m[l]);
+    }
+}
+static void lmi_quantize_floats(int type, const lmi_fitter *fit, const float *x, int n, uint8_t *out) { /* x: LMI_GROUP of them, n are wanted */
+    uint32_t u[LMI_GROUP]; uint16_t h[LMI_GROUP]; int i;
+    if (type == LMI_F32) {
+        memcpy(u, x, sizeof u);
+        for (i = 0; i < n; i++) { lmi_put_u16(out + 4 * i, u[i] & 0xffff); lmi_put_u16(out + 4 * i + 2, u[i] >> 16); }
+        return;
+    }
+    if (type == LMI_BF16) fit->to_bf16(x, h); else fit->to_f16(x, LMI_GROUP, h);
+    if (lmi_little()) memcpy(out, h, (size_t)n * 2);
+    else for (i = 0; i < n; i++) lmi_put_u16(out + 2 * i, h[i]);
+}
+/* For cells of half a unit from -128 on: the level of lmi_iq4 that is nearest, and its index. */
+static void lmi_near_iq4(float level[512], float index[512]) {
+    int n, k;
+    for (n = 0, k = 0; n < 512; n++) {
+        float y = ((float)n - 255.5f) / 2;
+        while (k < 15 && y > 0.5f * (float)(lmi_iq4[k] + lmi_iq4[k + 1])) k++;
+        level[n] = (float)lmi_iq4[k]; index[n] = (float)k;
+    }
+}
+static lm_status lmi_quantize(const lmi_kernels *k, int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, uint8_t *out) {
+    const lmi_recipe *r = lmi_recipe_of(type); const lmi_type *t = lmi_type_of(type); uint64_t at, n, total = n_rows * n_per_row; int i;
+    float near[2][512], w[LMI_GROUP], rest[LMI_GROUP], most = 0; const float *levels[2], *from;
+    for (at = 0; importance && at < n_per_row; at++) {
+        if (!(importance[at] >= 0) || !lmi_finite(importance[at])) return LM_E_NUMERIC;
+        most = LMI_MAX(most, importance[at]);
+    }
+    levels[0] = near[0]; levels[1] = near[1];
+    if (r && r->iq4) lmi_near_iq4(near[0], near[1]);
+    for (at = 0; at < total; at += n, out += n / t->n * t->n_bytes) {
+        n = LMI_MIN(total - at, r ? 16 * (uint64_t)r->n : LMI_GROUP); from = x + at;
+        if (n < LMI_GROUP) { memset(rest, 0, sizeof rest); memcpy(rest, from, (size_t)n * sizeof *rest); from = rest; }
+        if (!k->fitter->finite(from)) return LM_E_NUMERIC;
+        if (r == NULL) lmi_quantize_floats(type, k->fitter, from, (int)n, out);
+        else if (type == LMI_Q8_0 && importance == NULL) k->fitter->q8_0(from, (int)n, out);
+        else {
+            for (i = 0; importance && i < (int)n; i++) w[i] = most > 0 ? importance[(at + (uint64_t)i) % n_per_row] / most + 1e-12f : 1;
+            lmi_quantize_group(r, k->fitter, levels, from, importance ? w : NULL, (int)(n / t->n), out);
+        }
+    }
+    return LM_OK;
+}
+LMI_API lm_status lm_quantize(int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, void *out) {
+    const lmi_type *t = lmi_type_of(type); const lmi_kernels *k; uint64_t total; lmi_fpenv fp; lm_status s;
+    if (t == NULL || x == NULL || out == NULL || n_per_row % t->n != 0 || !lmi_mul(n_rows, n_per_row, &total) || total > SIZE_MAX / 4) return LM_E_ARG;
+    if (lmi_recipe_of(type) == NULL && !(t->flags & LMI_FLT)) return LM_E_SUPPORT;
+    LMI_TRY(lmi_kernels_pick(&k, NULL));
+    fp = lmi_fp_enter();
+    s = lmi_quantize(k, type, x, n_rows, n_per_row, importance, (uint8_t *)out);
+    lmi_fp_leave(fp);
+    return s;
+}
+
+/* ---- mixes: which tensor of a model gets which type. Sizes and names are llama.cpp's, whose users know what to expect of "Q4_K_M": a little more
+ * for what hurts most (values, the inputs of down projections, the first and last layers), Q6_K for the output. file_type: of general.file_type. */
+typedef struct lmi_mix { const char *name; int file_type, type; } lmi_mix;
+static const lmi_mix lmi_mixes[] = {
+    { "F32", 0, LMI_F32 }, { "F16", 1, LMI_F16 }, { "BF16", 32, LMI_BF16 }, { "Q8_0", 7, LMI_Q8_0 }, { "Q4_0", 2, LMI_Q4_0 }, { "Q4_1", 3, LMI_Q4_1 },
+    { "Q5_0", 8, LMI_Q5_0 }, { "Q5_1", 9, LMI_Q5_1 }, { "Q2_K", 10, LMI_Q2_K }, { "Q2_K_S", 21, LMI_Q2_K }, { "Q3_K_S", 11, LMI_Q3_K },
+    { "Q3_K_M", 12, LMI_Q3_K }, { "Q3_K_L", 13, LMI_Q3_K }, { "Q4_K_S", 14, LMI_Q4_K }, { "Q4_K_M", 15, LMI_Q4_K }, { "Q5_K_S", 16, LMI_Q5_K },
+    { "Q5_K_M", 17, LMI_Q5_K }, { "Q6_K", 18, LMI_Q6_K }, { "IQ4_NL", 25, LMI_IQ4_NL }, { "IQ4_XS", 30, LMI_IQ4_XS }
+};
+enum { LMI_MIX_Q4_0 = 2, LMI_MIX_Q5_0 = 8, LMI_MIX_Q2_K = 10, LMI_MIX_Q3_K_M = 12, LMI_MIX_Q3_K_L = 13, LMI_MIX_Q4_K_S = 14, LMI_MIX_Q4_K_M = 15,
+    LMI_MIX_Q5_K_M = 17, LMI_MIX_Q2_K_S = 21, LMI_MIX_IQ4_NL = 25, LMI_MIX_IQ4_XS = 30 };
+LMI_API int lm_mix_find(const char *name) {
+    lmi_str want; int i;
+    if (name == NULL) return -1;
+    want = lmi_cstr(name);
+    for (i = 0; i < LMI_COUNT(lmi_mixes); i++) {
+        lmi_str s = lmi_cstr(lmi_mixes[i].name); size_t n = want.n;
+        if (lmi_str_eq(s, want)) return lmi_mixes[i].file_type;
+        if (n == 4 && n + 2 == s.n && memcmp(s.p, name, n) == 0 && memcmp(s.p + n, "_M", 2) == 0) return lmi_mixes[i].file_type; /* "Q4_K": the middle one */
+    }
+    return -1;
+}
+typedef struct lmi_mixing { const lmi_mix *mix; int tied, wide, huge, n_value, n_down, important; } lmi_mixing; /* wide: 4 heads or more share keys */
+static int lmi_has(lmi_str s, const char *part) {
+    size_t n = strlen(part), i;
+    for (i = 0; i + n <= s.n; i++) if (memcmp(s.p + i, part, n) == 0) return 1;
+    return 0;
+}
+static int64_t lmi_first_int(const lmi_gguf *g, lmi_str arch, const char *key) { /* of an array its first; 0: none */
+    char full[160]; lmi_out o; lm_meta m, item;
+    o.p = full; o.n = 0; o.cap = sizeof full;
+    lmi_put_text(&o, arch, 1); lmi_puts(&o, key); full[o.n] = 0;
+    if (!lmi_kv(g, full, &m)) return 0;
+    if (m.type == LM_META_ARR) { if (lm_meta_item(&m, 0, &item) != LM_OK) return 0; m = item; }
+    return m.type == LM_META_STR ? 0 : m.i;
+}
+static int lmi_mixing_of(lmi_mixing *x, const lmi_gguf *g, const char *name, int important) { /* 0: no such mix */
+    int i, id = lm_mix_find(name); uint64_t k; lmi_str arch; int64_t heads, kv;
+    memset(x, 0, sizeof *x);
+    for (i = 0; i < LMI_COUNT(lmi_mixes); i++) if (lmi_mixes[i].file_type == id) x->mix = &lmi_mixes[i];
+    if (x->mix == NULL) return 0;
+    lmi_want_str(g, "general.architecture", "", &arch, NULL);
+    heads = lmi_first_int(g, arch, ".attention.head_count"); kv = lmi_first_int(g, arch, ".attention.head_count_kv");
+    x->wide = kv > 0 && heads / kv >= 4; x->huge = kv > 0 && heads != kv && lmi_first_int(g, arch, ".block_count") == 80;
+    x->tied = 1; x->important = important;
+    for (k = 0; k < g->n_tensor; k++) {
+        lmi_str t = g->tensor[k].name;
+        if (lmi_str_is(t, "output.weight")) x->tied = 0;
+        x->n_value += lmi_has(t, "attn_v.weight"); x->n_down += lmi_has(t, "ffn_down");
+    }
+    return 1;
+}
+static int lmi_mix_layer(lmi_str name) { /* "blk.7.": 7; -1 */
+    size_t i; int n = 0;
+    if (name.n < 6 || memcmp(name.p, "blk.", 4) != 0) return -1;
+    for (i = 4; i < name.n && i < 10 && name.p[i] >= '0' && name.p[i] <= '9'; i++) n = n * 10 + name.p[i] - '0';
+    return i > 4 && i < name.n && name.p[i] == '.' ? n : -1;
+}
+static int lmi_mix_choice(const lmi_mixing *x, const lmi_tensor *t) { /* before anything is said about the row's length */
+    int type = x->mix->type, mix = x->mix->file_type, i = lmi_mix_layer(t->name), n; lmi_str name = t->name; unsigned block = 1, bytes;
+    lmi_type_block(type, &block, &bytes);
+    if (lmi_str_is(name, "output.weight") || (x->tied && lmi_str_is(name, "token_embd.weight")))
+        return t->dims[0] % block != 0 ? LMI_Q8_0 : type == LMI_Q8_0 ? type : LMI_Q6_K;
+    n = lmi_has(name, "attn_v.weight") ? x->n_value : x->n_down;
+#define LMI_MORE (i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2) /* the layers that the _M mixes give more */
+    if (lmi_has(name, "attn_v.weight")) {
+        if (mix == LMI_MIX_Q2_K) type = x->wide ? LMI_Q4_K : LMI_Q3_K;
+        else if (mix == LMI_MIX_Q2_K_S && x->wide) type = LMI_Q4_K;
+        else if (mix == LMI_MIX_Q3_K_M) type = i < 2 ? LMI_Q5_K : LMI_Q4_K;
+        else if (mix == LMI_MIX_Q3_K_L) type = LMI_Q5_K;
+        else if ((mix == LMI_MIX_IQ4_NL || mix == LMI_MIX_IQ4_XS) && x->wide) type = LMI_Q5_K;
+        else if ((mix == LMI_MIX_Q4_K_M || mix == LMI_MIX_Q5_K_M) && LMI_MORE) type = LMI_Q6_K;
+        else if (mix == LMI_MIX_Q4_K_S && i < 4) type = LMI_Q5_K;
+        if (x->huge && (type == LMI_Q3_K || type == LMI_Q4_K)) type = LMI_Q5_K;
+    } else if (lmi_has(name, "ffn_down")) {
+        if (mix == LMI_MIX_Q2_K) type = LMI_Q3_K;
+        else if (mix == LMI_MIX_Q2_K_S) type = i < n / 8 ? LMI_Q4_K : type;
+        else if (mix == LMI_MIX_Q3_K_M) type = i < n / 16 ? LMI_Q5_K : LMI_Q4_K;
+        else if (mix == LMI_MIX_Q3_K_L) type = LMI_Q5_K;
+        else if (mix == LMI_MIX_Q4_K_M || mix == LMI_MIX_Q5_K_M) type = LMI_MORE ? LMI_Q6_K : type;
+        else if (i < n / 8 && (mix == LMI_MIX_Q4_K_S || (!x->important && (mix == LMI_MIX_IQ4_NL || mix == LMI_MIX_IQ4_XS)))) type = LMI_Q5_K;
+        else if (i < n / 8 && x->important && (mix == LMI_MIX_Q4_0 || mix == LMI_MIX_Q5_0)) type = mix == LMI_MIX_Q4_0 ? LMI_Q4_1 : LMI_Q5_1;
+    } else if (lmi_has(name, "attn_output.weight")) {
+        if (mix == LMI_MIX_Q2_K) type = LMI_Q3_K;
+        else if (mix == LMI_MIX_Q3_K_M) type = LMI_Q4_K;
+        else if (mix == LMI_MIX_Q3_K_L) type = LMI_Q5_K;
+    } else if (lmi_has(name, "attn_qkv.weight")) {
+        if (mix == LMI_MIX_Q3_K_M || mix == LMI_MIX_Q3_K_L) type = LMI_Q4_K;
+        else if (mix == LMI_MIX_Q4_K_M) type = LMI_Q5_K;
+        else if (mix == LMI_MIX_Q5_K_M) type = LMI_Q6_K;
+    }
+#undef LMI_MORE
+    return type;
+}
+/* The type of a tensor: matrices whose name ends in "weight", but for norms and what chooses experts; others stay as they are. */
+static int lmi_mix_type(const lmi_mixing *x, const lmi_tensor *t) {
+    int type = x->mix->type; unsigned block = 1, bytes; lmi_str name = t->name;
+    int matrix = t->dims[1] > 1 || t->dims[2] > 1 || t->dims[3] > 1;
+    if (!matrix || name.n < 6 || memcmp(name.p + name.n - 6, "weight", 6) != 0 || lmi_has(name, "_norm.weight") || lmi_has(name, "ffn_gate_inp")) return t->type;
+    if (lmi_recipe_of(type) == NULL) return type;
+    type = lmi_mix_choice(x, t);
+    lmi_type_block(type, &block, &bytes);
+    if (t->dims[0] % block != 0) { /* the next larger type of 32 */
+        type = type == LMI_Q2_K || type == LMI_Q3_K ? LMI_Q4_0 : type == LMI_Q4_K ? LMI_Q5_0 : type == LMI_Q5_K ? LMI_Q5_1 : type == LMI_Q6_K ? LMI_Q8_0 : LMI_IQ4_NL;
+        if (t->dims[0] % 32 != 0) type = LMI_F16;
+    }
+    return type;
+}
+#endif /* LLAMA_NO_QUANTIZE */
 
 /* ============================================================================================== >>text
  * Text to token ids and back. Three steps: special tokens are found in the text; what lies between them is cut into words by the
@@ -7031,6 +7659,9 @@ struct lm_model {
     void *own; uint64_t own_bytes;                /* the block, where it came from the hooks */
     char arch[64];
     int vocab_only, plain, tied;
+#ifndef LLAMA_NO_QUANTIZE
+    lmi_mixing mixing;                            /* while opening, with a mix */
+#endif
     size_t widest_rows; uint8_t *rows; uint64_t n_done; /* while opening: 16 rows of the widest matrix, scratch of that size, bytes bound */
     uint64_t load_us;
 };
@@ -7133,9 +7764,13 @@ static lm_status lmi_tensor_read(const lm_model *m, const lmi_tensor *t, uint64_
     if (f->read_at(f->user, t->offset + at, dst, n) == 0) return LM_OK;
     return lmi_fail(err, LM_E_IO, "%s: reading %u bytes at %u failed", f->name, (uint64_t)n, t->offset + at);
 }
+static void lmi_read_floats(int type, const uint8_t *p, int n, float *out) { /* of a float type, as a file has them */
+    int i;
+    for (i = 0; i < n; i++) out[i] = type == LMI_F32 ? lmi_f32(p + 4 * i) : type == LMI_F16 ? lmi_f16(lmi_u16(p + 2 * i)) : lmi_bits_f32((uint32_t)lmi_u16(p + 2 * i) << 16);
+}
 /* A vector of n floats, copied from whatever float type into the arena. *out stays NULL where the tensor is absent. */
 static lm_status lmi_bind_vec(const lm_model *m, lmi_arena *a, const lmi_tensor *t, int n, const float **out, lm_error *err) {
-    const lmi_type *type; float *v; uint8_t some[1024]; int i, at, k;
+    const lmi_type *type; float *v; uint8_t some[1024]; int at, k;
     *out = NULL;
     if (t == NULL) return LM_OK;
     type = lmi_type_of(t->type);
@@ -7146,10 +7781,7 @@ static lm_status lmi_bind_vec(const lm_model *m, lmi_arena *a, const lmi_tensor 
     for (at = 0; v && at < n; at += k) {
         k = LMI_MIN(n - at, 256);
         LMI_TRY(lmi_tensor_read(m, t, (uint64_t)at * type->n_bytes, (size_t)k * type->n_bytes, some, err));
-        for (i = 0; i < k; i++) {
-            v[at + i] = type->number == LMI_F32 ? lmi_f32(some + 4 * i) : type->number == LMI_F16 ? lmi_f16(lmi_u16(some + 2 * i))
-                                                                        : lmi_bits_f32((uint32_t)lmi_u16(some + 2 * i) << 16);
-        }
+        lmi_read_floats(type->number, some, k, v + at);
     }
     *out = v;
     return LM_OK;
@@ -7167,18 +7799,36 @@ static lm_status lmi_check_scales(const lmi_tensor *t, const lmi_type *type, uin
     }
     return LM_OK;
 }
+/* n rows of a tensor of floats -> w's type, in the opening's scratch: [16 rows of the file][16 rows of the result][a row of floats]. */
+static lm_status lmi_bind_quantized(const lm_model *m, const lmi_tensor *t, const lmi_mat *w, size_t from_bytes, const uint8_t **from, int n, lm_error *err) {
+#ifndef LLAMA_NO_QUANTIZE
+    uint8_t *to = m->rows + 16 * ((from_bytes + 3) & ~(size_t)3); float *x = (float *)(void *)(to + 16 * ((w->row_bytes + 3) & ~(size_t)3)); int r;
+    for (r = 0; r < n; r++) {
+        lmi_read_floats(t->type, *from + (size_t)r * from_bytes, w->n_in, x);
+        if (lmi_quantize(m->k, w->type, x, 1, (uint64_t)w->n_in, NULL, to + (size_t)r * w->row_bytes) != LM_OK)
+            return lmi_fail(err, LM_E_FORMAT, "tensor %S: a weight is no number", t->name);
+    }
+    *from = to;
+    return LM_OK;
+#else
+    (void)m; (void)t; (void)w; (void)from_bytes; (void)from; (void)n; (void)err;
+    return LM_E_SUPPORT;
+#endif
+}
 /* A matrix's bytes: in place, or interleaved into the arena 16 rows at a time through the opening's scratch. */
 static lm_status lmi_bind_data(lm_model *m, lmi_arena *a, lmi_tensor *t, lmi_mat *w, lm_error *err) {
     const lmi_type *type = lmi_type_of(w->type); size_t group_bytes = 16 * w->row_bytes, blocks = (size_t)w->n_in / type->n; int g, r, n, groups = (w->n_out + 15) / 16;
+    size_t from_bytes = (size_t)(t->n_bytes / (uint64_t)w->n_out);
     uint8_t *to; const uint8_t *row[16], *from;
     w->woven = !m->plain; w->data = t->data;
     if (m->plain) { return a->base ? lmi_check_scales(t, type, 0, blocks * (size_t)w->n_out, t->data, err) : LM_OK; }
     w->data = to = (uint8_t *)lmi_push(a, (uint64_t)groups, group_bytes);
-    if (to == NULL) { m->widest_rows = LMI_MAX(m->widest_rows, group_bytes); return LM_OK; }
+    if (to == NULL) { m->widest_rows = LMI_MAX(m->widest_rows, 16 * from_bytes + (w->type != t->type ? group_bytes + 4 * (size_t)w->n_in + 128 : 0)); return LM_OK; }
     for (g = 0; g < groups; g++, to += group_bytes) {
         n = LMI_MIN(16, w->n_out - 16 * g);
-        from = t->data ? t->data + (size_t)g * group_bytes : m->rows;
-        if (t->data == NULL) LMI_TRY(lmi_tensor_read(m, t, (uint64_t)g * group_bytes, (size_t)n * w->row_bytes, m->rows, err));
+        from = t->data ? t->data + (size_t)g * 16 * from_bytes : m->rows;
+        if (t->data == NULL) LMI_TRY(lmi_tensor_read(m, t, (uint64_t)g * 16 * from_bytes, (size_t)n * from_bytes, m->rows, err));
+        if (w->type != t->type) LMI_TRY(lmi_bind_quantized(m, t, w, from_bytes, &from, n, err));
         LMI_TRY(lmi_check_scales(t, type, (uint64_t)g * 16 * blocks, blocks * (size_t)n, from, err));
         for (r = 0; r < 16; r++) row[r] = from + (size_t)LMI_MIN(r, n - 1) * w->row_bytes;
         lmi_interleave(type, row, n, blocks, to);
@@ -7196,7 +7846,11 @@ static lm_status lmi_bind_mat(lm_model *m, lmi_arena *a, int layer, const char *
     }
     type = lmi_type_of(t->type);
     if (type->flags & LMI_RAW) return lmi_fail(err, LM_E_SUPPORT, "tensor %S has type %s, for which no kernel is built in", t->name, type->name);
-    w->type = t->type; w->flags = type->flags; w->n_in = n_in; w->n_out = n_out;
+    w->type = t->type;
+#ifndef LLAMA_NO_QUANTIZE
+    if (m->mixing.mix && (type->flags & LMI_FLT)) { w->type = lmi_mix_type(&m->mixing, t); type = lmi_type_of(w->type); }
+#endif
+    w->flags = type->flags; w->n_in = n_in; w->n_out = n_out;
     w->row_bytes = (size_t)n_in / type->n * type->n_bytes;
     LMI_TRY(lmi_bind_data(m, a, t, w, err));
     return lmi_bind_vec(m, a, lmi_weight(m, layer, name, ".bias"), n_out, &w->bias, err);
@@ -7409,13 +8063,20 @@ static lm_status lmi_fill_tables(lmi_opening *o, lmi_gguf *g) {
     }
     return LM_OK;
 }
+#define LMI_TABLES_ONLY 2             /* vocab_only of a file whose tensors somebody else reads: all of it is kept */
 /* What follows from the tables: with an arena that only counts, their validation and the model's size; with a real one, the model. */
 static lm_status lmi_model_layout(lm_model *m, lmi_arena *a, const lm_model_desc *d, lm_error *err) {
     lmi_str arch; lmi_out out;
     LMI_TRY(lmi_want_str(&m->gguf, "general.architecture", "", &arch, err));
-    if (arch.n == 0) return lmi_fail(err, LM_E_FORMAT, "general.architecture is missing");
+    if (arch.n == 0 && d->vocab_only != LMI_TABLES_ONLY) return lmi_fail(err, LM_E_FORMAT, "general.architecture is missing");
     out.p = m->arch; out.n = 0; out.cap = sizeof m->arch - 1; lmi_put_text(&out, arch, 1); m->arch[out.n] = 0;
     m->vocab_only = d->vocab_only; m->plain = d->plain_layout;
+#ifndef LLAMA_NO_QUANTIZE
+    if (d->quantize && d->plain_layout) return lmi_fail(err, LM_E_ARG, "quantize cannot be had with plain_layout");
+    if (d->quantize && !lmi_mixing_of(&m->mixing, &m->gguf, d->quantize, 0)) return lmi_fail(err, LM_E_ARG, "quantize: %s is no mix of types", d->quantize);
+#else
+    if (d->quantize) return lmi_fail(err, LM_E_SUPPORT, "quantize: built with LLAMA_NO_QUANTIZE");
+#endif
     if (!d->vocab_only) { LMI_TRY(lmi_hparams(m, err)); LMI_TRY(lmi_bind(m, a, err)); }
     LMI_TRY(lmi_vocab_layout(&m->vocab, &m->gguf, d, a, err));
     if (d->vocab_only) m->n_vocab = m->vocab.n;
@@ -7425,7 +8086,6 @@ static lm_status lmi_model_layout(lm_model *m, lmi_arena *a, const lm_model_desc
     return LM_OK;
 }
 /* Of a file that is not in memory, only the header is kept where nothing else is wanted, or where matrices are interleaved as they are read. */
-#define LMI_TABLES_ONLY 2             /* vocab_only of a file whose tensors somebody else reads: all of it is kept (section adapter) */
 static int lmi_header_only(const lm_model_desc *d) { return d->vocab_only ? d->vocab_only != LMI_TABLES_ONLY : !d->plain_layout; }
 /* The front of a model's block; lmi_model_layout follows it. */
 typedef struct lmi_front { lm_model *m; lmi_file *file; char *image; lmi_gguf gguf; uint32_t *order; } lmi_front;
@@ -7483,7 +8143,7 @@ static lm_status lmi_model_make(lm_model **out, uint64_t *n_bytes, lmi_opening *
     if (s == LM_OK) s = lmi_fill_tables(o, &m->gguf);
     if (s == LM_OK) s = lmi_gguf_overlap(&m->gguf, f.order, err);
     memcpy(m->file, o->file, (size_t)o->n_files * sizeof(lmi_file));
-    if (s == LM_OK && tmp.widest_rows > 0 && o->n_header_bytes > 0) { /* something is read row by row */
+    if (s == LM_OK && tmp.widest_rows > 0 && (o->n_header_bytes > 0 || d->quantize)) { /* something is read row by row */
         m->rows = (uint8_t *)lmi_take(&d->hooks, tmp.widest_rows);
         if (m->rows == NULL) s = lmi_fail(err, LM_E_MEMORY, "allocation of %u bytes failed", (uint64_t)tmp.widest_rows);
     }
@@ -7561,11 +8221,16 @@ LMI_API lm_status lm_tensor_at(const lm_model *m, int i, lm_tensor *out) {
     out->offset = t->offset; out->n_bytes = t->n_bytes; out->data = t->data;
     return LM_OK;
 }
+LMI_API lm_status lm_tensor_find(const lm_model *m, const char *name, lm_tensor *out) {
+    const lmi_tensor *t = lmi_tensor_find(&m->gguf, lmi_cstr(name));
+    return t ? lm_tensor_at(m, (int)(t - m->gguf.tensor), out) : LM_E_ARG;
+}
 LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst) {
     const lmi_type *t = lmi_type_of(type); const uint8_t *p = (const uint8_t *)src; size_t k; lmi_fpenv fp;
     if (t == NULL || n % t->n != 0) return LM_E_ARG;
     if (t->flags & LMI_RAW) return LM_E_SUPPORT;
     fp = lmi_fp_enter();
+    if (t->flags & LMI_FLT) for (; n > 0; n -= k, dst += k, p += k * t->n_bytes) { k = LMI_MIN(n, (size_t)1 << 20); lmi_read_floats(type, p, (int)k, dst); }
     for (; n > 0; n -= k) { /* 16 blocks as rows of one block each */
         const uint8_t *row[16]; uint8_t group[16 * 256]; int r, rows = (int)LMI_MIN(n / t->n, (size_t)16);
         for (r = 0; r < 16; r++) row[r] = p + (size_t)LMI_MIN(r, rows - 1) * t->n_bytes;
@@ -7576,6 +8241,15 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
     lmi_fp_leave(fp);
     return LM_OK;
 }
+
+#ifndef LLAMA_NO_QUANTIZE
+LMI_API lm_status lm_mix_types(const lm_model *m, const char *mix, int has_importance, int *types) {
+    lmi_mixing x; uint64_t i;
+    if (m == NULL || types == NULL || !lmi_mixing_of(&x, &m->gguf, mix, has_importance)) return LM_E_ARG;
+    for (i = 0; i < m->gguf.n_tensor; i++) types[i] = lmi_mix_type(&x, &m->gguf.tensor[i]);
+    return LM_OK;
+}
+#endif
 
 /* ============================================================================================== >>adapter
  * LoRA adapters (Hu et al. 2021, arXiv:2106.09685) from GGUF files. The file is opened like a model of which only tables are wanted; each pair of

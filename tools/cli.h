@@ -6,7 +6,10 @@
 #define CLI_H
 
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200809L       /* isatty, fileno, fsync and the clock also under -std=c99 */
+#define _POSIX_C_SOURCE 200809L       /* isatty, fileno, fsync, fseeko and the clock also under -std=c99 */
+#endif
+#if !defined(_WIN32) && !defined(_FILE_OFFSET_BITS)
+#define _FILE_OFFSET_BITS 64          /* places in files beyond 2 GiB on 32-bit systems too */
 #endif
 #include "../llama.h"
 #include <errno.h>
@@ -14,6 +17,7 @@
 #include <limits.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +76,7 @@ CLI_PRINTF(1, 2) static inline void cli_die(const char *fmt, ...) {
     va_list ap;
     fflush(stdout);
     va_start(ap, fmt); cli_vreport(fmt, ap); va_end(ap);
-    if (cli.temp) { remove(cli.temp); cli.temp = NULL; }
+    if (cli.temp) { remove(cli.temp); free((void *)(uintptr_t)cli.temp); cli.temp = NULL; }
     if (cli.rescue) longjmp(*cli.rescue, 1);
     exit(1);
 }
@@ -227,7 +231,9 @@ static inline char **cli_utf8_argv(void) { /* the command line in UTF-8, whateve
     return argv;
 }
 #endif
-/* Reads the command line. positional: where one argument without a name goes, NULL if the program takes none; "--" ends options. */
+/* Reads the command line. positional: where one argument without a name goes, NULL if the program takes none; a program that takes several sets
+ * cli_positional, which returns 0 for one too many. "--" ends options. */
+static int (*cli_positional)(const char *text);
 static inline void cli_parse(const char *program, const char *usage, const cli_option *o, size_t n, const char **positional, int argc, char **argv) {
     int i, plain = 0; size_t k;
     cli.program = program;
@@ -253,6 +259,7 @@ static inline void cli_parse(const char *program, const char *usage, const cli_o
             cli_usage("%s: %s is no %s (--help)", a, text, o[k].value);
         }
         if (!plain && a[0] == '-' && a[1] != 0) cli_usage("%s: unknown option (--help lists them)", a);
+        if (cli_positional && cli_positional(a)) continue;
         if (positional == NULL || *positional != NULL) cli_usage("%s: one argument too many (--help)", a);
         *positional = a;
     }
@@ -267,6 +274,34 @@ static inline FILE *cli_fopen(const char *path, const char *mode) {
     return f;
 #else
     return fopen(path, mode);
+#endif
+}
+/* What a path is. A pipe or a device is neither: opening one could wait for ever. */
+typedef enum cli_path { CLI_NOTHING, CLI_FILE, CLI_FOLDER, CLI_OTHER } cli_path;
+static inline cli_path cli_what(const char *path) {
+#ifdef _WIN32
+    wchar_t *p = cli_wide(path); DWORD a = GetFileAttributesW(p);
+    free(p);
+    return a == INVALID_FILE_ATTRIBUTES ? CLI_NOTHING : a & FILE_ATTRIBUTE_DIRECTORY ? CLI_FOLDER : CLI_FILE;
+#else
+    struct stat st;
+    if (stat(path, &st) != 0) return CLI_NOTHING;
+    return S_ISREG(st.st_mode) ? CLI_FILE : S_ISDIR(st.st_mode) ? CLI_FOLDER : CLI_OTHER;
+#endif
+}
+static inline int cli_seek(FILE *f, uint64_t at) { /* 0: done */
+    if (at > INT64_MAX) return -1;
+#ifdef _WIN32
+    return _fseeki64(f, (int64_t)at, SEEK_SET);
+#else
+    return fseeko(f, (off_t)at, SEEK_SET);
+#endif
+}
+static inline int64_t cli_size(FILE *f) { /* of a regular file; -1: unknown */
+#ifdef _WIN32
+    return _fseeki64(f, 0, SEEK_END) == 0 ? _ftelli64(f) : -1;
+#else
+    return fseeko(f, 0, SEEK_END) == 0 ? (int64_t)ftello(f) : -1;
 #endif
 }
 /* A whole file, or stdin for "-". One 0 byte follows the end. */
@@ -284,16 +319,17 @@ static inline char *cli_read(const char *path, size_t *n_bytes) {
     p[n] = 0; *n_bytes = n;
     return p;
 }
-/* The next line of stdin without its end, *n its bytes; NULL at the end. The buffer is the next call's too. */
+/* The next line of stdin without its end, *n its bytes, a 0 byte behind them; NULL at the end. The buffer is the next call's too. */
 static inline char *cli_line(size_t *n) {
     static char *line; static size_t cap; int c;
     for (*n = 0; (c = getc(stdin)) != EOF && c != '\n'; line[(*n)++] = (char)c) {
         if (*n == CLI_MAX_TEXT) cli_die("stdin: a line longer than %lu bytes", (unsigned long)CLI_MAX_TEXT);
-        if (*n == cap) line = (char *)cli_grow(line, cap = cap * 2 + 4096);
+        if (*n + 1 >= cap) line = (char *)cli_grow(line, cap = cap * 2 + 4096);
     }
     if (ferror(stdin)) cli_die("stdin: %s", strerror(errno));
     if (c == EOF && *n == 0) return NULL;
     if (line == NULL) line = (char *)cli_grow(NULL, cap = 4096);
+    line[*n] = 0;
     return line;
 }
 /* An output file: written to a temporary name beside the target, flushed to the disk, then renamed, so that a reader sees the old file
@@ -304,6 +340,9 @@ static inline FILE *cli_create(const char *path) {
     snprintf(temp, n, "%s.tmp%lu", path, (unsigned long)GetCurrentProcessId());
 #else
     struct stat st;
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN);         /* a limit on the size of files is an error of writing, with its line */
+#endif
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) snprintf(temp, n, "%s", path);
     else snprintf(temp, n, "%s.tmp%ld", path, (long)getpid());
 #endif
