@@ -102,6 +102,7 @@
  *    DeepSeek-LLM and -Coder; tied or own output, any head counts and sizes, biases, partial rotation, rope_freqs, linear and YaRN scaling,
  *    sliding window. Weights: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 TQ1_0 TQ2_0.
  *    Tokenizers: SentencePiece BPE; byte-level BPE with the pre-tokenizers of section text.
+ *    Quantizing: all types but the last three, with importance of columns, to files (tools/quantize.c) or while a model is read.
  *    Around it: streaming with stop strings, forks, windows that roll when a context is full, log-probabilities and choices, LoRA adapters per
  *    sequence, sequences saved as bytes.
  *    Not built in: other architectures, experts, longrope, grammars.
@@ -109,6 +110,8 @@
  * 10. HISTORY (newest first; ! breaks callers)
  *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore;
  *           chat templates: lm_chat_render, lm_chat_tokenize
+ *           lm_quantize, lm_mix_types; lm_model_desc.quantize, vocab_only 2; lm_ctx_desc.observe; lm_row_bytes, lm_type_find, lm_tensor_find,
+ *           lm_cores, lm_meta.raw_bytes
  *           ! hooks.progress counts layers times tokens while decoding; lm_ctx_desc and lm_ctx_info have new fields
  *    0.1.0  first version
  *
