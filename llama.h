@@ -102,6 +102,7 @@
  *    DeepSeek-LLM and -Coder; tied or own output, any head counts and sizes, biases, partial rotation, rope_freqs, linear and YaRN scaling,
  *    sliding window. Weights: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 TQ1_0 TQ2_0.
  *    Tokenizers: SentencePiece BPE; byte-level BPE with the pre-tokenizers of section text.
+ *    Quantizing: all types but the last three, with importance of columns, to files (tools/quantize.c) or while a model is read.
  *    Around it: streaming with stop strings, forks, windows that roll when a context is full, log-probabilities and choices, LoRA adapters per
  *    sequence, sequences saved as bytes.
  *    Not built in: other architectures, experts, longrope, grammars.
@@ -109,6 +110,8 @@
  * 10. HISTORY (newest first; ! breaks callers)
  *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore;
  *           chat templates: lm_chat_render, lm_chat_tokenize
+ *           lm_quantize, lm_mix_types; lm_model_desc.quantize, vocab_only 2; lm_ctx_desc.observe; lm_row_bytes, lm_type_find, lm_tensor_find,
+ *           lm_cores, lm_meta.raw_bytes
  *           ! hooks.progress counts layers times tokens while decoding; lm_ctx_desc and lm_ctx_info have new fields
  *    0.1.0  first version
  *
@@ -410,6 +413,10 @@ typedef struct lm_ctx_desc {
     lm_compute compute;               /* AUTO: quantized weights times 8-bit activations. F32: dequantized, float32 (exact, slow) */
     int   n_threads;                  /* jobs at once; 0: physical cores; 1: no thread is ever started */
     void *block; size_t block_bytes;  /* lm_ctx_size() bytes that outlive the context; NULL: hooks.take, once */
+    /* Sees what matrices are multiplied with: before each product, on the thread that decodes, the matrix's name ("blk.7.ffn_down.weight") and its inputs
+     * x [n_tok][n_in], tokens in the batch's order, whatever n_batch and n_threads. For statistics, such as the importance of columns; threads wait
+     * meanwhile. x may hold what is no number, then the decode fails. NULL: nobody looks, and it costs nothing */
+    void (*observe)(void *user, const char *name, const float *x, int n_in, int n_tok); void *observe_user;
     lm_hooks hooks;                   /* copied; progress is asked between layers */
 } lm_ctx_desc;
 
@@ -8403,6 +8410,7 @@ struct lm_ctx {
     int *row_seq; const int *who;     /* [n_logits] sequence of each row of results; of each row of the product under way */
     lmi_slot *slot; lmi_team team;
     lmi_work *plan; int n_plan, most_plan; /* works that are yet to be done */
+    void (*observe)(void *user, const char *name, const float *x, int n_in, int n_tok); void *observe_user;
     lmi_run run;
     uint64_t model_sum;               /* lmi_model_sum, 0: not computed yet */
     lm_counters counters;
@@ -8542,6 +8550,17 @@ static void lmi_adapt_job(void *owner, const lmi_work *w, int slot, int item, in
         }
     }
 }
+static void lmi_observe(lm_ctx *c, const float *in, int n_tok, const lmi_mat *const *mat, int n_mat) {
+    int i, layer; const char *name; char full[64]; lmi_out o;
+    lmi_go(c);                                               /* until `in` is there */
+    for (i = 0; i < n_mat; i++) {
+        lmi_mat_at(c->m, mat[i]->id, &layer, &name);
+        o.p = full; o.n = 0; o.cap = sizeof full;
+        if (layer >= 0) { lmi_puts(&o, "blk."); lmi_put_u64(&o, (uint64_t)layer); lmi_putc(&o, '.'); }
+        lmi_puts(&o, name); lmi_puts(&o, ".weight"); full[o.n] = 0;
+        c->observe(c->observe_user, full, in, mat[i]->n_in, n_tok);
+    }
+}
 static void lmi_linear3(lm_ctx *c, const float *in, int n_tok, int add, const lmi_mat *a, float *out_a, const lmi_mat *b, float *out_b, const lmi_mat *d,
     float *out_d) {
     lmi_work w, *p; int i, any_int = 0, all_float = 1; memset(&w, 0, sizeof w);
@@ -8551,6 +8570,7 @@ static void lmi_linear3(lm_ctx *c, const float *in, int n_tok, int add, const lm
     w.rows = 16 * (n_tok == 1 && all_float ? LMI_SOLO : c->m->k->tile);
     w.most = LMI_MAX(LMI_MOST * 16 / (n_tok * w.rows), 1);
     for (i = 0; i < w.n_mat; i++) { w.first[i] = w.n_items; w.n_items += (w.mat[i]->n_out + w.rows - 1) / w.rows; }
+    if (c->observe) lmi_observe(c, in, n_tok, w.mat, w.n_mat);
     if (any_int) { p = lmi_plan(c, lmi_quantize_compute, lmi_quantize_commit, n_tok); p->in = in; p->mat[0] = a; }
     w.compute = lmi_product_compute; w.commit = lmi_product_commit; w.who = c->who;
     *lmi_plan(c, NULL, NULL, 0) = w;
@@ -9103,7 +9123,7 @@ LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc
     LMI_TRY(lmi_arena_open(&a, a.used, d->block, d->block_bytes, &d->hooks, &own, "the context", err));
     c = (lm_ctx *)lmi_push(&a, 1, sizeof *c);
     *c = tmp;
-    c->own = own; c->hooks = d->hooks;
+    c->own = own; c->hooks = d->hooks; c->observe = d->observe; c->observe_user = d->observe_user;
     lmi_ctx_layout(c, &a);
     memset(c->n_seen, 0, (size_t)c->info.n_seq * sizeof *c->n_seen); memset(c->n_worn, 0, (size_t)c->info.n_seq * sizeof(int));
     memset(c->n_past, 0, (size_t)c->info.n_seq * sizeof(int)); memset(c->n_next, 0, (size_t)c->info.n_seq * sizeof(int));

@@ -75,6 +75,19 @@ try refuse template -m "$f" "$dir/hi.json"
 printf '{{ x.y }}' >"$dir/bad.jinja"; printf '[]' >"$dir/hi.json"
 try refuse template --template "$dir/bad.jinja" "$dir/hi.json"
 try refuse template --template "$dir/none.jinja" "$dir/hi.json"
+for path in "$dir/none.gguf" "$dir" /dev/null '' "$dir/short.txt"; do try refuse quantize "$path" "$dir/q.gguf" Q8_0; done
+try ok quantize "$f" "$dir/q.gguf" Q8_0
+try ok generate -m "$dir/q.gguf" -p the -n 2 --temp 0
+for t in F32 BF16 Q4_K_M IQ4_NL; do try ok quantize "$f" "$dir/q.gguf" $t; done
+for path in "$dir/none" "$dir" "$f" /dev/null "$dir/short.txt" "$dir/empty.txt"; do try refuse quantize "$f" "$dir/no.gguf" Q4_0 --imatrix "$path"; done
+try refuse quantize "$f" "$dir/none/q.gguf" Q8_0
+try refuse quantize "$f" /dev/full Q8_0
+try refuse quantize "$f" "$dir/no.gguf" Q8_0 --lora "$f"
+try usage quantize "$f" "$dir/no.gguf" q8
+try usage quantize "$f" "$dir/no.gguf"
+try usage quantize "$f" "$dir/no.gguf" Q8_0 -t 0
+try ok quantize --help
+[ -e "$dir/no.gguf" ] && { failed=$((failed + 1)); echo "FAILED: quantize leaves a file behind"; }
 printf 'the cat\nsat\n/reset\nthe\n' >"$dir/turns.txt"
 is() { if [ "$1" = "$2" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: chat: $1, expected $2"; fi; }
 "$build/chat" -m "$f" -n 4 --temp 0 --verbose --system 'the <s>' <"$dir/turns.txt" >"$dir/log" 2>"$dir/err"; is "$? $(grep -c computed "$dir/err")" "0 3"

@@ -88,6 +88,53 @@ static inline const imatrix_entry *imatrix_find(const imatrix *im, const char *n
     for (i = 0; i < im->n; i++) if (im->v[i].name_bytes == n && memcmp(im->v[i].name, name, n) == 0) return &im->v[i];
     return NULL;
 }
+/* ---- collecting: an observer of lm_ctx_desc. Sums run in the order of the tokens, so they do not depend on threads and batches. */
+typedef struct imatrix_sum { char name[64]; int n_in; double *sum; uint64_t n; } imatrix_sum;
+typedef struct imatrix_sums { imatrix_sum *v; int n, last; uint32_t n_chunks; } imatrix_sums; /* last: found the last time */
+static inline void imatrix_observe(void *user, const char *name, const float *x, int n_in, int n_tok) {
+    imatrix_sums *s = (imatrix_sums *)user; imatrix_sum *e; int i, t;
+    if (strncmp(name, "blk.", 4) != 0) return;               /* the output's is of no use, its inputs are normalized */
+    i = s->last + 1 < s->n && strcmp(s->v[s->last + 1].name, name) == 0 ? s->last + 1 : 0;
+    while (i < s->n && strcmp(s->v[i].name, name) != 0) i++;
+    s->last = i;
+    if (i == s->n) {
+        s->v = (imatrix_sum *)cli_grow(s->v, (size_t)++s->n * sizeof *e);
+        e = &s->v[i];
+        snprintf(e->name, sizeof e->name, "%s", name);
+        e->n_in = n_in; e->n = 0; e->sum = (double *)cli_grow(NULL, (size_t)n_in * sizeof *e->sum);
+        for (t = 0; t < n_in; t++) e->sum[t] = 0;
+    }
+    e = &s->v[i];
+    for (t = 0; t < n_tok; t++, x += n_in) for (i = 0; i < n_in; i++) e->sum[i] += (double)x[i] * (double)x[i];
+    e->n += (uint64_t)n_tok;
+}
+static inline void imatrix_write(imatrix_sums *s, const char *path, const char *dataset, uint32_t chunk) {
+    gguf_writer w; int i, k; char name[96]; float *x = NULL, count; uint64_t dims[2];
+    gguf_open(&w, path);
+    gguf_str(&w, "general.type", "imatrix");
+    gguf_array(&w, "imatrix.datasets", LM_META_STR, 1); gguf_item_text(&w, dataset, strlen(dataset));
+    gguf_u32(&w, "imatrix.chunk_count", s->n_chunks); gguf_u32(&w, "imatrix.chunk_size", chunk);
+    for (i = 0; i < s->n; i++) {
+        dims[0] = (uint64_t)s->v[i].n_in; dims[1] = 1;
+        snprintf(name, sizeof name, "%s.in_sum2", s->v[i].name); gguf_tensor(&w, name, 0, 2, dims);
+        dims[0] = 1;
+        snprintf(name, sizeof name, "%s.counts", s->v[i].name); gguf_tensor(&w, name, 0, 2, dims);
+    }
+    gguf_begin(&w);
+    for (i = 0; i < s->n; i++) {
+        imatrix_sum *e = &s->v[i];
+        x = (float *)cli_grow(x, 2 * (size_t)e->n_in * sizeof *x);
+        for (k = 0; k < e->n_in; k++) x[k] = (float)e->sum[k];
+        if (lm_quantize(0, x, 1, (uint64_t)e->n_in, NULL, x + e->n_in) != LM_OK) cli_die("%s: the sums of %s are no numbers", path, e->name);
+        gguf_data(&w, 2 * i, x + e->n_in, 4 * (uint64_t)e->n_in);
+        count = (float)e->n;
+        lm_quantize(0, &count, 1, 1, NULL, x);
+        gguf_data(&w, 2 * i + 1, x, 4);
+        free(e->sum);
+    }
+    free(x); free(s->v);
+    gguf_end(&w);
+}
 static inline void imatrix_free(imatrix *im) {
     int i;
     for (i = 0; i < im->n; i++) { free(im->v[i].name); free(im->v[i].w); }

@@ -11,22 +11,27 @@
  * each token scored in the first window that has it and a token before it. cli_ends says which tokens these are. Bytes are the documents'
  * own.
  *
+ * --imatrix-out collects, of all tokens read, the squares of what each matrix of the layers is multiplied with: for quantize --imatrix.
+ *
  * The error E is the perplexity times the standard error of the mean nll, as if tokens were independent.
  */
 #include "cli.h"
+#include "imatrix.h"
 
 #define ROWS 128                      /* results kept at once: 25 MB for a vocabulary of 49152 */
 
-static const char *path;
+static const char *path, *imatrix_path;
 static int documents;
 static const cli_option options[] = {
     CLI_MODEL("the model"),
     { "-f", "TEXT", CLI_TEXT, &path, 0, 0, NULL, "the text's file; -: stdin" },
     { "--documents", NULL, CLI_FLAG, &documents, 0, 0, NULL, "score documents that end in lines " CLI_END_OF_TEXT ", each whole" },
+    { "--imatrix-out", "FILE", CLI_TEXT, &imatrix_path, 0, 0, NULL, "write an importance matrix, for quantize --imatrix" },
     CLI_CTX("512; with --documents " CLI_OWN_CTX),
     CLI_COMPUTE
 };
 
+static imatrix_sums importance;
 static struct { double n, nll, nll2, bytes; } sum; /* tokens scored, their -ln p, its squares; bytes of text */
 
 /* Reads ids[0..n) from an empty cache and scores ids[from..n), from >= 1. */
@@ -35,6 +40,7 @@ static void score(const lm_token *ids, int n, int from) {
     if (n - from > cap) logprob = (double *)cli_grow(logprob, (size_t)(cap = n - from) * sizeof *logprob);
     lm_rewind(cli.c, 0, 0);
     if (from == n) return;
+    importance.n_chunks++;
     if (lm_score(cli.c, 0, ids, n, from, logprob) != LM_OK) cli_die("%s: %s", cli.model, lm_ctx_error(cli.c));
     for (i = 0; i < n - from; i++) { sum.n++; sum.nll -= logprob[i]; sum.nll2 += logprob[i] * logprob[i]; }
 }
@@ -98,6 +104,7 @@ int main(int argc, char **argv) {
     text = cli_read(path, &n_bytes);
     cli_open_model(0);
     cd = cli_ctx_desc(0, ROWS, NULL);
+    if (imatrix_path) { cd.observe = imatrix_observe; cd.observe_user = &importance; }
     cli_open_ctx(&cd);
     C = cli_n_ctx();
     if (documents) score_documents(text, n_bytes, C); else score_windows(text, n_bytes, C);
@@ -106,6 +113,7 @@ int main(int argc, char **argv) {
     var = sum.n > 1 ? (sum.nll2 / sum.n - mean * mean) / (sum.n - 1) : 0;
     printf("perplexity: %.4f +/- %.4f over %.0f tokens, nll %.6f nats/token, %.6f bits/byte\n", exp(mean), exp(mean) * sqrt(var > 0 ? var : 0),
            sum.n, mean, sum.bytes > 0 ? sum.nll / log(2.0) / sum.bytes : 0.0);
+    if (imatrix_path) imatrix_write(&importance, imatrix_path, path, (uint32_t)C);
     free(text);
     return cli_end();
 }
