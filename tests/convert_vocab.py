@@ -69,7 +69,7 @@ def convert(source, *more):
     out = os.path.join(DIR, "out.gguf")
     if os.path.exists(out):
         os.remove(out)
-    r = subprocess.run([VOCAB, source, out] + [str(a) for a in more], capture_output=True, timeout=60)
+    r = subprocess.run([VOCAB, source, out] + [str(a) for a in more], capture_output=True, timeout=300)
     return out, r
 
 
@@ -114,7 +114,7 @@ def same_special(name, source, got, n):
 
 def ids_of(model, requests):
     lines = "".join(json.dumps({"text": t, "add_special": bool(add), "parse_special": bool(parse)}) + "\n" for t, add, parse in requests)
-    r = subprocess.run([TOKENIZE, "-m", model, "--jsonl"], input=lines.encode(), capture_output=True, timeout=120)
+    r = subprocess.run([TOKENIZE, "-m", model, "--jsonl"], input=lines.encode(), capture_output=True, timeout=300)
     if r.returncode:
         print("FAILED: tokenize: " + r.stderr.decode(errors="replace").strip())
         return [None] * len(requests)
@@ -649,7 +649,9 @@ def hostile(sp):
                            {"tconfig": {"chat_template": "a\0b"}}),
                        ("decoder: no id", {"tconfig": {"added_tokens_decoder": {"x": {"content": "a"}}}}), ("decoder: negative",
                            {"tconfig": {"added_tokens_decoder": {"-1": {"content": "a"}}}}),
-                       ("decoder: a text", {"tconfig": {"added_tokens_decoder": {"5": "a"}}}), ("decoder: contradicts",
+                       ("decoder: a text", {"tconfig": {"added_tokens_decoder": {"5": "a"}}}), ("decoder: without text", {"tconfig": {"added_tokens_decoder": {"600": {"content": ""}}}}),
+                       ("65 templates", {"tconfig": {"chat_template": [{"name": "n%d" % i, "template": "1"} for i in range(65)]}}),
+                       ("decoder: contradicts",
                            {"tconfig": {"added_tokens_decoder": {"5": {"content": "other"}}}}),
                        ("jinja: no UTF-8", {"jinja": b"\xff\xfe"}), ("config.json: text as id", {"config": {"bos_token_id": "1"}}),
                            ("config.json: cut", {"config": b"{"}), ("eos list of texts", {"config": {"eos_token_id": ["a"]}}),
@@ -678,6 +680,7 @@ def hostile(sp):
         with_model(why, data)
     with_model("more pieces than the model", model, 100)
     with_model("added_tokens.json: text", model, added={"a": "b"})
+    with_model("added_tokens.json: without text", model, 513, added={"": 512})
     with_model("added_tokens.json: negative", model, added={"a": -5})
     with_model("added_tokens.json: takes a piece's text", model, 513, added={"the": 512, "<s>": 5})
     lines = b"".join(base64.b64encode(bytes([b])) + b" %d\n" % b for b in range(256))

@@ -1,7 +1,7 @@
 /* A tokenizer as published -> the tokenizer.* metadata of a GGUF file.
  *   vocab v; vocab_load(&v, "folder", pre, n_vocab);       or vocab_load_bin(&v, "tokenizer.bin", n_vocab) for llama2.c's
  *   ... v.n tokens, v.id[VOCAB_BOS] ...
- *   vocab_write(&v, &writer); vocab_close(&v);
+ *   vocab_write(&v, &writer); ... vocab_close(&v);         last of all: it tells on stderr what could not be kept
  * What is read, the first that is there:
  *   tokenizer.model    SentencePiece's protobuf (BPE), with added_tokens.json and the added tokens of tokenizer_config.json on top
  *   tokenizer.json     Hugging Face's BPE: byte-level ("gpt2") or with byte fallback ("llama")
@@ -15,9 +15,11 @@
 #include "gguf_write.h"
 #include "json.h"
 
-#define VOCAB_MAX_FILE  ((size_t)1 << 26) /* bytes of tokenizer.model and tokenizer.bin */
-#define VOCAB_MAX_TOKEN 512           /* bytes of a token of tiktoken's: the work for one grows with the square */
+#define VOCAB_MAX_FILE  ((size_t)1 << 24) /* bytes of tokenizer.model and tokenizer.bin; the largest known have 5 million */
+#define VOCAB_MAX_TOKEN 256           /* bytes of a token of tiktoken's: the work for one grows with the square */
 #define VOCAB_MAX_PADS  (1 << 20)     /* ids without a token */
+#define VOCAB_MAX_CHATS 64            /* templates */
+#define VOCAB_MAX_NOTES 16            /* what is told; the rest is counted */
 
 enum { VOCAB_BOS, VOCAB_EOS, VOCAB_UNK, VOCAB_SEP, VOCAB_PAD, VOCAB_CLS, VOCAB_MASK, VOCAB_N_NAMED, /* those that files name */
        VOCAB_EOT = VOCAB_N_NAMED, VOCAB_EOM, VOCAB_N_IDS };
@@ -38,13 +40,14 @@ typedef struct vocab {
     json_doc tokenizer, config, pool; /* tokenizer.json, tokenizer_config.json; memory */
     int unk, eot_said;                /* the unknown piece by the model itself; id[VOCAB_EOT] was said by a file */
     char *bytes, *buf; size_t cap;    /* tokenizer.model or .bin; scratch */
-    char **note; int n_note;          /* what is not kept of the tokenizer: told when all has gone well, a failure being one line */
+    char *note[VOCAB_MAX_NOTES]; int n_note; /* what is not kept of the tokenizer: told when all has gone well, a failure being one line */
 } vocab;
 
 /* ---- memory, files, texts */
 static inline void *vocab_room(vocab *v, size_t n, size_t size) { return json_room(&v->pool, n * size); } /* n < 2^30, size <= 16 */
 static inline vocab_text vocab_str(const char *p, size_t n) { vocab_text t; t.text = p; t.n_bytes = n; return t; }
-static inline vocab_text vocab_join(vocab *v, const char *a, size_t n_a, const char *b, size_t n_b) { /* a b in memory of its own, a 0 byte behind it */
+/* a b in memory of its own, with a 0 byte behind it */
+static inline vocab_text vocab_join(vocab *v, const char *a, size_t n_a, const char *b, size_t n_b) {
     char *q = (char *)vocab_room(v, n_a + n_b + 1, 1);
     if (n_a) memcpy(q, a, n_a);
     if (n_b) memcpy(q + n_a, b, n_b);
@@ -65,10 +68,10 @@ static inline int vocab_ends(vocab_text t, const char *s) {
     return t.n_bytes >= n && memcmp(t.text + t.n_bytes - n, s, n) == 0;
 }
 CLI_PRINTF(2, 3) static inline void vocab_note(vocab *v, const char *fmt, ...) {
-    char *text = (char *)vocab_room(v, 600, 1); va_list ap;
-    va_start(ap, fmt); vsnprintf(text, 600, fmt, ap); va_end(ap);
-    v->note = (char **)cli_grow(v->note, (size_t)(v->n_note + 1) * sizeof *v->note);
-    v->note[v->n_note++] = text;
+    va_list ap;
+    if (v->n_note++ >= VOCAB_MAX_NOTES) return;
+    v->note[v->n_note - 1] = (char *)vocab_room(v, 600, 1);
+    va_start(ap, fmt); vsnprintf(v->note[v->n_note - 1], 600, fmt, ap); va_end(ap);
 }
 static inline char *vocab_scratch(vocab *v, size_t n) { if (n > v->cap) v->buf = (char *)cli_grow(v->buf, v->cap = 2 * n + 64); return v->buf; }
 /* from -> to, for every occurrence. The text itself where there is none. */
@@ -159,6 +162,7 @@ static inline void vocab_add_decoder(vocab *v, int over) {
         const json *item = json_as(d, &o->v.item[i], JSON_OBJECT); int special = json_bool(d, item, "special", 0);
         vocab_text t = vocab_json_text(d, json_need(d, item, "content", JSON_STRING));
         if (!cli_int(item->key, item->n_key, 0, INT_MAX, &id)) json_die(d, item, NULL, "its name is no token id");
+        if (t.n_bytes == 0) json_die(d, item, NULL, "a token without text");
         if (id >= v->n) { vocab_beyond(v, d, t, id); continue; }
         if (over || v->token[id].text == NULL) vocab_add(v, id, t, special, -1000);
         else if (!vocab_same(v->token[id], t) && !vocab_same(v->token[id], vocab_replace(v, t, VOCAB_LOW, " ")))
@@ -197,7 +201,7 @@ static inline int vocab_field(vocab_wire *w) { /* 0: the end */
         n = w->type == 2 ? vocab_varint(w) : w->type == 1 ? 8 : 4;
         if (n > (uint64_t)(w->end - w->p)) vocab_wire_bad(w, "a field that is longer than what follows");
         w->bytes = vocab_str((const char *)w->p, (size_t)n);
-        for (i = (int)n - 1; w->type != 2 && i >= 0; i--) w->value = w->value << 8 | w->p[i];
+        for (i = w->type == 2 ? -1 : (int)n - 1; i >= 0; i--) w->value = w->value << 8 | w->p[i];
         w->p += n;
     } else vocab_wire_bad(w, "an unknown kind of field");
     return 1;
@@ -253,7 +257,7 @@ static inline vocab_piece vocab_read_piece(const vocab_wire *outer) {
 static inline void vocab_read_spec(const vocab_wire *outer, vocab_spm *s) {
     vocab_wire w = vocab_inner(outer); int trainer = outer->field == 2;
     while (vocab_field(&w)) {
-        switch (w.field + (trainer ? 0 : 1000)) {
+        switch (w.field > 999 ? 0 : w.field + (trainer ? 0 : 1000)) { /* 1000 and on: the normalizer's */
             case 3: s->model_type = (int)(vocab_wire_number(&w, 0) & 0xff); break;
             case 24: s->suffix = vocab_wire_number(&w, 0) != 0; break;
             case 46: s->bos = vocab_wire_bytes(&w); break;
@@ -274,6 +278,7 @@ static inline void vocab_added_json(vocab *v) { /* {"<pad>": 32000, ...} */
     for (i = 0; i < d.root->n; i++) {
         const json *item = &d.root->v.item[i]; vocab_text t = vocab_keep(v, item->key, item->n_key);
         id = (int)json_as_int(&d, item, 0, INT_MAX);
+        if (t.n_bytes == 0) json_die(&d, item, NULL, "a token without text");
         if (id >= v->n) vocab_beyond(v, &d, t, id); else vocab_set(v, id, t, LM_TOKEN_USER, -1000);
     }
     json_close(&d);
@@ -545,7 +550,7 @@ static inline void vocab_read_step(vocab *v, const json *p, vocab_steps *s) {
         if (json_bool(d, p, "use_regex", 1)) vocab_step(d, p, s, VOCAB_RE_GPT2);
     } else if (strcmp(type, "Digits") == 0) vocab_step(d, p, s, json_bool(d, p, "individual_digits", 0) ? "\\p{N}" : "\\p{N}+");
     else if (strcmp(type, "Split") == 0) vocab_read_split(v, p, s);
-    else if (strcmp(type, "Punctuation") == 0 && strcmp(json_text(d, p, "behavior", "Isolated"), "Contiguous") == 0) vocab_step(d, p, s, VOCAB_RE_PUNCT);
+    else if (strcmp(type, "Punctuation") == 0 && strcmp(json_text(d, p, "behavior", ""), "Contiguous") == 0) vocab_step(d, p, s, VOCAB_RE_PUNCT);
     else json_die(d, p, NULL, "%.60s cannot be represented (--pre NAME chooses a pre-tokenizer)", type);
 }
 static inline int vocab_normalizer(const json_doc *d, const json *p) { /* 1: NFC, 0: none */
@@ -618,7 +623,7 @@ static inline void vocab_scores(vocab *v) {
         if (v->type[i] != LM_TOKEN_NORMAL) continue;
         if (v->score[i] > 0) { v->score[i] = -(float)k++; continue; }
         buf = vocab_scratch(v, t.n_bytes + 1);
-        for (c = 1; c < t.n_bytes && t.n_bytes <= VOCAB_MAX_TOKEN; c++) {
+        for (c = 1; c < t.n_bytes && t.n_bytes <= 64; c++) { /* longer ones are not worth the time */
             int a, b;
             if ((t.text[c] & 0xc0) == 0x80) continue; /* inside a character */
             a = vocab_find(&v->map, v->token, t.text, c); b = a < 0 ? -1 : vocab_find(&v->map, v->token, t.text + c, t.n_bytes - c);
@@ -686,7 +691,8 @@ static inline void vocab_added(vocab *v, const json *words, const json *added, i
         vocab_add(v, id, t, json_bool(d, item, "special", 0), old ? 0.0f : -1000.0f);
         if (json_bool(d, item, "lstrip", 0) || json_bool(d, item, "rstrip", 0) || json_bool(d, item, "single_word", 0)) strips = item;
     }
-    if (strips) vocab_note(v, "%s: lstrip, rstrip and single_word of added tokens (\"%.60s\") are not kept", d->name, json_text(d, strips, "content", ""));
+    if (strips) vocab_note(v, "%s: lstrip, rstrip and single_word of added tokens (\"%.60s\") are not kept", d->name,
+        json_text(d, strips, "content", ""));
 }
 static inline void vocab_load_json(vocab *v, const char *pre, int n_vocab) {
     const json_doc *d = &v->tokenizer; const json *model = json_need(d, d->root, "model", JSON_OBJECT), *words, *added, *norm, *pre_json;
@@ -851,7 +857,7 @@ static inline void vocab_settle_bos(vocab *v, int from_json) {
     const char *cls = v->config.root ? json_text(&v->config, v->config.root, "tokenizer_class", "") : plain;
     if (v->add_bos >= 0 || !from_json) return;
     if (strcmp(v->model, "gpt2") != 0) { if (strcmp(cls, plain) == 0) v->add_bos = 0; }
-    else if (strcmp(v->pre, "llama-bpe") == 0 || strcmp(v->pre, "tekken") == 0 || v->n == 49152) v->add_bos = 0; /* the last as llama.cpp's converter */
+    else if (strcmp(v->pre, "llama-bpe") == 0 || strcmp(v->pre, "tekken") == 0 || v->n == 49152) v->add_bos = 0; /* 49152: as llama.cpp has it */
 }
 
 /* ---- chat templates */
@@ -862,6 +868,7 @@ static inline void vocab_chat(vocab *v, const char *name, const char *text) {
         key[i] = (name[i] >= '0' && name[i] <= '9') || (letter >= 'a' && letter <= 'z') ? name[i] : '_';
     }
     key[n] = 0;
+    if (v->n_chat == VOCAB_MAX_CHATS) cli_die("%s: chat_template: more than %d templates", v->folder, VOCAB_MAX_CHATS);
     for (k = 0; k < v->n_chat; k++)
         if (strcmp(v->chat_name[k], key) == 0) cli_die("%s: chat_template: two templates are called %.60s", v->folder, key);
     v->chat = (vocab_text *)cli_grow(v->chat, (size_t)(v->n_chat + 1) * sizeof *v->chat);
@@ -949,8 +956,8 @@ static inline void vocab_write(const vocab *v, gguf_writer *w) {
 }
 static inline void vocab_close(vocab *v) { /* tells what was not kept: the last call, when the file is there */
     int i;
-    for (i = 0; i < v->n_note; i++) cli_note("%s", v->note[i]);
-    free(v->note);
+    for (i = 0; i < v->n_note && i < VOCAB_MAX_NOTES; i++) cli_note("%s", v->note[i]);
+    if (v->n_note > i) cli_note("%s: %d more like these", v->file, v->n_note - i);
     json_close(&v->tokenizer); json_close(&v->config); json_close(&v->pool);
     free(v->chat); free((void *)v->chat_name); free(v->bytes); free(v->buf);
     memset(v, 0, sizeof *v);
