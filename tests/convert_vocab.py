@@ -141,6 +141,8 @@ def folder(name, **files):
     path = os.path.join(DIR, name)
     os.makedirs(path, exist_ok=True)
     for file, content in files.items():
+        if content is None:
+            continue
         file = {"tokenizer": "tokenizer.json", "model": "tokenizer.model", "config": "config.json", "tconfig": "tokenizer_config.json",
             "added": "added_tokens.json",
                 "generation": "generation_config.json", "jinja": "chat_template.jinja", "chat": "chat_template.json",
@@ -225,6 +227,8 @@ def pre_tokenizer_names():
             ("tekken", splits(cased("", r"\p{N}")), None, True), ("gpt-4o", splits(cased(ENGLISH + "?", r"\p{N}{1,3}")), None, False),
             ("deepseek-coder", splits("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", DIGITS), None, False),
             ("deepseek-v3", splits(r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+", DEEPSEEK3), None, False),
+            ("falcon", pre_tokenizers.Sequence([pre_tokenizers.Punctuation("contiguous"), GPT2_TAIL, pre_tokenizers.Digits(individual_digits=False),
+                pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")]), None, False),
             ("bloom", splits(BLOOM), None, False), ("viking", splits(BLOOM, DIGITS), None, False),
             ("seed-coder", splits(ENGLISH + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|" + WHITE), None, False)]:
         t = byte_level(split, normalizer, whole=whole)
@@ -717,6 +721,38 @@ def hostile(sp):
     print("  %d hostile inputs" % count)
 
 
+def mutations(sp):
+    """Bytes changed, dropped and doubled: either it converts or it is refused with a line, and what is converted can be opened."""
+    rng = random.Random(66)
+    j, model, binary = byte_level(n=300).to_str().encode(), sp.serialized_model_proto(), llama2c_bytes(sp)
+    config = json.dumps({"bos_token": "<|endoftext|>", "add_bos_token": True, "chat_template": [{"name": "default", "template": "x"}],
+                         "added_tokens_decoder": {"0": {"content": "<|endoftext|>", "special": True}}}).encode()
+    count = refused = 0
+    for kind, data in (("tokenizer", j), ("model", model), ("tconfig", config), ("bin", binary)):
+        for _ in range(int(os.environ.get("MUTATIONS", "40"))):
+            b = bytearray(data)
+            for _ in range(rng.choice([1, 1, 2, 5])):
+                at = rng.randrange(len(b)) if rng.random() < 0.5 else rng.randrange(min(len(b), 300))
+                how = rng.randint(0, 3)
+                b[at:at + 1] = [bytes([rng.randrange(256)]), b"", bytes(b[at:at + 1]) * 2, bytes([rng.choice(b"0123456789\"{}[]:,.-\\ \xff\x80\x00")])][how]
+            shutil.rmtree(os.path.join(DIR, "mutation"), ignore_errors=True)
+            path = folder("mutation", **{"tokenizer": j if kind == "tconfig" else None, "model": None, kind if kind != "bin" else "tokenizer": bytes(b)})
+            if kind == "bin":
+                path = os.path.join(DIR, "mutation.bin")
+                with open(path, "wb") as f:
+                    f.write(b)
+            out, r = convert(path, *([512] if kind == "bin" else []))
+            lines = r.stderr.decode(errors="replace").splitlines()
+            good = r.returncode == 0 or (r.returncode == 1 and len(lines) == 1 and lines[0].startswith("vocab: ") and not os.path.exists(out))
+            if good and r.returncode == 0:
+                t = subprocess.run([TOKENIZE, "-m", out, "Hello"], capture_output=True, timeout=300)
+                good = t.returncode in (0, 1) and len(t.stderr.splitlines()) == t.returncode
+            count, refused = count + 1, refused + (r.returncode == 1)
+            if not good:
+                check(False, "mutation of %s: exit %d: %s" % (kind, r.returncode, " / ".join(lines)[:300]))
+    check(refused > count / 4, "%d of %d mutations refused" % (refused, count))
+
+
 def names_given():
     j = hf_json(byte_level())
     j["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "\\w+|\\W"}, "behavior": "Isolated",
@@ -738,5 +774,6 @@ with tempfile.TemporaryDirectory() as DIR:
     none()
     names_given()
     hostile(trained)
+    mutations(trained)
 print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
 sys.exit(failed != 0)
