@@ -645,6 +645,16 @@ def hostile(sp):
     def fallback(j):
         j["model"]["byte_fallback"] = True
     with_json("byte fallback with ByteLevel", fallback)
+
+    def keeps_spaces(j, pair=None):
+        fallback(j)
+        j["pre_tokenizer"] = None
+        if pair:
+            j["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": LOW}
+            j["model"]["vocab"] |= {"a ": 512, "a b": 513}
+            j["model"]["merges"].append(pair)
+    with_json("byte fallback, spaces kept", keeps_spaces)
+    with_json("byte fallback, a space in a merge", lambda j: keeps_spaces(j, ["a ", "b"]))
     for why, files in [("config: cut", {"tconfig": b'{"bos_token": '}), ("config: a list", {"tconfig": []}), ("add_bos_token: text",
             {"tconfig": {"add_bos_token": "yes"}}), ("template: a number", {"tconfig": {"chat_template": 1}}),
                        ("template: list of texts", {"tconfig": {"chat_template": ["a"]}}), ("template twice",
