@@ -182,6 +182,7 @@ typedef enum lm_status { LM_STATUS_LIST(LM_STATUS_ENUM) LM_STATUS_FORCE_INT = 0x
 typedef struct lm_error { lm_status status; char text[248]; } lm_error;
 
 LMI_API int         lm_version(void);             /* LLAMA_VERSION of the implementation that was linked */
+LMI_API int         lm_cores(void);               /* physical cores, which is the default of n_threads */
 LMI_API const char *lm_status_text(lm_status s);  /* the list's text, static storage; "unknown status" otherwise */
 
 /* What the host may put in place of the library's own. All NULL: malloc and free, the library's threads, silence.
@@ -214,7 +215,11 @@ typedef struct lm_model_desc {
     lm_source   source;               /* any other origin, when path is NULL */
     const lm_source *parts;           /* a split model whose parts are not found by name: all of them, in order */
     int         n_parts;
-    int         vocab_only;           /* 1: only metadata and vocabulary, whatever the architecture; lm_ctx_open refuses it */
+    int         vocab_only;           /* 1: only metadata and vocabulary, whatever the architecture; lm_ctx_open refuses it. 2: any GGUF file, for its
+                                         metadata and tensors: it need not have a vocabulary, and lm_tensor.data is never NULL */
+    const char *quantize;             /* NULL: weights as the file has them. A mix's name (lm_mix_find): matrices of F32, F16 and BF16 are quantized as they
+                                         are read, 16 rows at a time: memory is the result's and some rows. The same bits as a file from tools/quantize.c
+                                         without importance. Not with plain_layout. lm_tensor_at still tells what the file has */
     const char *pre;                  /* name of the pre-tokenizer to use instead of the file's; NULL: the file's */
     int         plain_layout;         /* 0: matrices are interleaved by 16 rows, in memory of the model's own (fast; of a mapped file the pages
                                          are let go). 1: they stay as and where the file has them (instant, least memory; the same results) */
@@ -282,6 +287,7 @@ typedef struct lm_tensor {
 } lm_tensor;
 LMI_API int         lm_tensor_count(const lm_model *m);
 LMI_API lm_status   lm_tensor_at(const lm_model *m, int i, lm_tensor *out);
+LMI_API lm_status   lm_tensor_find(const lm_model *m, const char *name, lm_tensor *out);  /* LM_E_ARG: no such tensor */
 LMI_API const char *lm_type_name(int type);                            /* "Q4_K"; "?" for a number that names no type */
 LMI_API int         lm_type_find(const char *name);                    /* the number of "Q4_K", in capitals; -1: no such type */
 LMI_API uint64_t    lm_row_bytes(int type, uint64_t n);                /* of a row of n weights; 0: no such type, or n is no multiple of its block */
@@ -294,6 +300,10 @@ LMI_API lm_status   lm_dequantize(int type, const void *src, size_t n, float *ds
  * a matrix on as many threads as you like. Allocates nothing. LM_E_ARG: rows are no whole blocks; LM_E_NUMERIC: x or importance is not finite, or
  * importance negative (out is then undefined); LM_E_SUPPORT: no quantizer for this type. Beyond a type's range: its largest number. */
 LMI_API lm_status   lm_quantize(int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, void *out);
+/* Mixes of types, by name: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q2_K_S Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ4_NL IQ4_XS
+ * (Q3_K, Q4_K, Q5_K: their _M). Norms and other vectors stay as they are; rows that are no multiple of 256 fall back to a type of blocks of 32. */
+LMI_API int         lm_mix_find(const char *name);                     /* its number, as in general.file_type; -1: none */
+LMI_API lm_status   lm_mix_types(const lm_model *m, const char *mix, int has_importance, int *types); /* [lm_tensor_count]. LM_E_ARG: no such mix */
 #endif
 
 /* ---------------------------------------------------------------------------------------------- text */
@@ -1609,7 +1619,7 @@ static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
 /* Work of the quantizers' vector code: 16 (sub-)blocks of n weights, lane = block; see "fitting of scales" in section kernels. */
 #define LMI_GROUP 512                 /* the most weights of them: 16 times 32 */
 typedef struct lmi_fit {
-    int n, line, minus, iq4;          /* line: with an offset m, minus: m <= 0; iq4: codes are levels of lmi_iq4 */
+    int n, line, minus, iq4, plain;   /* line: with an offset m, minus: m <= 0; iq4: codes are levels of lmi_iq4; plain: see sums */
     float lo, hi;                     /* codes */
     const float *x, *w; float *y;     /* [n][16] weights; importance, NULL: all 1; scratch */
     const float *tries, *shifts; int n_try, n_more;
@@ -3052,77 +3062,82 @@ LMI_OP LMI(vf) LMI(code)(const lmi_fit *f, LMI(vf) x, LMI(vf) inv, LMI(vf) m, in
     y = LMI(min)(LMI(max)(y, LMI(set1)(f->lo)), LMI(set1)(f->hi));
     return LMI(sub)(LMI(add)(y, big), big);
 }
-typedef struct LMI(sums) { LMI(vf) xq, qq, q; } LMI(sums); /* sums of w x q, w q q, w q */
-LMI_OP LMI(sums) LMI(sum_codes)(const lmi_fit *f, LMI(vf) inv, LMI(vf) m, int line, int iq4, int weighted) {
+/* Sums of w r q, w q q, w q, w r, w r r, where r = x - s q - m is what is left by the scale that the codes were made for: small, so that the sums keep
+ * the digits that tell two scales apart. Where speed is all (plain), r = x - m. */
+typedef struct LMI(sums) { LMI(vf) rq, qq, q, r, rr; } LMI(sums);
+LMI_OP LMI(sums) LMI(sum_codes)(const lmi_fit *f, LMI(vf) inv, LMI(vf) scale, LMI(vf) m, int line, int iq4, int weighted, int plain) {
     LMI(sums) s; int i;
-    s.xq = s.qq = s.q = LMI(set1)(0.0f);
+    s.rq = s.qq = s.q = s.r = s.rr = LMI(set1)(0.0f);
     for (i = 0; i < f->n; i++) {
-        LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line, iq4), wq = weighted ? LMI(mul)(LMI(load)(f->w + 16 * i), q) : q;
-        s.xq = LMI(add)(s.xq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
+        LMI(vf) x = line && plain ? LMI(sub)(LMI(load)(f->x + 16 * i), m) : LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line && !plain, iq4), w = weighted ? LMI(load)(f->w + 16 * i) : x, wq = weighted ? LMI(mul)(w, q) : q, wr;
+        if (!plain) { x = LMI(sub)(x, LMI(mul)(scale, q)); if (line) x = LMI(sub)(x, m); wr = weighted ? LMI(mul)(w, x) : x; s.rr = LMI(add)(s.rr, LMI(mul)(wr, x)); if (line) s.r = LMI(add)(s.r, wr); }
+        s.rq = LMI(add)(s.rq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
         if (line) s.q = LMI(add)(s.q, wq);
     }
     return s;
 }
-LMI_FN LMI(sums) LMI(sum_any)(const lmi_fit *f, LMI(vf) inv, LMI(vf) m) { /* the loops are stamped for what they need */
-    if (f->iq4)  return f->w ? LMI(sum_codes)(f, inv, m, 0, 1, 1) : LMI(sum_codes)(f, inv, m, 0, 1, 0);
-    if (f->line) return f->w ? LMI(sum_codes)(f, inv, m, 1, 0, 1) : LMI(sum_codes)(f, inv, m, 1, 0, 0);
-    return f->w ? LMI(sum_codes)(f, inv, m, 0, 0, 1) : LMI(sum_codes)(f, inv, m, 0, 0, 0);
+LMI_FN LMI(sums) LMI(sum_any)(const lmi_fit *f, LMI(vf) scale, LMI(vf) m) { /* the loops are stamped for what they need */
+    LMI(vf) zero = LMI(set1)(0.0f), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+    if (f->iq4)   return f->w ? LMI(sum_codes)(f, inv, scale, m, 0, 1, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 0, 1, 0, 0);
+    if (f->plain) return f->line ? LMI(sum_codes)(f, inv, scale, m, 1, 0, 0, 1) : LMI(sum_codes)(f, inv, scale, m, 0, 0, 0, 1);
+    if (f->line)  return f->w ? LMI(sum_codes)(f, inv, scale, m, 1, 0, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 1, 0, 0, 0);
+    return f->w ? LMI(sum_codes)(f, inv, scale, m, 0, 0, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 0, 0, 0, 0);
 }
-/* x ~ s q. Each candidate maps the weight of largest magnitude to that number and takes the best scale for the codes that come of it, by least squares,
- * which lowers the error by (sum w x q)^2 / sum w q^2. The best one is improved `n_more` times: codes for the scale, scale for the codes. */
+/* x ~ s q. Each candidate maps the weight of largest magnitude to that number; least squares then give the best scale for the codes that come of it,
+ * and its error. The best one is improved `n_more` times: codes for the scale, scale for the codes. */
 LMI_FN void LMI(fit_scale)(lmi_fit *f) {
-    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), lo = zero, hi = zero, top, gain = LMI(set1)(-1.0f), best = zero, qq = zero; int i;
+    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), lo = zero, hi = zero, top, err = LMI(set1)(FLT_MAX), best = zero, qq = zero; int i;
     for (i = 0; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); lo = LMI(min)(lo, x); hi = LMI(max)(hi, x); }
     top = LMI(less)(LMI(sub)(zero, lo), hi, hi, lo);         /* the largest magnitude, with its sign */
     for (i = 0; i < f->n_try + f->n_more; i++) {
-        LMI(vf) from = i < f->n_try ? top : best, mag = LMI(max)(from, LMI(sub)(zero, from)), g, inv; LMI(sums) s;
-        inv = LMI(less)(tiny, mag, LMI(div)(LMI(set1)(i < f->n_try ? f->tries[i] : 1.0f), from), zero);
-        s = LMI(sum_any)(f, inv, zero);
-        s.q = LMI(div)(s.xq, LMI(max)(s.qq, tiny)); g = LMI(mul)(s.q, s.xq);
-        best = LMI(less)(gain, g, s.q, best); qq = LMI(less)(gain, g, s.qq, qq); gain = LMI(max)(gain, g);
+        LMI(vf) scale = i < f->n_try ? LMI(div)(top, LMI(set1)(f->tries[i])) : best, k, e; LMI(sums) s = LMI(sum_any)(f, scale, zero);
+        k = LMI(div)(s.rq, LMI(max)(s.qq, tiny)); e = LMI(sub)(s.rr, LMI(mul)(k, s.rq));
+        if (!f->plain) k = LMI(add)(scale, k);
+        best = LMI(less)(e, err, k, best); qq = LMI(less)(e, err, s.qq, qq); err = LMI(min)(e, err);
     }
     LMI(store)(f->s, best); LMI(store)(f->qq, qq);
 }
-/* x ~ s q + m, m <= 0 where f->minus. Candidates map the range of the weights to 0..tries[i]. y = x - base; error, up to the constant sum w y^2:
- * -s Sxq - 2 m Sx + m s Sq + m^2 Sw for the best s given m. */
+/* x ~ s q + m, m <= 0 where f->minus. Candidates map the range of the weights to 0..tries[i], from a share of it on. y = x - base. With k, g what
+ * least squares add to s and m, g first and k then the best for it, the error is rr - k rq - 2 g r + g (k q + g w). */
 LMI_FN void LMI(fit_line)(lmi_fit *f) {
     LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), base, hi, sw = zero, sx = zero, err = LMI(set1)(FLT_MAX), best = zero, at = zero, qq = zero; int i;
     base = hi = LMI(load)(f->x);
-    for (i = 1; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); base = LMI(min)(base, x); hi = LMI(max)(hi, x); }
+    for (i = 0; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); base = LMI(min)(base, x); hi = LMI(max)(hi, x); sx = LMI(add)(sx, x); }
     if (f->minus) base = LMI(min)(base, zero);
-    for (i = 0; i < f->n; i++) {
-        LMI(vf) x = LMI(sub)(LMI(load)(f->x + 16 * i), base), w = f->w ? LMI(load)(f->w + 16 * i) : LMI(set1)(1.0f);
-        LMI(store)(f->y + 16 * i, x);
-        sw = LMI(add)(sw, w); sx = LMI(add)(sx, LMI(mul)(w, x));
+    sw = LMI(set1)((float)f->n); sx = LMI(sub)(sx, LMI(mul)(sw, base)); hi = LMI(sub)(hi, base);
+    if (f->w) for (sw = zero, i = 0; i < f->n; i++) sw = LMI(add)(sw, LMI(load)(f->w + 16 * i));
+    if (!f->plain) {
+        for (i = 0; i < f->n; i++) LMI(store)(f->y + 16 * i, LMI(sub)(LMI(load)(f->x + 16 * i), base));
+        f->x = f->y;
     }
-    f->x = f->y; hi = LMI(sub)(hi, base);
     for (i = 0; i < f->n_try + f->n_more; i++) {
-        LMI(vf) width = i < f->n_try ? hi : best, from = i < f->n_try ? LMI(mul)(hi, LMI(set1)(f->shifts[i])) : at, det, m, k, e; LMI(sums) s;
-        s = LMI(sum_any)(f, LMI(less)(tiny, width, LMI(div)(LMI(set1)(i < f->n_try ? f->tries[i] : 1.0f), width), zero), from);
+        LMI(vf) scale = i < f->n_try ? LMI(div)(hi, LMI(set1)(f->tries[i])) : best, from = i < f->n_try ? LMI(mul)(hi, LMI(set1)(f->shifts[i])) : at, det, g, k, e;
+        LMI(sums) s = LMI(sum_any)(f, scale, f->plain ? base : from);
+        if (f->plain) { s.r = sx; scale = from = zero; }
         det = LMI(sub)(LMI(mul)(sw, s.qq), LMI(mul)(s.q, s.q));
-        m = LMI(div)(LMI(sub)(LMI(mul)(s.qq, sx), LMI(mul)(s.q, s.xq)), LMI(max)(det, tiny));
-        m = LMI(less)(LMI(mul)(LMI(mul)(sw, s.qq), LMI(set1)(1e-5f)), det, m, zero); /* all codes equal: no slope to be had */
-        if (f->minus) m = LMI(min)(m, LMI(sub)(zero, base));
-        k = LMI(max)(LMI(div)(LMI(sub)(s.xq, LMI(mul)(m, s.q)), LMI(max)(s.qq, tiny)), zero);
-        e = LMI(mul)(m, LMI(sub)(LMI(add)(LMI(mul)(k, s.q), LMI(mul)(m, sw)), LMI(add)(sx, sx)));
-        e = LMI(sub)(e, LMI(mul)(k, s.xq));
-        best = LMI(less)(e, err, k, best); at = LMI(less)(e, err, m, at); qq = LMI(less)(e, err, s.qq, qq); err = LMI(min)(e, err);
+        g = LMI(div)(LMI(sub)(LMI(mul)(s.qq, s.r), LMI(mul)(s.q, s.rq)), LMI(max)(det, tiny));
+        g = LMI(less)(LMI(mul)(LMI(mul)(sw, s.qq), LMI(set1)(1e-5f)), det, g, zero); /* all codes equal: no slope to be had */
+        if (f->minus) g = LMI(min)(g, LMI(sub)(LMI(sub)(zero, base), from));
+        k = LMI(max)(LMI(div)(LMI(sub)(s.rq, LMI(mul)(g, s.q)), LMI(max)(s.qq, tiny)), LMI(sub)(zero, scale));
+        e = LMI(mul)(g, LMI(sub)(LMI(add)(LMI(mul)(k, s.q), LMI(mul)(g, sw)), LMI(add)(s.r, s.r)));
+        e = LMI(add)(s.rr, LMI(sub)(e, LMI(mul)(k, s.rq)));
+        best = LMI(less)(e, err, LMI(add)(scale, k), best); at = LMI(less)(e, err, LMI(add)(from, g), at); qq = LMI(less)(e, err, s.qq, qq);
+        err = LMI(min)(e, err);
     }
     LMI(store)(f->s, best); LMI(store)(f->m, LMI(add)(at, base)); LMI(store)(f->qq, qq); LMI(store)(f->sw, sw);
 }
 /* What scales s (and m) that are given come to: e = sum of w (x - s q - m)^2 and the sums that a better scale needs; sx = sum w x. */
 LMI_OP void LMI(weigh_as)(lmi_fit *f, int line, int iq4, int weighted) {
-    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv, e = zero, sx = zero, sw = zero; LMI(sums) s; int i;
+    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv, e = zero, xq = zero, qq = zero, sq = zero, sx = zero, sw = zero; int i;
     inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
-    s.xq = s.qq = s.q = zero;
     for (i = 0; i < f->n; i++) {
         LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line, iq4), r = LMI(sub)(x, LMI(mul)(scale, q)), w = weighted ? LMI(load)(f->w + 16 * i) : LMI(set1)(1.0f);
         LMI(vf) wq = LMI(mul)(w, q);
-        if (line) { r = LMI(sub)(r, m); s.q = LMI(add)(s.q, wq); sx = LMI(add)(sx, LMI(mul)(w, x)); sw = LMI(add)(sw, w); }
+        if (line) { r = LMI(sub)(r, m); sq = LMI(add)(sq, wq); sx = LMI(add)(sx, LMI(mul)(w, x)); sw = LMI(add)(sw, w); }
         e = LMI(add)(e, LMI(mul)(LMI(mul)(w, r), r));
-        s.xq = LMI(add)(s.xq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
+        xq = LMI(add)(xq, LMI(mul)(wq, x)); qq = LMI(add)(qq, LMI(mul)(wq, q));
     }
-    LMI(store)(f->e, e); LMI(store)(f->xq, s.xq); LMI(store)(f->qq, s.qq); LMI(store)(f->q, s.q); LMI(store)(f->sx, sx); LMI(store)(f->sw, sw);
+    LMI(store)(f->e, e); LMI(store)(f->xq, xq); LMI(store)(f->qq, qq); LMI(store)(f->q, sq); LMI(store)(f->sx, sx); LMI(store)(f->sw, sw);
 }
 LMI_FN void LMI(weigh)(lmi_fit *f) {
     if (f->iq4) { if (f->w) LMI(weigh_as)(f, 0, 1, 1); else LMI(weigh_as)(f, 0, 1, 0); }
@@ -3525,6 +3540,7 @@ static int lmi_physical_cores(void) {
 #endif
     return LMI_MAX(n, 1);
 }
+LMI_API int lm_cores(void) { return lmi_physical_cores(); }
 
 /* ---- a team of threads and the work it shares. Slot 0 is the thread that calls; a slot owns scratch.
  * The caller hands in a list of works, to be done one after the other; a work is a number of items, in any order. Nobody leads: whichever thread
@@ -3783,14 +3799,14 @@ static void lmi_team_close(lmi_team *t) {
 typedef struct lmi_recipe { int type, n, per, line, minus, iq4, lo, hi, levels_lo, levels_hi, n_try, n_more, n_plain; float tries[16], shifts[16]; } lmi_recipe;
 #define LMI_NO16 { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 static const lmi_recipe lmi_recipes[] = {
-    { LMI_Q4_0,   32,  1, 0, 0, 0,   -8,   7,    0,   0,  8, 2, 3, { -8, -7.4f, -8.6f, -9.2f, 7, 7.6f, -6.8f, 8.2f }, LMI_NO16 },
-    { LMI_Q5_0,   32,  1, 0, 0, 0,  -16,  15,    0,   0,  8, 2, 3, { -16, -15.5f, -16.5f, -15, -17, -14.5f, 15, 15.5f }, LMI_NO16 },
-    { LMI_Q8_0,   32,  1, 0, 0, 0, -127, 127,    0,   0,  4, 1, 0, { 127, 126.6f, 127.4f, 126.2f }, LMI_NO16 },
-    { LMI_Q4_1,   32,  1, 1, 0, 0,    0,  15,    0,   0,  8, 2, 3, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
-    { LMI_Q5_1,   32,  1, 1, 0, 0,    0,  31,    0,   0,  8, 2, 3, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
+    { LMI_Q4_0,   32,  1, 0, 0, 0,   -8,   7,    0,   0,  8, 2, 2, { -8, -8.4f, -7.4f, -9.2f, 7, 7.6f, -6.8f, 8.2f }, LMI_NO16 },
+    { LMI_Q5_0,   32,  1, 0, 0, 0,  -16,  15,    0,   0,  8, 2, 2, { -16, -15, -15.5f, -16.5f, -17, -14.5f, 15, 15.5f }, LMI_NO16 },
+    { LMI_Q8_0,   32,  1, 0, 0, 0, -127, 127,    0,   0,  2, 0, 0, { 127, 126.5f }, LMI_NO16 },
+    { LMI_Q4_1,   32,  1, 1, 0, 0,    0,  15,    0,   0,  8, 2, 2, { 15, 15.5f, 14.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
+    { LMI_Q5_1,   32,  1, 1, 0, 0,    0,  31,    0,   0,  8, 2, 2, { 31, 30, 31.5f, 30.5f, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
     { LMI_IQ4_NL, 32,  1, 0, 0, 1, -127, 113,    0,   0, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
     { LMI_Q2_K,   16, 16, 1, 1, 0,    0,   3,    0,  15, 12, 3, 0, { 3, 2.7f, 2.4f, 3.3f, 3.6f, 4, 3, 3.3f, 3.6f, 4, 4.4f, 3.6f }, { 0, 0, 0, 0, 0, 0, .05f, .05f, .08f, .1f, .12f, .15f } },
-    { LMI_Q3_K,   16, 16, 0, 0, 0,   -4,   3,  -32,  31, 12, 2, 0, { -4, -3.7f, -3.4f, -4.3f, -4.6f, -5, 3, 3.3f, 3.6f, 4, -3.1f, -5.4f }, LMI_NO16 },
+    { LMI_Q3_K,   16, 16, 0, 0, 0,   -4,   3,  -32,  31, 9, 2, 0, { -4, -3.6f, -3.2f, -4.4f, -4.8f, 3, 3.4f, 3.8f, -5.3f }, LMI_NO16 },
     { LMI_Q4_K,   32,  8, 1, 1, 0,    0,  15,    0,  63,  8, 2, 0, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
     { LMI_Q5_K,   32,  8, 1, 1, 0,    0,  31,    0,  63,  8, 2, 0, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
     { LMI_Q6_K,   16, 16, 0, 0, 0,  -32,  31, -128, 127,  8, 2, 0, { -32, -31.5f, -32.5f, -31, -33, -30.5f, 31, 31.5f }, LMI_NO16 },
@@ -3978,7 +3994,7 @@ static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const
     f.n = r->n; f.line = r->line; f.minus = r->minus; f.iq4 = r->iq4; f.lo = (float)r->lo; f.hi = (float)r->hi;
     f.levels[0] = levels[0]; f.levels[1] = levels[1];
     f.x = xs; f.w = w ? ws : NULL; f.y = ys; f.tries = r->tries; f.shifts = r->shifts; f.n_try = r->n_try; f.n_more = r->n_more;
-    if (w == NULL && r->n_plain) { f.n_try = r->n_plain; f.n_more = 0; }
+    if (w == NULL && r->n_plain) { f.plain = 1; f.n_try = r->n_plain; f.n_more = 0; }
     if (r->line) fit->line(&f); else fit->scale(&f);
     f.x = xs;
     if (r->per == 1) {
@@ -4016,32 +4032,146 @@ static void lmi_near_iq4(float level[512], float index[512]) {
         level[n] = (float)lmi_iq4[k]; index[n] = (float)k;
     }
 }
-LMI_API lm_status lm_quantize(int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, void *out) {
-    const lmi_recipe *r = lmi_recipe_of(type); const lmi_type *t = lmi_type_of(type); const lmi_kernels *k; uint64_t at, n, total; uint8_t *p = (uint8_t *)out;
-    float near[2][512], w[LMI_GROUP], rest[LMI_GROUP], most = 0; const float *levels[2], *from; lmi_fpenv fp; lm_status s = LM_OK; int i;
-    if (t == NULL || x == NULL || out == NULL || n_per_row % t->n != 0 || !lmi_mul(n_rows, n_per_row, &total) || total > SIZE_MAX / 4) return LM_E_ARG;
-    if (r == NULL && !(t->flags & LMI_FLT)) return LM_E_SUPPORT;
-    LMI_TRY(lmi_kernels_pick(&k, NULL));
+static lm_status lmi_quantize(const lmi_kernels *k, int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, uint8_t *out) {
+    const lmi_recipe *r = lmi_recipe_of(type); const lmi_type *t = lmi_type_of(type); uint64_t at, n, total = n_rows * n_per_row; int i;
+    float near[2][512], w[LMI_GROUP], rest[LMI_GROUP], most = 0; const float *levels[2], *from;
     for (at = 0; importance && at < n_per_row; at++) {
         if (!(importance[at] >= 0) || !lmi_finite(importance[at])) return LM_E_NUMERIC;
         most = LMI_MAX(most, importance[at]);
     }
-    fp = lmi_fp_enter();
     levels[0] = near[0]; levels[1] = near[1];
     if (r && r->iq4) lmi_near_iq4(near[0], near[1]);
-    for (at = 0; at < total; at += n, p += n / t->n * t->n_bytes) {
+    for (at = 0; at < total; at += n, out += n / t->n * t->n_bytes) {
         n = LMI_MIN(total - at, r ? 16 * (uint64_t)r->n : LMI_GROUP); from = x + at;
         if (n < LMI_GROUP) { memset(rest, 0, sizeof rest); memcpy(rest, from, (size_t)n * sizeof *rest); from = rest; }
-        if (!k->fitter->finite(from)) { s = LM_E_NUMERIC; break; }
-        if (r == NULL) lmi_quantize_floats(type, k->fitter, from, (int)n, p);
-        else if (type == LMI_Q8_0 && importance == NULL) k->fitter->q8_0(from, (int)n, p);
+        if (!k->fitter->finite(from)) return LM_E_NUMERIC;
+        if (r == NULL) lmi_quantize_floats(type, k->fitter, from, (int)n, out);
+        else if (type == LMI_Q8_0 && importance == NULL) k->fitter->q8_0(from, (int)n, out);
         else {
             for (i = 0; importance && i < (int)n; i++) w[i] = most > 0 ? importance[(at + (uint64_t)i) % n_per_row] / most + 1e-12f : 1;
-            lmi_quantize_group(r, k->fitter, levels, from, importance ? w : NULL, (int)(n / t->n), p);
+            lmi_quantize_group(r, k->fitter, levels, from, importance ? w : NULL, (int)(n / t->n), out);
         }
     }
+    return LM_OK;
+}
+LMI_API lm_status lm_quantize(int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, void *out) {
+    const lmi_type *t = lmi_type_of(type); const lmi_kernels *k; uint64_t total; lmi_fpenv fp; lm_status s;
+    if (t == NULL || x == NULL || out == NULL || n_per_row % t->n != 0 || !lmi_mul(n_rows, n_per_row, &total) || total > SIZE_MAX / 4) return LM_E_ARG;
+    if (lmi_recipe_of(type) == NULL && !(t->flags & LMI_FLT)) return LM_E_SUPPORT;
+    LMI_TRY(lmi_kernels_pick(&k, NULL));
+    fp = lmi_fp_enter();
+    s = lmi_quantize(k, type, x, n_rows, n_per_row, importance, (uint8_t *)out);
     lmi_fp_leave(fp);
     return s;
+}
+
+/* ---- mixes: which tensor of a model gets which type. Sizes and names are llama.cpp's, whose users know what to expect of "Q4_K_M": a little more
+ * for what hurts most (values, the inputs of down projections, the first and last layers), Q6_K for the output. file_type: of general.file_type. */
+typedef struct lmi_mix { const char *name; int file_type, type; } lmi_mix;
+static const lmi_mix lmi_mixes[] = {
+    { "F32", 0, LMI_F32 }, { "F16", 1, LMI_F16 }, { "BF16", 32, LMI_BF16 }, { "Q8_0", 7, LMI_Q8_0 }, { "Q4_0", 2, LMI_Q4_0 }, { "Q4_1", 3, LMI_Q4_1 },
+    { "Q5_0", 8, LMI_Q5_0 }, { "Q5_1", 9, LMI_Q5_1 }, { "Q2_K", 10, LMI_Q2_K }, { "Q2_K_S", 21, LMI_Q2_K }, { "Q3_K_S", 11, LMI_Q3_K },
+    { "Q3_K_M", 12, LMI_Q3_K }, { "Q3_K_L", 13, LMI_Q3_K }, { "Q4_K_S", 14, LMI_Q4_K }, { "Q4_K_M", 15, LMI_Q4_K }, { "Q5_K_S", 16, LMI_Q5_K },
+    { "Q5_K_M", 17, LMI_Q5_K }, { "Q6_K", 18, LMI_Q6_K }, { "IQ4_NL", 25, LMI_IQ4_NL }, { "IQ4_XS", 30, LMI_IQ4_XS }
+};
+enum { LMI_MIX_Q4_0 = 2, LMI_MIX_Q5_0 = 8, LMI_MIX_Q2_K = 10, LMI_MIX_Q3_K_M = 12, LMI_MIX_Q3_K_L = 13, LMI_MIX_Q4_K_S = 14, LMI_MIX_Q4_K_M = 15,
+    LMI_MIX_Q5_K_M = 17, LMI_MIX_Q2_K_S = 21, LMI_MIX_IQ4_NL = 25, LMI_MIX_IQ4_XS = 30 };
+LMI_API int lm_mix_find(const char *name) {
+    lmi_str want; int i;
+    if (name == NULL) return -1;
+    want = lmi_cstr(name);
+    for (i = 0; i < LMI_COUNT(lmi_mixes); i++) {
+        lmi_str s = lmi_cstr(lmi_mixes[i].name); size_t n = want.n;
+        if (lmi_str_eq(s, want)) return lmi_mixes[i].file_type;
+        if (n == 4 && n + 2 == s.n && memcmp(s.p, name, n) == 0 && memcmp(s.p + n, "_M", 2) == 0) return lmi_mixes[i].file_type; /* "Q4_K": the middle one */
+    }
+    return -1;
+}
+typedef struct lmi_mixing { const lmi_mix *mix; int tied, wide, huge, n_value, n_down, important; } lmi_mixing; /* wide: 4 heads or more share keys */
+static int lmi_has(lmi_str s, const char *part) {
+    size_t n = strlen(part), i;
+    for (i = 0; i + n <= s.n; i++) if (memcmp(s.p + i, part, n) == 0) return 1;
+    return 0;
+}
+static int64_t lmi_first_int(const lmi_gguf *g, lmi_str arch, const char *key) { /* of an array its first; 0: none */
+    char full[160]; lmi_out o; lm_meta m, item;
+    o.p = full; o.n = 0; o.cap = sizeof full;
+    lmi_put_text(&o, arch, 1); lmi_puts(&o, key); full[o.n] = 0;
+    if (!lmi_kv(g, full, &m)) return 0;
+    if (m.type == LM_META_ARR) { if (lm_meta_item(&m, 0, &item) != LM_OK) return 0; m = item; }
+    return m.type == LM_META_STR ? 0 : m.i;
+}
+static int lmi_mixing_of(lmi_mixing *x, const lmi_gguf *g, const char *name, int important) { /* 0: no such mix */
+    int i, id = lm_mix_find(name); uint64_t k; lmi_str arch; int64_t heads, kv;
+    memset(x, 0, sizeof *x);
+    for (i = 0; i < LMI_COUNT(lmi_mixes); i++) if (lmi_mixes[i].file_type == id) x->mix = &lmi_mixes[i];
+    if (x->mix == NULL) return 0;
+    lmi_want_str(g, "general.architecture", "", &arch, NULL);
+    heads = lmi_first_int(g, arch, ".attention.head_count"); kv = lmi_first_int(g, arch, ".attention.head_count_kv");
+    x->wide = kv > 0 && heads / kv >= 4; x->huge = kv > 0 && heads != kv && lmi_first_int(g, arch, ".block_count") == 80;
+    x->tied = 1; x->important = important;
+    for (k = 0; k < g->n_tensor; k++) {
+        lmi_str t = g->tensor[k].name;
+        if (lmi_str_is(t, "output.weight")) x->tied = 0;
+        x->n_value += lmi_has(t, "attn_v.weight"); x->n_down += lmi_has(t, "ffn_down");
+    }
+    return 1;
+}
+static int lmi_mix_layer(lmi_str name) { /* "blk.7.": 7; -1 */
+    size_t i; int n = 0;
+    if (name.n < 6 || memcmp(name.p, "blk.", 4) != 0) return -1;
+    for (i = 4; i < name.n && i < 10 && name.p[i] >= '0' && name.p[i] <= '9'; i++) n = n * 10 + name.p[i] - '0';
+    return i > 4 && i < name.n && name.p[i] == '.' ? n : -1;
+}
+static int lmi_mix_choice(const lmi_mixing *x, const lmi_tensor *t) { /* before anything is said about the row's length */
+    int type = x->mix->type, mix = x->mix->file_type, i = lmi_mix_layer(t->name), n; lmi_str name = t->name; unsigned block = 1, bytes;
+    lmi_type_block(type, &block, &bytes);
+    if (lmi_str_is(name, "output.weight") || (x->tied && lmi_str_is(name, "token_embd.weight")))
+        return t->dims[0] % block != 0 ? LMI_Q8_0 : type == LMI_Q8_0 ? type : LMI_Q6_K;
+    n = lmi_has(name, "attn_v.weight") ? x->n_value : x->n_down;
+#define LMI_MORE (i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2) /* the layers that the _M mixes give more */
+    if (lmi_has(name, "attn_v.weight")) {
+        if (mix == LMI_MIX_Q2_K) type = x->wide ? LMI_Q4_K : LMI_Q3_K;
+        else if (mix == LMI_MIX_Q2_K_S && x->wide) type = LMI_Q4_K;
+        else if (mix == LMI_MIX_Q3_K_M) type = i < 2 ? LMI_Q5_K : LMI_Q4_K;
+        else if (mix == LMI_MIX_Q3_K_L) type = LMI_Q5_K;
+        else if ((mix == LMI_MIX_IQ4_NL || mix == LMI_MIX_IQ4_XS) && x->wide) type = LMI_Q5_K;
+        else if ((mix == LMI_MIX_Q4_K_M || mix == LMI_MIX_Q5_K_M) && LMI_MORE) type = LMI_Q6_K;
+        else if (mix == LMI_MIX_Q4_K_S && i < 4) type = LMI_Q5_K;
+        if (x->huge && (type == LMI_Q3_K || type == LMI_Q4_K)) type = LMI_Q5_K;
+    } else if (lmi_has(name, "ffn_down")) {
+        if (mix == LMI_MIX_Q2_K) type = LMI_Q3_K;
+        else if (mix == LMI_MIX_Q2_K_S) type = i < n / 8 ? LMI_Q4_K : type;
+        else if (mix == LMI_MIX_Q3_K_M) type = i < n / 16 ? LMI_Q5_K : LMI_Q4_K;
+        else if (mix == LMI_MIX_Q3_K_L) type = LMI_Q5_K;
+        else if (mix == LMI_MIX_Q4_K_M || mix == LMI_MIX_Q5_K_M) type = LMI_MORE ? LMI_Q6_K : type;
+        else if (i < n / 8 && (mix == LMI_MIX_Q4_K_S || (!x->important && (mix == LMI_MIX_IQ4_NL || mix == LMI_MIX_IQ4_XS)))) type = LMI_Q5_K;
+        else if (i < n / 8 && x->important && (mix == LMI_MIX_Q4_0 || mix == LMI_MIX_Q5_0)) type = mix == LMI_MIX_Q4_0 ? LMI_Q4_1 : LMI_Q5_1;
+    } else if (lmi_has(name, "attn_output.weight")) {
+        if (mix == LMI_MIX_Q2_K) type = LMI_Q3_K;
+        else if (mix == LMI_MIX_Q3_K_M) type = LMI_Q4_K;
+        else if (mix == LMI_MIX_Q3_K_L) type = LMI_Q5_K;
+    } else if (lmi_has(name, "attn_qkv.weight")) {
+        if (mix == LMI_MIX_Q3_K_M || mix == LMI_MIX_Q3_K_L) type = LMI_Q4_K;
+        else if (mix == LMI_MIX_Q4_K_M) type = LMI_Q5_K;
+        else if (mix == LMI_MIX_Q5_K_M) type = LMI_Q6_K;
+    }
+#undef LMI_MORE
+    return type;
+}
+/* The type of a tensor: matrices whose name ends in "weight", but for norms and what chooses experts; others stay as they are. */
+static int lmi_mix_type(const lmi_mixing *x, const lmi_tensor *t) {
+    int type = x->mix->type; unsigned block = 1, bytes; lmi_str name = t->name;
+    int matrix = t->dims[1] > 1 || t->dims[2] > 1 || t->dims[3] > 1;
+    if (!matrix || name.n < 6 || memcmp(name.p + name.n - 6, "weight", 6) != 0 || lmi_has(name, "_norm.weight") || lmi_has(name, "ffn_gate_inp")) return t->type;
+    if (lmi_recipe_of(type) == NULL) return type;
+    type = lmi_mix_choice(x, t);
+    lmi_type_block(type, &block, &bytes);
+    if (t->dims[0] % block != 0) { /* the next larger type of 32 */
+        type = type == LMI_Q2_K || type == LMI_Q3_K ? LMI_Q4_0 : type == LMI_Q4_K ? LMI_Q5_0 : type == LMI_Q5_K ? LMI_Q5_1 : type == LMI_Q6_K ? LMI_Q8_0 : LMI_IQ4_NL;
+        if (t->dims[0] % 32 != 0) type = LMI_F16;
+    }
+    return type;
 }
 #endif /* LLAMA_NO_QUANTIZE */
 
@@ -7505,6 +7635,9 @@ struct lm_model {
     void *own; uint64_t own_bytes;                /* the block, where it came from the hooks */
     char arch[64];
     int vocab_only, plain, tied;
+#ifndef LLAMA_NO_QUANTIZE
+    lmi_mixing mixing;                            /* while opening, with a mix */
+#endif
     size_t widest_rows; uint8_t *rows; uint64_t n_done; /* while opening: 16 rows of the widest matrix, scratch of that size, bytes bound */
     uint64_t load_us;
 };
@@ -7607,9 +7740,13 @@ static lm_status lmi_tensor_read(const lm_model *m, const lmi_tensor *t, uint64_
     if (f->read_at(f->user, t->offset + at, dst, n) == 0) return LM_OK;
     return lmi_fail(err, LM_E_IO, "%s: reading %u bytes at %u failed", f->name, (uint64_t)n, t->offset + at);
 }
+static void lmi_read_floats(int type, const uint8_t *p, int n, float *out) { /* of a float type, as a file has them */
+    int i;
+    for (i = 0; i < n; i++) out[i] = type == LMI_F32 ? lmi_f32(p + 4 * i) : type == LMI_F16 ? lmi_f16(lmi_u16(p + 2 * i)) : lmi_bits_f32((uint32_t)lmi_u16(p + 2 * i) << 16);
+}
 /* A vector of n floats, copied from whatever float type into the arena. *out stays NULL where the tensor is absent. */
 static lm_status lmi_bind_vec(const lm_model *m, lmi_arena *a, const lmi_tensor *t, int n, const float **out, lm_error *err) {
-    const lmi_type *type; float *v; uint8_t some[1024]; int i, at, k;
+    const lmi_type *type; float *v; uint8_t some[1024]; int at, k;
     *out = NULL;
     if (t == NULL) return LM_OK;
     type = lmi_type_of(t->type);
@@ -7620,10 +7757,7 @@ static lm_status lmi_bind_vec(const lm_model *m, lmi_arena *a, const lmi_tensor 
     for (at = 0; v && at < n; at += k) {
         k = LMI_MIN(n - at, 256);
         LMI_TRY(lmi_tensor_read(m, t, (uint64_t)at * type->n_bytes, (size_t)k * type->n_bytes, some, err));
-        for (i = 0; i < k; i++) {
-            v[at + i] = type->number == LMI_F32 ? lmi_f32(some + 4 * i) : type->number == LMI_F16 ? lmi_f16(lmi_u16(some + 2 * i))
-                                                                        : lmi_bits_f32((uint32_t)lmi_u16(some + 2 * i) << 16);
-        }
+        lmi_read_floats(type->number, some, k, v + at);
     }
     *out = v;
     return LM_OK;
@@ -7641,18 +7775,36 @@ static lm_status lmi_check_scales(const lmi_tensor *t, const lmi_type *type, uin
     }
     return LM_OK;
 }
+/* n rows of a tensor of floats -> w's type, in the opening's scratch: [16 rows of the file][16 rows of the result][a row of floats]. */
+static lm_status lmi_bind_quantized(const lm_model *m, const lmi_tensor *t, const lmi_mat *w, size_t from_bytes, const uint8_t **from, int n, lm_error *err) {
+#ifndef LLAMA_NO_QUANTIZE
+    uint8_t *to = m->rows + 16 * ((from_bytes + 3) & ~(size_t)3); float *x = (float *)(void *)(to + 16 * ((w->row_bytes + 3) & ~(size_t)3)); int r;
+    for (r = 0; r < n; r++) {
+        lmi_read_floats(t->type, *from + (size_t)r * from_bytes, w->n_in, x);
+        if (lmi_quantize(m->k, w->type, x, 1, (uint64_t)w->n_in, NULL, to + (size_t)r * w->row_bytes) != LM_OK)
+            return lmi_fail(err, LM_E_FORMAT, "tensor %S: a weight is no number", t->name);
+    }
+    *from = to;
+    return LM_OK;
+#else
+    (void)m; (void)t; (void)w; (void)from_bytes; (void)from; (void)n; (void)err;
+    return LM_E_SUPPORT;
+#endif
+}
 /* A matrix's bytes: in place, or interleaved into the arena 16 rows at a time through the opening's scratch. */
 static lm_status lmi_bind_data(lm_model *m, lmi_arena *a, lmi_tensor *t, lmi_mat *w, lm_error *err) {
     const lmi_type *type = lmi_type_of(w->type); size_t group_bytes = 16 * w->row_bytes, blocks = (size_t)w->n_in / type->n; int g, r, n, groups = (w->n_out + 15) / 16;
+    size_t from_bytes = (size_t)(t->n_bytes / (uint64_t)w->n_out);
     uint8_t *to; const uint8_t *row[16], *from;
     w->woven = !m->plain; w->data = t->data;
     if (m->plain) { return a->base ? lmi_check_scales(t, type, 0, blocks * (size_t)w->n_out, t->data, err) : LM_OK; }
     w->data = to = (uint8_t *)lmi_push(a, (uint64_t)groups, group_bytes);
-    if (to == NULL) { m->widest_rows = LMI_MAX(m->widest_rows, group_bytes); return LM_OK; }
+    if (to == NULL) { m->widest_rows = LMI_MAX(m->widest_rows, 16 * from_bytes + (w->type != t->type ? group_bytes + 4 * (size_t)w->n_in + 128 : 0)); return LM_OK; }
     for (g = 0; g < groups; g++, to += group_bytes) {
         n = LMI_MIN(16, w->n_out - 16 * g);
-        from = t->data ? t->data + (size_t)g * group_bytes : m->rows;
-        if (t->data == NULL) LMI_TRY(lmi_tensor_read(m, t, (uint64_t)g * group_bytes, (size_t)n * w->row_bytes, m->rows, err));
+        from = t->data ? t->data + (size_t)g * 16 * from_bytes : m->rows;
+        if (t->data == NULL) LMI_TRY(lmi_tensor_read(m, t, (uint64_t)g * 16 * from_bytes, (size_t)n * from_bytes, m->rows, err));
+        if (w->type != t->type) LMI_TRY(lmi_bind_quantized(m, t, w, from_bytes, &from, n, err));
         LMI_TRY(lmi_check_scales(t, type, (uint64_t)g * 16 * blocks, blocks * (size_t)n, from, err));
         for (r = 0; r < 16; r++) row[r] = from + (size_t)LMI_MIN(r, n - 1) * w->row_bytes;
         lmi_interleave(type, row, n, blocks, to);
@@ -7670,7 +7822,11 @@ static lm_status lmi_bind_mat(lm_model *m, lmi_arena *a, int layer, const char *
     }
     type = lmi_type_of(t->type);
     if (type->flags & LMI_RAW) return lmi_fail(err, LM_E_SUPPORT, "tensor %S has type %s, for which no kernel is built in", t->name, type->name);
-    w->type = t->type; w->flags = type->flags; w->n_in = n_in; w->n_out = n_out;
+    w->type = t->type;
+#ifndef LLAMA_NO_QUANTIZE
+    if (m->mixing.mix && (type->flags & LMI_FLT)) { w->type = lmi_mix_type(&m->mixing, t); type = lmi_type_of(w->type); }
+#endif
+    w->flags = type->flags; w->n_in = n_in; w->n_out = n_out;
     w->row_bytes = (size_t)n_in / type->n * type->n_bytes;
     LMI_TRY(lmi_bind_data(m, a, t, w, err));
     return lmi_bind_vec(m, a, lmi_weight(m, layer, name, ".bias"), n_out, &w->bias, err);
@@ -7883,13 +8039,20 @@ static lm_status lmi_fill_tables(lmi_opening *o, lmi_gguf *g) {
     }
     return LM_OK;
 }
+#define LMI_TABLES_ONLY 2             /* vocab_only of a file whose tensors somebody else reads: all of it is kept */
 /* What follows from the tables: with an arena that only counts, their validation and the model's size; with a real one, the model. */
 static lm_status lmi_model_layout(lm_model *m, lmi_arena *a, const lm_model_desc *d, lm_error *err) {
     lmi_str arch; lmi_out out;
     LMI_TRY(lmi_want_str(&m->gguf, "general.architecture", "", &arch, err));
-    if (arch.n == 0) return lmi_fail(err, LM_E_FORMAT, "general.architecture is missing");
+    if (arch.n == 0 && d->vocab_only != LMI_TABLES_ONLY) return lmi_fail(err, LM_E_FORMAT, "general.architecture is missing");
     out.p = m->arch; out.n = 0; out.cap = sizeof m->arch - 1; lmi_put_text(&out, arch, 1); m->arch[out.n] = 0;
     m->vocab_only = d->vocab_only; m->plain = d->plain_layout;
+#ifndef LLAMA_NO_QUANTIZE
+    if (d->quantize && d->plain_layout) return lmi_fail(err, LM_E_ARG, "quantize cannot be had with plain_layout");
+    if (d->quantize && !lmi_mixing_of(&m->mixing, &m->gguf, d->quantize, 0)) return lmi_fail(err, LM_E_ARG, "quantize: %s is no mix of types", d->quantize);
+#else
+    if (d->quantize) return lmi_fail(err, LM_E_SUPPORT, "quantize: built with LLAMA_NO_QUANTIZE");
+#endif
     if (!d->vocab_only) { LMI_TRY(lmi_hparams(m, err)); LMI_TRY(lmi_bind(m, a, err)); }
     LMI_TRY(lmi_vocab_layout(&m->vocab, &m->gguf, d, a, err));
     if (d->vocab_only) m->n_vocab = m->vocab.n;
@@ -7899,7 +8062,6 @@ static lm_status lmi_model_layout(lm_model *m, lmi_arena *a, const lm_model_desc
     return LM_OK;
 }
 /* Of a file that is not in memory, only the header is kept where nothing else is wanted, or where matrices are interleaved as they are read. */
-#define LMI_TABLES_ONLY 2             /* vocab_only of a file whose tensors somebody else reads: all of it is kept (section adapter) */
 static int lmi_header_only(const lm_model_desc *d) { return d->vocab_only ? d->vocab_only != LMI_TABLES_ONLY : !d->plain_layout; }
 /* The front of a model's block; lmi_model_layout follows it. */
 typedef struct lmi_front { lm_model *m; lmi_file *file; char *image; lmi_gguf gguf; uint32_t *order; } lmi_front;
@@ -7956,7 +8118,7 @@ static lm_status lmi_model_make(lm_model **out, uint64_t *n_bytes, lmi_opening *
     if (s == LM_OK) s = lmi_fill_tables(o, &m->gguf);
     if (s == LM_OK) s = lmi_gguf_overlap(&m->gguf, f.order, err);
     memcpy(m->file, o->file, (size_t)o->n_files * sizeof(lmi_file));
-    if (s == LM_OK && tmp.widest_rows > 0 && o->n_header_bytes > 0) { /* something is read row by row */
+    if (s == LM_OK && tmp.widest_rows > 0 && (o->n_header_bytes > 0 || d->quantize)) { /* something is read row by row */
         m->rows = (uint8_t *)lmi_take(&d->hooks, tmp.widest_rows);
         if (m->rows == NULL) s = lmi_fail(err, LM_E_MEMORY, "allocation of %u bytes failed", (uint64_t)tmp.widest_rows);
     }
@@ -8034,11 +8196,16 @@ LMI_API lm_status lm_tensor_at(const lm_model *m, int i, lm_tensor *out) {
     out->offset = t->offset; out->n_bytes = t->n_bytes; out->data = t->data;
     return LM_OK;
 }
+LMI_API lm_status lm_tensor_find(const lm_model *m, const char *name, lm_tensor *out) {
+    const lmi_tensor *t = lmi_tensor_find(&m->gguf, lmi_cstr(name));
+    return t ? lm_tensor_at(m, (int)(t - m->gguf.tensor), out) : LM_E_ARG;
+}
 LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst) {
     const lmi_type *t = lmi_type_of(type); const uint8_t *p = (const uint8_t *)src; size_t k; lmi_fpenv fp;
     if (t == NULL || n % t->n != 0) return LM_E_ARG;
     if (t->flags & LMI_RAW) return LM_E_SUPPORT;
     fp = lmi_fp_enter();
+    if (t->flags & LMI_FLT) for (; n > 0; n -= k, dst += k, p += k * t->n_bytes) { k = LMI_MIN(n, (size_t)1 << 20); lmi_read_floats(type, p, (int)k, dst); }
     for (; n > 0; n -= k) { /* 16 blocks as rows of one block each */
         const uint8_t *row[16]; uint8_t group[16 * 256]; int r, rows = (int)LMI_MIN(n / t->n, (size_t)16);
         for (r = 0; r < 16; r++) row[r] = p + (size_t)LMI_MIN(r, rows - 1) * t->n_bytes;
@@ -8049,6 +8216,15 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
     lmi_fp_leave(fp);
     return LM_OK;
 }
+
+#ifndef LLAMA_NO_QUANTIZE
+LMI_API lm_status lm_mix_types(const lm_model *m, const char *mix, int has_importance, int *types) {
+    lmi_mixing x; uint64_t i;
+    if (m == NULL || types == NULL || !lmi_mixing_of(&x, &m->gguf, mix, has_importance)) return LM_E_ARG;
+    for (i = 0; i < m->gguf.n_tensor; i++) types[i] = lmi_mix_type(&x, &m->gguf.tensor[i]);
+    return LM_OK;
+}
+#endif
 
 /* ============================================================================================== >>adapter
  * LoRA adapters (Hu et al. 2021, arXiv:2106.09685) from GGUF files. The file is opened like a model of which only tables are wanted; each pair of

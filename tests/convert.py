@@ -428,10 +428,37 @@ def forms(dir_):
             t = read_gguf(path + "f32")[1]["blk.1.ffn_up.weight"]
             far = max(abs(a - b) for a, b in zip(floats(t[2], "F32"), floats(want["blk.1.ffn_up.weight"][2], "F32")))
             check(far < 0.3 / 127, "llama2.c version 2: weights are off by %g" % far)
+    called(made, hf)
     types(made)
     ropes(made)
     adapters(made)
     print("  %d conversions of one model in other forms" % n)
+
+
+def called(made, hf):
+    """general.*: what a folder's name, the model card and generation_config.json say"""
+    text = lambda s: struct.pack("<IQ", 8, len(s)) + s.encode()
+    texts = lambda *v: struct.pack("<IIQ", 9, 8, len(v)) + b"".join(struct.pack("<Q", len(s)) + s.encode() for s in v)
+    f32 = lambda x: struct.pack("<If", 6, x)
+    card = "---\nlicense: apache-2.0\nlanguage:\n- en\n- \"de\"\ntags: [not, read]\npipeline_tag: text-generation\nmodel-index:\n- name: x\n---\nlicense: other\n"
+    for folder, config, want in (("Llama-3.2-30K-Instruct", {}, {"name": "Llama 3.2 30K Instruct", "basename": "Llama-3.2", "size_label": "30K", "finetune": "Instruct", "version": None, "organization": None}),
+                                 ("tiny-model", {}, {"name": "Tiny Model", "basename": None, "size_label": "22K", "finetune": None}),
+                                 ("x", {"_name_or_path": "some-org/Some-1T-v0.1"}, {"name": "Some 1T v0.1", "organization": "Some Org", "version": "v0.1", "finetune": "1t", "basename": "Some"}),
+                                 ("Mistral-7B", {"_name_or_path": "/home/of/somebody"}, {"name": "Mistral 7B", "finetune": "7b", "size_label": "22K"})):
+        hf_folder(made("names", folder), {**CONFIG, **config}, hf)
+        write(made("names", folder) + "/README.md", card.encode())
+        write(made("names", folder) + "/generation_config.json", b'{"temperature": 0.6, "top_p": 0.9, "top_k": 40}')
+        out = made("names", "out.gguf")
+        if convert(made("names", folder), out):
+            meta = read_gguf(out)[0]
+            want = {"general." + k: v and text(v) for k, v in want.items()}
+            want.update({"general.license": text("apache-2.0"), "general.languages": texts("en", "de"), "general.tags": texts("text-generation"),
+                         "general.sampling.temp": f32(0.6), "general.sampling.top_p": f32(0.9), "general.sampling.top_k": struct.pack("<Ii", 5, 40)})
+            bad = {k: meta.get(k) for k in want if meta.get(k) != want[k]}
+            check(not bad, "%s is called %s" % (folder, bad))
+    r = program("convert", made("names", "x"), "-o", out, "--base", "x")
+    check(r.returncode == 2, "--base with a model is bad usage")
+    check(program("convert").returncode == 2 and program("convert", "--help").returncode == 0, "usage")
 
 
 def types(made):
@@ -836,6 +863,17 @@ def hostile(dir_):
     bad_peft("a base that is no GGUF", where=os.path.join(base, "config.json"))
     bad_peft("another base", where=hf_folder(os.path.join(dir_, "base2"), {**c, "hidden_size": 64}, hf))
     bad_peft("rank 0", {some + "A.weight": ("F32", (0, 32), b""), some + "B.weight": ("F32", (32, 0), b"")}, {"rank_pattern": {"q_proj": 8}})
+
+    # the model card and what is said of sampling
+    for what, text in (("tags", "tags: a\n" * 10000), ("a list", "tags:\n" + "- a\n" * 10000), ("one line", "license: " + "x" * 10**6), ("keys", "a" * 10**6 + ": b"), ("NUL", "license: a\0b"),
+                       ("no end", "license: mit"), ("odd ones", "license: {a: b}\nlanguage: [en, de]\ntags: &x !!y z\nlicense_name: 'a\"b'\n- x\n -y\n:\n: :\n'':")):
+        fresh(model_DOT_safetensors=whole)
+        write(folder + "/README.md", b"---\n" + text.encode() + (b"\n---\n" if what != "no end" else b""))
+        if convert(folder, os.path.join(out, "good.gguf")):
+            read_gguf(os.path.join(out, "good.gguf"))
+    for text in (b"{", b"[]", b'{"top_k": "x"}', b'{"top_p": 1e999}', b'{"top_k": 1e12}'):
+        write(folder + "/generation_config.json", text)
+        refuse(out, "generation_config.json: %s" % text, folder, says=["generation_config.json"])
 
     # folders, files and places to write
     refuse(out, "no such input", os.path.join(dir_, "none"))

@@ -231,7 +231,9 @@ static inline char **cli_utf8_argv(void) { /* the command line in UTF-8, whateve
     return argv;
 }
 #endif
-/* Reads the command line. positional: where one argument without a name goes, NULL if the program takes none; "--" ends options. */
+/* Reads the command line. positional: where one argument without a name goes, NULL if the program takes none; a program that takes several sets
+ * cli_positional, which returns 0 for one too many. "--" ends options. */
+static int (*cli_positional)(const char *text);
 static inline void cli_parse(const char *program, const char *usage, const cli_option *o, size_t n, const char **positional, int argc, char **argv) {
     int i, plain = 0; size_t k;
     cli.program = program;
@@ -257,6 +259,7 @@ static inline void cli_parse(const char *program, const char *usage, const cli_o
             cli_usage("%s: %s is no %s (--help)", a, text, o[k].value);
         }
         if (!plain && a[0] == '-' && a[1] != 0) cli_usage("%s: unknown option (--help lists them)", a);
+        if (cli_positional && cli_positional(a)) continue;
         if (positional == NULL || *positional != NULL) cli_usage("%s: one argument too many (--help)", a);
         *positional = a;
     }

@@ -11,8 +11,10 @@
 #include "pth.h"
 #include "gguf_write.h"
 #include "vocab.h"
+#include "general.h"
 
 #define MAX_PARTS 128                 /* files of a Meta checkpoint */
+#define MAX_LAYERS 1024               /* llama.cpp has room for 512 */
 #define PIECE ((size_t)4 << 20)       /* bytes of rows that are read at once, at least one head's */
 
 static const char *in_path, *out_path, *pre_name, *base_path;
@@ -35,7 +37,7 @@ typedef struct source {
     int tied, attention_bias, mlp_bias;
     double eps, rope_base;
     rope_kind rope; double factor, low, high, fast, slow, attention; int n_ctx_first; /* of rope scaling; 0 where not given */
-    double alpha;                     /* of an adapter */
+    double alpha; int rank;           /* of an adapter; rank 0: each pair has its own */
     tensors part[MAX_PARTS]; int n_parts; /* more than one: each has a part of every matrix */
 } source;
 static source src;                    /* static, so that memory is in sight wherever the program ends */
@@ -97,7 +99,7 @@ static void read_config(source *s, const char *folder) { /* all but the tensors 
     if (json_opt(d, root, "quantization_config", JSON_OBJECT)) cli_die("%s: quantization_config: weights that are quantized already are not built in", path);
     if (strcmp(json_text(d, root, "hidden_act", "silu"), "silu") != 0) cli_die("%s: hidden_act is %.80s; silu is built in", path, json_text(d, root, "hidden_act", ""));
     s->n_embd = (int)json_as_int(d, json_need(d, root, "hidden_size", JSON_NUMBER), 1, (1 << 24) - 1);
-    s->n_layer = (int)json_as_int(d, json_need(d, root, "num_hidden_layers", JSON_NUMBER), 1, 1 << 20);
+    s->n_layer = (int)json_as_int(d, json_need(d, root, "num_hidden_layers", JSON_NUMBER), 1, MAX_LAYERS);
     s->n_head = (int)json_as_int(d, json_need(d, root, "num_attention_heads", JSON_NUMBER), 1, 1 << 14);
     s->n_ff = (int)json_as_int(d, json_need(d, root, "intermediate_size", JSON_NUMBER), 1, 1 << 24);
     s->n_vocab = (int)json_as_int(d, json_need(d, root, "vocab_size", JSON_NUMBER), 1, 1 << 30);
@@ -140,7 +142,7 @@ static void read_meta(source *s) {
     root = read_json(&config, path);
     if (json_opt(d, root, "moe", JSON_OBJECT)) cli_die("%s: mixtures of experts are not built in", path);
     s->n_embd = (int)json_as_int(d, json_need(d, root, "dim", JSON_NUMBER), 1, (1 << 24) - 1);
-    s->n_layer = (int)json_as_int(d, json_need(d, root, "n_layers", JSON_NUMBER), 1, 1 << 20);
+    s->n_layer = (int)json_as_int(d, json_need(d, root, "n_layers", JSON_NUMBER), 1, MAX_LAYERS);
     s->n_head = (int)json_as_int(d, json_need(d, root, "n_heads", JSON_NUMBER), 1, 1 << 14);
     s->n_head_kv = (int)json_int(d, root, "n_kv_heads", 1, s->n_head, s->n_head);
     s->head_dim = (int)json_int(d, root, "head_dim", 1, 1 << 16, 0);
@@ -168,13 +170,12 @@ static void read_meta(source *s) {
     t = tensors_find(&s->part[0], "layers.0.feed_forward.w1.weight");
     if (t == NULL || t->dims[0] < 1 || t->dims[0] > (uint64_t)(1 << 24) / (uint64_t)s->n_parts) { cli_die("%s: the size of layers.0.feed_forward.w1.weight is missing or wrong", s->path); return; }
     s->n_ff = (int)t->dims[0] * s->n_parts;
-    t = tensors_find(&s->part[0], "output.weight");
-    s->tied = t == NULL;
-    if (t == NULL) t = tensors_find(&s->part[0], "tok_embeddings.weight");
-    if (t == NULL || t->dims[0] < 1 || t->dims[0] > (uint64_t)(1 << 30) / (uint64_t)s->n_parts) { cli_die("%s: the size of tok_embeddings.weight is missing or wrong", s->path); return; }
-    s->n_vocab = (int)t->dims[0] * (s->tied && t->n_dims == 2 && t->dims[1] < (uint64_t)s->n_embd ? 1 : s->n_parts);
-    i = (int)json_int(d, root, "vocab_size", -1, 1 << 30, -1);
-    if (i > 0) s->n_vocab = i;        /* the tensors are held to it */
+    s->n_vocab = (int)json_int(d, root, "vocab_size", -1, 1 << 30, -1);
+    s->tied = tensors_find(&s->part[0], "output.weight") == NULL;
+    if (s->n_vocab > 0) return;
+    t = tensors_find(&s->part[0], "tok_embeddings.weight"); /* split by columns, as in Llama 1 and 2, it has all rows */
+    if (t == NULL || t->n_dims != 2 || t->dims[0] < 1 || t->dims[0] > (uint64_t)(1 << 30) / (uint64_t)s->n_parts) { cli_die("%s: the size of tok_embeddings.weight is missing or wrong", s->path); return; }
+    s->n_vocab = (int)t->dims[0] * (t->dims[1] < (uint64_t)s->n_embd ? 1 : s->n_parts);
 }
 
 /* ================ llama2.c: a header, then all numbers one after the other (its export.py and run.c). Tensors get Meta's names */
@@ -208,7 +209,7 @@ static void read_llama2c(source *s) {
         tensors_bytes(l, 0, 0, h, 64);
         c.version = bin_int(s, h + 4, "version", 2); p = h + 8; c.at = 256;
     }
-    s->n_embd = bin_int(s, p, "dim", (1 << 24) - 1); s->n_ff = bin_int(s, p + 4, "hidden_dim", 1 << 24); s->n_layer = bin_int(s, p + 8, "n_layers", 1 << 20);
+    s->n_embd = bin_int(s, p, "dim", (1 << 24) - 1); s->n_ff = bin_int(s, p + 4, "hidden_dim", 1 << 24); s->n_layer = bin_int(s, p + 8, "n_layers", MAX_LAYERS);
     s->n_head = bin_int(s, p + 12, "n_heads", 1 << 14); s->n_head_kv = bin_int(s, p + 16, "n_kv_heads", s->n_head); s->n_ctx = bin_int(s, p + 24, "seq_len", INT_MAX);
     if (c.version == 0) {             /* there a negative vocabulary says that the output matrix is its own */
         uint32_t v = (uint32_t)p[20] | (uint32_t)p[21] << 8 | (uint32_t)p[22] << 16 | (uint32_t)p[23] << 24;
@@ -258,7 +259,7 @@ static void read_base(source *s) {
     cli_open_model(1);
     if (lm_meta_find(cli.m, "general.architecture", &v) != LM_OK || v.type != LM_META_STR || v.text_bytes != 5 || memcmp(v.text, "llama", 5) != 0)
         cli_die("%s: general.architecture is not llama", base_path);
-    s->n_layer = (int)base_int(cli.m, "llama.block_count", 1 << 20, 0); s->n_embd = (int)base_int(cli.m, "llama.embedding_length", (1 << 24) - 1, 0);
+    s->n_layer = (int)base_int(cli.m, "llama.block_count", MAX_LAYERS, 0); s->n_embd = (int)base_int(cli.m, "llama.embedding_length", (1 << 24) - 1, 0);
     s->n_ff = (int)base_int(cli.m, "llama.feed_forward_length", 1 << 24, 0); s->n_head = (int)base_int(cli.m, "llama.attention.head_count", 1 << 14, 0);
     s->n_head_kv = (int)base_int(cli.m, "llama.attention.head_count_kv", s->n_head, s->n_head);
     s->head_dim = (int)base_int(cli.m, "llama.attention.key_length", 1 << 16, s->n_embd % s->n_head ? 0 : s->n_embd / s->n_head);
@@ -268,7 +269,7 @@ static void read_base(source *s) {
     check_shape(s);
 }
 static void read_peft(source *s) {
-    static char path[4200]; const json *root, *v; const json_doc *d = &config; int rank, varied; const char *kind;
+    static char path[4200], both[8500]; const json *root, *v; const json_doc *d = &config; const char *kind;
     s->form = PEFT; s->n_parts = 1;
     if (base_path == NULL) cli_usage("--base: an adapter needs the folder or the GGUF of its base model");
     read_base(s);
@@ -280,15 +281,16 @@ static void read_peft(source *s) {
     if (json_bool(d, root, "fan_in_fan_out", 0)) cli_die("%s: fan_in_fan_out: transposed matrices are not built in", path);
     if ((v = json_opt(d, root, "alpha_pattern", JSON_OBJECT)) != NULL && v->n) json_die(d, v, NULL, "a scale for each matrix is not built in");
     if ((v = json_opt(d, root, "alora_invocation_tokens", JSON_LIST)) != NULL && v->n) json_die(d, v, NULL, "adapters that wait for tokens are not built in");
-    varied = (v = json_opt(d, root, "rank_pattern", JSON_OBJECT)) != NULL && v->n;
-    rank = (int)json_as_int(d, json_need(d, root, "r", JSON_NUMBER), 1, 1 << 24);
+    s->rank = (int)json_as_int(d, json_need(d, root, "r", JSON_NUMBER), 1, 1 << 24);
     s->alpha = json_real(d, root, "lora_alpha", -1e6, 1e6, 8);
+    v = json_opt(d, root, "rank_pattern", JSON_OBJECT);
     if (json_bool(d, root, "use_rslora", 0)) { /* alpha / sqrt(r), where the file's reader has alpha / r */
-        if (varied) cli_die("%s: use_rslora together with rank_pattern is not built in", path);
-        s->alpha *= sqrt((double)rank);
+        if (v && v->n) cli_die("%s: use_rslora together with rank_pattern is not built in", path);
+        s->alpha *= sqrt((double)s->rank);
     }
-    s->said = varied ? NULL : path;   /* the tensors' rank is held to it */
-    s->n_ctx_first = rank;
+    if (v && v->n) s->rank = 0;
+    snprintf(both, sizeof both, "%s with %.4096s", path, base_path);
+    s->said = both;
     read_weights(&s->part[0], s->path, "adapter_model", "adapter_model");
 }
 
@@ -345,7 +347,7 @@ static void check_item(source *s, item *x) {
     whole = r == x->rows && c == x->cols; below = c == x->cols && x->rows % (uint64_t)n == 0 && r == x->rows / (uint64_t)n;
     beside = r == x->rows && x->cols % (uint64_t)n == 0 && c == x->cols / (uint64_t)n;
     if (t->n_dims != (x->vector ? 1 : 2) || !(x->vector ? whole : below || beside))
-        cli_die("%s: the tensor %s has shape %s, but %s says %s%s", path, t->name, tensors_shape(t), s->said ? s->said : base_path, want, n > 1 && !x->vector ? ", split over the files" : "");
+        cli_die("%s: the tensor %s has shape %s, but %s says %s%s", path, t->name, tensors_shape(t), s->said, want, n > 1 && !x->vector ? ", split over the files" : "");
     if (t->type == TENSOR_OTHER) cli_die("%s: the tensor %s is of %s; F32, F16 and BF16 are built in", path, t->name, t->kind);
     x->n_parts = x->vector ? 1 : n; x->columns = !x->vector && !below; x->from = tensors_type(t);
     if (x->rows / (x->n_head ? (uint64_t)x->n_head : x->rows) * x->cols > ((size_t)-1 >> 4)) cli_die("%s: the tensor %s is too large for this machine", path, t->name);
@@ -359,8 +361,12 @@ static void plan_tensor(source *s, const name_row *w, int layer, const char *suf
     snprintf(full + strlen(full), sizeof full - strlen(full), "%s%s", w->gguf, suffix);
     if (layer >= 0) snprintf(name, sizeof name, "%s.%d.%s%s", prefix, layer, in, suffix); else snprintf(name, sizeof name, "%s%s", in, suffix);
     x = new_item(full);
-    for (i = 0; i < s->n_parts; i++) if ((x->part[i] = take(s, i, name)) == NULL) cli_die("%s: the tensor %s is missing%s%s%s", i ? s->part[i].file[0].path : s->path, name,
-        w == rows || suffix[1] == 'b' ? ", though " : "", w == rows || suffix[1] == 'b' ? s->said : "", w == rows ? " does not tie it to the embedding" : suffix[1] == 'b' ? " asks for it" : "");
+    for (i = 0; i < s->n_parts; i++) {
+        const char *path = s->n_parts > 1 ? s->part[i].file[0].path : s->path;
+        x->part[i] = take(s, i, name);
+        if (x->part[i] == NULL && w == rows) cli_die("%s: the tensor %s is missing, but %s does not tie it to the embedding", path, name, s->said);
+        if (x->part[i] == NULL) cli_die("%s: the tensor %s is missing, but %s asks for it", path, name, s->said);
+    }
     x->vector = suffix[1] == 'b' || w->in == N_NONE;
     x->rows = size_in(s, w->out); x->cols = x->vector ? 1 : size_in(s, w->in);
     if (s->form == HUGGING_FACE && w->heads) x->n_head = w->heads == Q ? s->n_head : s->n_head_kv;
@@ -374,7 +380,7 @@ static void account(source *s) {
         if (t->used || strcmp(t->name, "rope.freqs") == 0 || (n > 20 && strcmp(t->name + n - 20, ".rotary_emb.inv_freq") == 0)) continue;
         if (s->form == HUGGING_FACE && s->tied && strcmp(t->name, "lm_head.weight") == 0) continue;
         cli_die("%s: the tensor %.100s has no place in the %s that %s describes", s->part[i].file[t->file].path, t->name, s->form == PEFT ? "adapter" : "model",
-            s->form == PEFT ? base_path : s->said);
+            s->said);
     }
 }
 /* Llama 3.1: slow pairs are slowed by the factor, fast ones are kept, between the two a blend. GGUF has what each frequency is divided by. */
@@ -410,7 +416,7 @@ static int plan_pair(source *s, const name_row *w, int layer, const char *prefix
     if (!t[0] && !t[1]) return 0;
     if (!t[0] || !t[1]) { cli_die("%s: the tensor %s is missing, its partner is there", s->path, name[t[0] != NULL]); return 0; }
     if (layer >= 0) snprintf(full, sizeof full, "blk.%d.", layer);
-    rank = s->said ? (uint64_t)s->n_ctx_first : t[0]->dims[0];
+    rank = s->rank ? (uint64_t)s->rank : t[0]->dims[0];
     if (rank == 0) cli_die("%s: the tensor %s has rank 0", s->path, name[0]);
     for (k = 0; k < 2; k++) {
         char out[GGUF_MAX_NAME + 1];
@@ -470,12 +476,14 @@ static void load_vocab(vocab *v, const source *s) {
     if (cli_what(path) == CLI_FILE) vocab_load_bin(v, path, s->n_vocab);
 }
 static void write_metadata(gguf_writer *w, const source *s, const vocab *v) {
-    char name[256];
+    char name[256], card[4200], sampling[4200]; int i, folder = s->form != LLAMA2C; double n = 0;
+    for (i = 0; i < n_items; i++) if (s->form != PEFT) n += (double)items[i].rows * (double)items[i].cols; else if (i % 2) n -= (double)items[i].rows * (double)items[i - 1].cols;
     gguf_str(w, "general.architecture", "llama");
     gguf_str(w, "general.type", s->form == PEFT ? "adapter" : "model");
     if (s->form == PEFT) gguf_str(w, "adapter.type", "lora");
     base_name(s->path, name, sizeof name);
-    gguf_str(w, "general.name", name);
+    snprintf(card, sizeof card, "%.4096s/README.md", s->path); snprintf(sampling, sizeof sampling, "%.4096s/generation_config.json", s->path);
+    general_write(w, s->form == HUGGING_FACE ? json_text(&config, config.root, "_name_or_path", "") : "", name, n, folder ? card : NULL, folder ? sampling : NULL);
     if (s->form == PEFT) gguf_f32(w, "adapter.lora.alpha", (float)s->alpha);
     else {
         gguf_u32(w, "llama.block_count", (uint32_t)s->n_layer);
@@ -557,8 +565,8 @@ static void write_item(gguf_writer *w, const source *s, int index, uint64_t *don
         show_progress(*done += out_bytes, total);
     }
 }
-static void write_all(const source *s, const char *path) {
-    static gguf_writer w; static vocab v; int i; uint64_t done = 0, dims[2];
+static uint64_t write_all(const source *s, const char *path) { /* -> the file's bytes */
+    static gguf_writer w; static vocab v; int i; uint64_t done = 0, size, dims[2];
     load_vocab(&v, s);
     gguf_open(&w, path);
     write_metadata(&w, s, &v);
@@ -578,13 +586,15 @@ static void write_all(const source *s, const char *path) {
         }
     }
     cli_clear();
+    size = w.n_bytes;
     gguf_end(&w);
     if (s->form != PEFT && strcmp(v.model, "no_vocab") == 0) cli_note("%s: there are no tokenizer files, so %s works with ids only", s->path, path);
     vocab_close(&v);
+    return size;
 }
 
 int main(int argc, char **argv) {
-    char name[300]; cli_path what; int i; source *s = &src;
+    char name[300]; cli_path what; int i; source *s = &src; uint64_t size;
     CLI_PARSE("convert", "IN [-o OUT.gguf] [options]", options, &in_path);
     if (in_path == NULL) cli_usage("IN: a folder or a .bin file is needed (--help)");
     s->path = in_path;
@@ -595,11 +605,13 @@ int main(int argc, char **argv) {
     else if (has(in_path, "config.json")) read_hugging_face(s);
     else if (has(in_path, "params.json")) read_meta(s);
     else cli_die("%s: has neither config.json (Hugging Face), nor params.json (Meta), nor adapter_config.json (PEFT)", in_path);
+    if (base_path && s->form != PEFT) cli_usage("--base: %s is no adapter", in_path);
+    if (pre_name && (s->form == PEFT || s->form == LLAMA2C)) cli_usage("--pre: %s has no pre-tokenizer", in_path);
     if (s->form == PEFT) plan_adapter(s); else plan_model(s);
     base_name(in_path, name, sizeof name - 5);
     strcat(name, ".gguf");
-    write_all(s, out_path ? out_path : name);
-    printf("%s: %d tensors\n", out_path ? out_path : name, n_items);
+    size = write_all(s, out_path ? out_path : name);
+    printf("%s: %d tensors, %.1f MB\n", out_path ? out_path : name, n_items, (double)size / 1e6);
     for (i = 0; i < s->n_parts; i++) tensors_close(&s->part[i]);
     return cli_end();
 }
