@@ -69,7 +69,7 @@ def convert(source, *more):
     out = os.path.join(DIR, "out.gguf")
     if os.path.exists(out):
         os.remove(out)
-    r = subprocess.run([VOCAB, source, out] + [str(a) for a in more], capture_output=True, timeout=60)
+    r = subprocess.run([VOCAB, source, out] + [str(a) for a in more], capture_output=True, timeout=300)
     return out, r
 
 
@@ -114,7 +114,7 @@ def same_special(name, source, got, n):
 
 def ids_of(model, requests):
     lines = "".join(json.dumps({"text": t, "add_special": bool(add), "parse_special": bool(parse)}) + "\n" for t, add, parse in requests)
-    r = subprocess.run([TOKENIZE, "-m", model, "--jsonl"], input=lines.encode(), capture_output=True, timeout=120)
+    r = subprocess.run([TOKENIZE, "-m", model, "--jsonl"], input=lines.encode(), capture_output=True, timeout=300)
     if r.returncode:
         print("FAILED: tokenize: " + r.stderr.decode(errors="replace").strip())
         return [None] * len(requests)
@@ -141,6 +141,8 @@ def folder(name, **files):
     path = os.path.join(DIR, name)
     os.makedirs(path, exist_ok=True)
     for file, content in files.items():
+        if content is None:
+            continue
         file = {"tokenizer": "tokenizer.json", "model": "tokenizer.model", "config": "config.json", "tconfig": "tokenizer_config.json",
             "added": "added_tokens.json",
                 "generation": "generation_config.json", "jinja": "chat_template.jinja", "chat": "chat_template.json",
@@ -225,6 +227,8 @@ def pre_tokenizer_names():
             ("tekken", splits(cased("", r"\p{N}")), None, True), ("gpt-4o", splits(cased(ENGLISH + "?", r"\p{N}{1,3}")), None, False),
             ("deepseek-coder", splits("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", DIGITS), None, False),
             ("deepseek-v3", splits(r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+", DEEPSEEK3), None, False),
+            ("falcon", pre_tokenizers.Sequence([pre_tokenizers.Punctuation("contiguous"), GPT2_TAIL, pre_tokenizers.Digits(individual_digits=False),
+                pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")]), None, False),
             ("bloom", splits(BLOOM), None, False), ("viking", splits(BLOOM, DIGITS), None, False),
             ("seed-coder", splits(ENGLISH + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|" + WHITE), None, False)]:
         t = byte_level(split, normalizer, whole=whole)
@@ -641,6 +645,16 @@ def hostile(sp):
     def fallback(j):
         j["model"]["byte_fallback"] = True
     with_json("byte fallback with ByteLevel", fallback)
+
+    def keeps_spaces(j, pair=None):
+        fallback(j)
+        j["pre_tokenizer"] = None
+        if pair:
+            j["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": LOW}
+            j["model"]["vocab"] |= {"a ": 512, "a b": 513}
+            j["model"]["merges"].append(pair)
+    with_json("byte fallback, spaces kept", keeps_spaces)
+    with_json("byte fallback, a space in a merge", lambda j: keeps_spaces(j, ["a ", "b"]))
     for why, files in [("config: cut", {"tconfig": b'{"bos_token": '}), ("config: a list", {"tconfig": []}), ("add_bos_token: text",
             {"tconfig": {"add_bos_token": "yes"}}), ("template: a number", {"tconfig": {"chat_template": 1}}),
                        ("template: list of texts", {"tconfig": {"chat_template": ["a"]}}), ("template twice",
@@ -649,7 +663,9 @@ def hostile(sp):
                            {"tconfig": {"chat_template": "a\0b"}}),
                        ("decoder: no id", {"tconfig": {"added_tokens_decoder": {"x": {"content": "a"}}}}), ("decoder: negative",
                            {"tconfig": {"added_tokens_decoder": {"-1": {"content": "a"}}}}),
-                       ("decoder: a text", {"tconfig": {"added_tokens_decoder": {"5": "a"}}}), ("decoder: contradicts",
+                       ("decoder: a text", {"tconfig": {"added_tokens_decoder": {"5": "a"}}}), ("decoder: without text", {"tconfig": {"added_tokens_decoder": {"600": {"content": ""}}}}),
+                       ("65 templates", {"tconfig": {"chat_template": [{"name": "n%d" % i, "template": "1"} for i in range(65)]}}),
+                       ("decoder: contradicts",
                            {"tconfig": {"added_tokens_decoder": {"5": {"content": "other"}}}}),
                        ("jinja: no UTF-8", {"jinja": b"\xff\xfe"}), ("config.json: text as id", {"config": {"bos_token_id": "1"}}),
                            ("config.json: cut", {"config": b"{"}), ("eos list of texts", {"config": {"eos_token_id": ["a"]}}),
@@ -678,6 +694,7 @@ def hostile(sp):
         with_model(why, data)
     with_model("more pieces than the model", model, 100)
     with_model("added_tokens.json: text", model, added={"a": "b"})
+    with_model("added_tokens.json: without text", model, 513, added={"": 512})
     with_model("added_tokens.json: negative", model, added={"a": -5})
     with_model("added_tokens.json: takes a piece's text", model, 513, added={"the": 512, "<s>": 5})
     lines = b"".join(base64.b64encode(bytes([b])) + b" %d\n" % b for b in range(256))
@@ -714,6 +731,38 @@ def hostile(sp):
     print("  %d hostile inputs" % count)
 
 
+def mutations(sp):
+    """Bytes changed, dropped and doubled: either it converts or it is refused with a line, and what is converted can be opened."""
+    rng = random.Random(66)
+    j, model, binary = byte_level(n=300).to_str().encode(), sp.serialized_model_proto(), llama2c_bytes(sp)
+    config = json.dumps({"bos_token": "<|endoftext|>", "add_bos_token": True, "chat_template": [{"name": "default", "template": "x"}],
+                         "added_tokens_decoder": {"0": {"content": "<|endoftext|>", "special": True}}}).encode()
+    count = refused = 0
+    for kind, data in (("tokenizer", j), ("model", model), ("tconfig", config), ("bin", binary)):
+        for _ in range(int(os.environ.get("MUTATIONS", "40"))):
+            b = bytearray(data)
+            for _ in range(rng.choice([1, 1, 2, 5])):
+                at = rng.randrange(len(b)) if rng.random() < 0.5 else rng.randrange(min(len(b), 300))
+                how = rng.randint(0, 3)
+                b[at:at + 1] = [bytes([rng.randrange(256)]), b"", bytes(b[at:at + 1]) * 2, bytes([rng.choice(b"0123456789\"{}[]:,.-\\ \xff\x80\x00")])][how]
+            shutil.rmtree(os.path.join(DIR, "mutation"), ignore_errors=True)
+            path = folder("mutation", **{"tokenizer": j if kind == "tconfig" else None, "model": None, kind if kind != "bin" else "tokenizer": bytes(b)})
+            if kind == "bin":
+                path = os.path.join(DIR, "mutation.bin")
+                with open(path, "wb") as f:
+                    f.write(b)
+            out, r = convert(path, *([512] if kind == "bin" else []))
+            lines = r.stderr.decode(errors="replace").splitlines()
+            good = r.returncode == 0 or (r.returncode == 1 and len(lines) == 1 and lines[0].startswith("vocab: ") and not os.path.exists(out))
+            if good and r.returncode == 0:
+                t = subprocess.run([TOKENIZE, "-m", out, "Hello"], capture_output=True, timeout=300)
+                good = t.returncode in (0, 1) and len(t.stderr.splitlines()) == t.returncode
+            count, refused = count + 1, refused + (r.returncode == 1)
+            if not good:
+                check(False, "mutation of %s: exit %d: %s" % (kind, r.returncode, " / ".join(lines)[:300]))
+    check(refused > count / 4, "%d of %d mutations refused" % (refused, count))
+
+
 def names_given():
     j = hf_json(byte_level())
     j["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "\\w+|\\W"}, "behavior": "Isolated",
@@ -735,5 +784,6 @@ with tempfile.TemporaryDirectory() as DIR:
     none()
     names_given()
     hostile(trained)
+    mutations(trained)
 print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
 sys.exit(failed != 0)

@@ -25,7 +25,11 @@ static inline void pth_end(pth_zip *z, uint64_t *n, uint64_t *size) {
     k = have < sizeof tail ? have : sizeof tail; room = (size_t)k;
     tensors_bytes(z->l, z->file, have - k, tail, room);
     for (i = room >= 22 ? room - 21 : 0; i > 0; i--) if (memcmp(tail + i - 1, "PK\5\6", 4) == 0 && pth_le(tail + i + 19, 2) == room - i - 21) break;
-    if (i-- == 0) cli_die("%s: is no zip archive, or is cut off%s", z->path, room >= 2 && tail[0] == 0x80 && have == k ? "; files of PyTorch before 1.6 cannot be read" : "");
+    if (i-- == 0) {
+        end[0] = 0;
+        if (have > 0) tensors_bytes(z->l, z->file, 0, end, 1);
+        cli_die("%s: %s", z->path, end[0] == 0x80 ? "is a pickle as PyTorch wrote it before 1.6, which is not built in" : "is no zip archive, or is cut off");
+    }
     *n = pth_le(tail + i + 10, 2); *size = pth_le(tail + i + 12, 4); z->table_at = pth_le(tail + i + 16, 4);
     if (i >= 20 && memcmp(tail + i - 20, "PK\6\7", 4) == 0) {
         at = pth_le(tail + i - 12, 8);

@@ -1,7 +1,7 @@
 /* A tokenizer as published -> the tokenizer.* metadata of a GGUF file.
  *   vocab v; vocab_load(&v, "folder", pre, n_vocab);       or vocab_load_bin(&v, "tokenizer.bin", n_vocab) for llama2.c's
  *   ... v.n tokens, v.id[VOCAB_BOS] ...
- *   vocab_write(&v, &writer); vocab_close(&v);
+ *   vocab_write(&v, &writer); ... vocab_close(&v);         last of all: it tells on stderr what could not be kept
  * What is read, the first that is there:
  *   tokenizer.model    SentencePiece's protobuf (BPE), with added_tokens.json and the added tokens of tokenizer_config.json on top
  *   tokenizer.json     Hugging Face's BPE: byte-level ("gpt2") or with byte fallback ("llama")
@@ -15,9 +15,11 @@
 #include "gguf_write.h"
 #include "json.h"
 
-#define VOCAB_MAX_FILE  ((size_t)1 << 26) /* bytes of tokenizer.model and tokenizer.bin */
-#define VOCAB_MAX_TOKEN 512           /* bytes of a token of tiktoken's: the work for one grows with the square */
+#define VOCAB_MAX_FILE  ((size_t)1 << 24) /* bytes of tokenizer.model and tokenizer.bin; the largest known have 5 million */
+#define VOCAB_MAX_TOKEN 256           /* bytes of a token of tiktoken's: the work for one grows with the square */
 #define VOCAB_MAX_PADS  (1 << 20)     /* ids without a token */
+#define VOCAB_MAX_CHATS 64            /* templates */
+#define VOCAB_MAX_NOTES 16            /* what is told; the rest is counted */
 
 enum { VOCAB_BOS, VOCAB_EOS, VOCAB_UNK, VOCAB_SEP, VOCAB_PAD, VOCAB_CLS, VOCAB_MASK, VOCAB_N_NAMED, /* those that files name */
        VOCAB_EOT = VOCAB_N_NAMED, VOCAB_EOM, VOCAB_N_IDS };
@@ -38,13 +40,14 @@ typedef struct vocab {
     json_doc tokenizer, config, pool; /* tokenizer.json, tokenizer_config.json; memory */
     int unk, eot_said;                /* the unknown piece by the model itself; id[VOCAB_EOT] was said by a file */
     char *bytes, *buf; size_t cap;    /* tokenizer.model or .bin; scratch */
-    char **note; int n_note;          /* what is not kept of the tokenizer: told when all has gone well, a failure being one line */
+    char *note[VOCAB_MAX_NOTES]; int n_note; /* what is not kept of the tokenizer: told when all has gone well, a failure being one line */
 } vocab;
 
 /* ---- memory, files, texts */
 static inline void *vocab_room(vocab *v, size_t n, size_t size) { return json_room(&v->pool, n * size); } /* n < 2^30, size <= 16 */
 static inline vocab_text vocab_str(const char *p, size_t n) { vocab_text t; t.text = p; t.n_bytes = n; return t; }
-static inline vocab_text vocab_join(vocab *v, const char *a, size_t n_a, const char *b, size_t n_b) { /* a b in memory of its own, a 0 byte behind it */
+/* a b in memory of its own, with a 0 byte behind it */
+static inline vocab_text vocab_join(vocab *v, const char *a, size_t n_a, const char *b, size_t n_b) {
     char *q = (char *)vocab_room(v, n_a + n_b + 1, 1);
     if (n_a) memcpy(q, a, n_a);
     if (n_b) memcpy(q + n_a, b, n_b);
@@ -65,10 +68,10 @@ static inline int vocab_ends(vocab_text t, const char *s) {
     return t.n_bytes >= n && memcmp(t.text + t.n_bytes - n, s, n) == 0;
 }
 CLI_PRINTF(2, 3) static inline void vocab_note(vocab *v, const char *fmt, ...) {
-    char *text = (char *)vocab_room(v, 600, 1); va_list ap;
-    va_start(ap, fmt); vsnprintf(text, 600, fmt, ap); va_end(ap);
-    v->note = (char **)cli_grow(v->note, (size_t)(v->n_note + 1) * sizeof *v->note);
-    v->note[v->n_note++] = text;
+    va_list ap;
+    if (v->n_note++ >= VOCAB_MAX_NOTES) return;
+    v->note[v->n_note - 1] = (char *)vocab_room(v, 600, 1);
+    va_start(ap, fmt); vsnprintf(v->note[v->n_note - 1], 600, fmt, ap); va_end(ap);
 }
 static inline char *vocab_scratch(vocab *v, size_t n) { if (n > v->cap) v->buf = (char *)cli_grow(v->buf, v->cap = 2 * n + 64); return v->buf; }
 /* from -> to, for every occurrence. The text itself where there is none. */
@@ -159,6 +162,7 @@ static inline void vocab_add_decoder(vocab *v, int over) {
         const json *item = json_as(d, &o->v.item[i], JSON_OBJECT); int special = json_bool(d, item, "special", 0);
         vocab_text t = vocab_json_text(d, json_need(d, item, "content", JSON_STRING));
         if (!cli_int(item->key, item->n_key, 0, INT_MAX, &id)) json_die(d, item, NULL, "its name is no token id");
+        if (t.n_bytes == 0) json_die(d, item, NULL, "a token without text");
         if (id >= v->n) { vocab_beyond(v, d, t, id); continue; }
         if (over || v->token[id].text == NULL) vocab_add(v, id, t, special, -1000);
         else if (!vocab_same(v->token[id], t) && !vocab_same(v->token[id], vocab_replace(v, t, VOCAB_LOW, " ")))
@@ -197,7 +201,7 @@ static inline int vocab_field(vocab_wire *w) { /* 0: the end */
         n = w->type == 2 ? vocab_varint(w) : w->type == 1 ? 8 : 4;
         if (n > (uint64_t)(w->end - w->p)) vocab_wire_bad(w, "a field that is longer than what follows");
         w->bytes = vocab_str((const char *)w->p, (size_t)n);
-        for (i = (int)n - 1; w->type != 2 && i >= 0; i--) w->value = w->value << 8 | w->p[i];
+        for (i = w->type == 2 ? -1 : (int)n - 1; i >= 0; i--) w->value = w->value << 8 | w->p[i];
         w->p += n;
     } else vocab_wire_bad(w, "an unknown kind of field");
     return 1;
@@ -253,7 +257,7 @@ static inline vocab_piece vocab_read_piece(const vocab_wire *outer) {
 static inline void vocab_read_spec(const vocab_wire *outer, vocab_spm *s) {
     vocab_wire w = vocab_inner(outer); int trainer = outer->field == 2;
     while (vocab_field(&w)) {
-        switch (w.field + (trainer ? 0 : 1000)) {
+        switch (w.field > 999 ? 0 : w.field + (trainer ? 0 : 1000)) { /* 1000 and on: the normalizer's */
             case 3: s->model_type = (int)(vocab_wire_number(&w, 0) & 0xff); break;
             case 24: s->suffix = vocab_wire_number(&w, 0) != 0; break;
             case 46: s->bos = vocab_wire_bytes(&w); break;
@@ -274,6 +278,7 @@ static inline void vocab_added_json(vocab *v) { /* {"<pad>": 32000, ...} */
     for (i = 0; i < d.root->n; i++) {
         const json *item = &d.root->v.item[i]; vocab_text t = vocab_keep(v, item->key, item->n_key);
         id = (int)json_as_int(&d, item, 0, INT_MAX);
+        if (t.n_bytes == 0) json_die(&d, item, NULL, "a token without text");
         if (id >= v->n) vocab_beyond(v, &d, t, id); else vocab_set(v, id, t, LM_TOKEN_USER, -1000);
     }
     json_close(&d);
@@ -545,7 +550,7 @@ static inline void vocab_read_step(vocab *v, const json *p, vocab_steps *s) {
         if (json_bool(d, p, "use_regex", 1)) vocab_step(d, p, s, VOCAB_RE_GPT2);
     } else if (strcmp(type, "Digits") == 0) vocab_step(d, p, s, json_bool(d, p, "individual_digits", 0) ? "\\p{N}" : "\\p{N}+");
     else if (strcmp(type, "Split") == 0) vocab_read_split(v, p, s);
-    else if (strcmp(type, "Punctuation") == 0 && strcmp(json_text(d, p, "behavior", "Isolated"), "Contiguous") == 0) vocab_step(d, p, s, VOCAB_RE_PUNCT);
+    else if (strcmp(type, "Punctuation") == 0 && strcmp(json_text(d, p, "behavior", ""), "Contiguous") == 0) vocab_step(d, p, s, VOCAB_RE_PUNCT);
     else json_die(d, p, NULL, "%.60s cannot be represented (--pre NAME chooses a pre-tokenizer)", type);
 }
 static inline int vocab_normalizer(const json_doc *d, const json *p) { /* 1: NFC, 0: none */
@@ -574,70 +579,75 @@ static inline const char *vocab_find_pre(vocab *v, const json *model) {
 }
 
 /* ---- tokenizer.json: the parts of "llama" that stand for SentencePiece */
-static inline int vocab_prefix(const json_doc *d, const json *p) { /* does this normalizer put U+2581 before the text? */
-    const json *list, *from; uint32_t i; int found = 0; const char *type;
+/* A normalizer or pre-tokenizer: 1 if it puts U+2581 before the text. *replaced: U+2581 stands for every space from here on. Metaspace puts
+ * none before a text that begins with a space, which GGUF cannot say. */
+static inline int vocab_spaces(const json_doc *d, const json *p, int *replaced) {
+    const json *list; uint32_t i; int prefix = 0; const char *type;
     if (p == NULL) return 0;
     type = vocab_type(d, p);
     if (strcmp(type, "Sequence") == 0) {
-        list = json_need(d, p, "normalizers", JSON_LIST);
-        for (i = 0; i < list->n; i++) found |= vocab_prefix(d, &list->v.item[i]);
-        return found;
+        list = json_get(p, "normalizers");
+        list = list ? json_as(d, list, JSON_LIST) : json_need(d, p, "pretokenizers", JSON_LIST);
+        for (i = 0; i < list->n; i++) prefix |= vocab_spaces(d, &list->v.item[i], replaced); /* JSON_MAX_DEPTH bounds this */
+        return prefix;
     }
     if (strcmp(type, "Prepend") == 0 && strcmp(json_text(d, p, "prepend", ""), VOCAB_LOW) == 0) return 1;
-    from = json_opt(d, p, "pattern", JSON_OBJECT);
-    if (strcmp(type, "Replace") != 0 || strcmp(json_text(d, from, "String", ""), " ") != 0 || strcmp(json_text(d, p, "content", ""), VOCAB_LOW) != 0)
-        json_die(d, p, NULL, "%.60s cannot be represented", type);
+    if (strcmp(type, "Metaspace") == 0 && strcmp(json_text(d, p, "replacement", ""), VOCAB_LOW) == 0 && !json_bool(d, p, "split", 1)) {
+        *replaced = 1;
+        return strcmp(json_text(d, p, "prepend_scheme", json_bool(d, p, "add_prefix_space", 1) ? "always" : "never"), "never") != 0;
+    }
+    if (strcmp(json_text(d, json_opt(d, p, "pattern", JSON_OBJECT), "String", ""), " ") == 0) {
+        if (strcmp(type, "Split") == 0 && *replaced) return 0; /* no space is left to split at */
+        if (strcmp(type, "Replace") == 0 && strcmp(json_text(d, p, "content", ""), VOCAB_LOW) == 0) { *replaced = 1; return 0; }
+    }
+    json_die(d, p, NULL, "%.60s cannot be represented with byte fallback", type);
     return 0;
 }
-static inline int vocab_metaspace(const json_doc *d, const json *p) {
-    const char *scheme;
-    if (p == NULL) return 0;
-    if (strcmp(vocab_type(d, p), "Metaspace") != 0 || strcmp(json_text(d, p, "replacement", ""), VOCAB_LOW) != 0 || json_bool(d, p, "split", 1))
-        json_die(d, p, NULL, "%.60s cannot be represented with byte fallback", vocab_type(d, p));
-    scheme = json_text(d, p, "prepend_scheme", json_bool(d, p, "add_prefix_space", 1) ? "always" : "never");
-    return strcmp(scheme, "never") != 0;
+/* Scores from the order of merges, as SentencePiece's trainer gives them: 0, -1, -2 ... in the order in which tokens are first made, then the
+ * single characters. A longer token that no merge makes (older converters dropped the merges of the first) comes between its neighbours by id.
+ * A score is of a token, a merge of a pair: where not every pair that makes a token is a merge, some texts come out otherwise. */
+static inline int vocab_single(vocab_text t) { size_t len; uint32_t cp; return cli_utf8(t.text, t.n_bytes, &len, &cp) == 1 && len == t.n_bytes; }
+static inline int vocab_odd_pairs(vocab *v, const vocab_map *merges, vocab_text t) { /* pairs that make t and are no merge */
+    char *buf = vocab_scratch(v, t.n_bytes + 1); size_t c; int a, b, odd = 0;
+    if (t.n_bytes > 64) return 0;     /* not worth the time */
+    for (c = 1; c < t.n_bytes; c++) {
+        a = (t.text[c] & 0xc0) == 0x80 ? -1 : vocab_find(&v->map, v->token, t.text, c);
+        b = a < 0 ? -1 : vocab_find(&v->map, v->token, t.text + c, t.n_bytes - c);
+        if (b < 0 || v->type[a] != LM_TOKEN_NORMAL || v->type[b] != LM_TOKEN_NORMAL) continue;
+        memcpy(buf, t.text, c); buf[c] = ' '; memcpy(buf + c + 1, t.text + c, t.n_bytes - c);
+        odd += vocab_find(merges, v->merge, buf, t.n_bytes + 1) < 0;
+    }
+    return odd;
 }
-/* Scores from the order of merges, as SentencePiece's trainer gives them: 0, -1, -2 ... in the order in which tokens are first made, then the single
- * characters. A score is of a token, a merge of a pair: where not every pair that makes a token is a merge, some texts come out otherwise. */
-static inline void vocab_scores(vocab *v) {
-    vocab_map map; int i, k = 0, id, last = -1, odd = 0; size_t n, c; char *buf;
+static inline void vocab_scores(vocab *v, const int *made) { /* made[i]: the token of merge i */
+    vocab_map map; int i, k = 0, last = -1, odd = 0; float above = 1;
     vocab_map_make(v, &map, v->n_merge);
     for (i = 0; i < v->n; i++) if (v->type[i] == LM_TOKEN_NORMAL) v->score[i] = 1; /* 1: not yet */
-    for (i = 0; i < v->n_merge; i++) {
-        n = v->merge[i].n_bytes;
-        buf = vocab_scratch(v, n);
-        c = (size_t)((const char *)memchr(v->merge[i].text, ' ', n) - v->merge[i].text);
-        memcpy(buf, v->merge[i].text, c); memcpy(buf + c, v->merge[i].text + c + 1, n - c - 1);
-        id = vocab_find(&v->map, v->token, buf, n - 1); /* there: vocab_merges has looked */
-        if (vocab_put(&map, v->merge, i) >= 0) continue;
-        if (v->score[id] > 0) v->score[id] = -(float)k++; else if (id != last && v->type[id] == LM_TOKEN_NORMAL) odd++;
-        last = id;
+    for (i = 0; i < v->n_merge; last = made[i++]) {
+        if (vocab_put(&map, v->merge, i) >= 0 || v->type[made[i]] != LM_TOKEN_NORMAL) continue;
+        if (v->score[made[i]] > 0) v->score[made[i]] = -(float)k++; else odd += made[i] != last;
     }
-    for (i = 0; i < v->n; i++) {      /* a token's other pairs */
-        vocab_text t = v->token[i];
+    for (i = v->n - 1; i >= 0; i--) {
         if (v->type[i] != LM_TOKEN_NORMAL) continue;
-        if (v->score[i] > 0) { v->score[i] = -(float)k++; continue; }
-        buf = vocab_scratch(v, t.n_bytes + 1);
-        for (c = 1; c < t.n_bytes && t.n_bytes <= VOCAB_MAX_TOKEN; c++) {
-            int a, b;
-            if ((t.text[c] & 0xc0) == 0x80) continue; /* inside a character */
-            a = vocab_find(&v->map, v->token, t.text, c); b = a < 0 ? -1 : vocab_find(&v->map, v->token, t.text + c, t.n_bytes - c);
-            if (b < 0 || v->type[a] != LM_TOKEN_NORMAL || v->type[b] != LM_TOKEN_NORMAL) continue;
-            memcpy(buf, t.text, c); buf[c] = ' '; memcpy(buf + c + 1, t.text + c, t.n_bytes - c);
-            odd += vocab_find(&map, v->merge, buf, t.n_bytes + 1) < 0;
-        }
+        odd += vocab_odd_pairs(v, &map, v->token[i]);
+        if (v->score[i] <= 0) above = v->score[i];
+        else if (above <= 0 && !vocab_single(v->token[i])) v->score[i] = above + 0.5f;
     }
+    for (i = 0; i < v->n; i++) if (v->type[i] == LM_TOKEN_NORMAL && v->score[i] >= 1) v->score[i] = -(float)k++;
     if (odd) vocab_note(v, "%s: %d pairs of tokens merge by their scores otherwise than by its merges: some texts get other ids", v->file, odd);
 }
 
 /* ---- tokenizer.json: tokens and merges */
 #define VOCAB_SPACE "\xc4\xa0"        /* U+0120, the space of the byte alphabet */
-static inline void vocab_want_word(const json_doc *d, const json *merge, const json *words, vocab_text t) {
-    if (json_find(words, t.text, t.n_bytes) == NULL)
+static inline int vocab_word(const json_doc *d, const json *merge, const json *words, vocab_text t) { /* its id */
+    const json *id = json_find(words, t.text, t.n_bytes);
+    if (id == NULL)
         json_die(d, merge, NULL, "\"%.*s\" is no token", (int)(t.n_bytes < 80 ? t.n_bytes : 80), t.text);
+    return (int)json_as_int(d, id, 0, INT_MAX);
 }
-static inline void vocab_merges(vocab *v, const json *model, const json *words) {
+static inline int *vocab_merges(vocab *v, const json *model, const json *words, int spm) { /* the tokens that they make */
     const json_doc *d = &v->tokenizer; const json *list = json_need(d, model, "merges", JSON_LIST); uint32_t i; char *buf;
+    int *made = (int *)vocab_room(v, list->n, sizeof *made);
     v->merge = (vocab_text *)vocab_room(v, list->n, sizeof *v->merge);
     for (i = 0; i < list->n; i++) {
         const json *m = &list->v.item[i]; vocab_text a, b, c; const char *space;
@@ -647,17 +657,19 @@ static inline void vocab_merges(vocab *v, const json *model, const json *words) 
             space = (const char *)memchr(m->v.text, ' ', m->n);
             if (space == NULL || memchr(space + 1, ' ', m->n - (size_t)(space + 1 - m->v.text))) {
                 json_die(d, m, NULL, "expected two tokens and one space between");
-                return;
+                return NULL;
             }
             a = vocab_str(m->v.text, (size_t)(space - m->v.text)); b = vocab_str(space + 1, m->n - a.n_bytes - 1);
         }
         buf = vocab_scratch(v, a.n_bytes + b.n_bytes + 1);
         memcpy(buf, a.text, a.n_bytes); memcpy(buf + a.n_bytes, b.text, b.n_bytes);
         c = vocab_str(buf, a.n_bytes + b.n_bytes);
-        vocab_want_word(d, m, words, a); vocab_want_word(d, m, words, b); vocab_want_word(d, m, words, c);
+        vocab_word(d, m, words, a); vocab_word(d, m, words, b); made[i] = vocab_word(d, m, words, c);
+        if (spm && memchr(buf, ' ', c.n_bytes)) json_die(d, m, NULL, "a space in a token cannot be represented with byte fallback");
         v->merge[v->n_merge++] = m->kind == JSON_STRING ? vocab_str(m->v.text, m->n)
             : vocab_merge_text(v, vocab_replace(v, a, " ", VOCAB_SPACE), vocab_replace(v, b, " ", VOCAB_SPACE));
     }
+    return made;
 }
 static inline int vocab_top_id(const json_doc *d, const json *words, const json *added, int n_vocab) { /* one more than the largest id */
     uint32_t i; int64_t id; int top = 0, n = (int)words->n + (added ? (int)added->n : 0);
@@ -686,11 +698,12 @@ static inline void vocab_added(vocab *v, const json *words, const json *added, i
         vocab_add(v, id, t, json_bool(d, item, "special", 0), old ? 0.0f : -1000.0f);
         if (json_bool(d, item, "lstrip", 0) || json_bool(d, item, "rstrip", 0) || json_bool(d, item, "single_word", 0)) strips = item;
     }
-    if (strips) vocab_note(v, "%s: lstrip, rstrip and single_word of added tokens (\"%.60s\") are not kept", d->name, json_text(d, strips, "content", ""));
+    if (strips) vocab_note(v, "%s: lstrip, rstrip and single_word of added tokens (\"%.60s\") are not kept", d->name,
+        json_text(d, strips, "content", ""));
 }
 static inline void vocab_load_json(vocab *v, const char *pre, int n_vocab) {
     const json_doc *d = &v->tokenizer; const json *model = json_need(d, d->root, "model", JSON_OBJECT), *words, *added, *norm, *pre_json;
-    uint32_t i; int spm; const char *kind, *unk;
+    uint32_t i; int spm, replaced = 0, *made; const char *kind, *unk;
     v->file = d->name;
     kind = json_text(d, model, "type", "BPE");
     if (strcmp(kind, "BPE") != 0) json_die(d, model, "type", "%.60s cannot be represented, only BPE", kind);
@@ -706,15 +719,16 @@ static inline void vocab_load_json(vocab *v, const char *pre, int n_vocab) {
         vocab_set(v, id, t, spm && vocab_is_byte(t) ? LM_TOKEN_BYTE : LM_TOKEN_NORMAL, 0);
         if (spm && vocab_is(t, unk)) { v->type[id] = LM_TOKEN_UNKNOWN; v->unk = id; }
     }
-    vocab_merges(v, model, words);
+    made = vocab_merges(v, model, words, spm);
     if (spm) {
         norm = json_opt(d, d->root, "normalizer", JSON_OBJECT); pre_json = json_opt(d, d->root, "pre_tokenizer", JSON_OBJECT);
-        v->pre = "default"; v->space = vocab_prefix(d, norm) | vocab_metaspace(d, pre_json) ? -1 : 0;
+        v->pre = "default"; v->space = vocab_spaces(d, norm, &replaced); v->space = v->space | vocab_spaces(d, pre_json, &replaced) ? -1 : 0;
+        if (!replaced) json_die(d, model, NULL, "keeps spaces as they are, which cannot be represented with byte fallback");
     } else v->pre = pre ? pre : vocab_find_pre(v, model);
     vocab_added(v, words, added, spm);
     vocab_add_decoder(v, 0);
     vocab_end(v);
-    if (spm) { vocab_scores(v); v->n_merge = 0; }
+    if (spm) { vocab_scores(v, made); v->n_merge = 0; }
 }
 
 /* ---- what stands around the text, and the tokens with a part to play */
@@ -813,7 +827,22 @@ static inline void vocab_code_llama(vocab *v) { /* Code Llama's end of infilling
     if (v->n != 32016 || v->id[VOCAB_EOT] >= 0 || !(vocab_is(v->token[32010], VOCAB_LOW "<EOT>") || vocab_is(v->token[32010], " <EOT>"))) return;
     v->id[VOCAB_EOT] = 32010; v->eot_said = 1;
 }
-static inline void vocab_ids(vocab *v) {
+/* "PreTrainedTokenizerFast" does what tokenizer.json says and nothing else; other classes have rules of their own, as Llama's that BOS is added. */
+static inline int vocab_plain(const vocab *v) {
+    return !v->config.root || strcmp(json_text(&v->config, v->config.root, "tokenizer_class", ""), "PreTrainedTokenizerFast") == 0;
+}
+static inline void vocab_around(vocab *v, int from_json) { /* BOS, EOS and the space, after the post-processor */
+    const json_doc *d = &v->config; int gpt2 = strcmp(v->model, "gpt2") == 0;
+    if (d->root) {
+        if (v->add_bos < 0) v->add_bos = json_bool(d, d->root, "add_bos_token", -1);
+        if (v->add_eos < 0) v->add_eos = json_bool(d, d->root, "add_eos_token", -1);
+        if (gpt2 || !from_json || !vocab_plain(v)) v->space = json_bool(d, d->root, "add_prefix_space", v->space);
+    }
+    if (v->add_bos >= 0 || !from_json) return;
+    /* nothing said, and tokenizer.json adds none, but the reader's default may be that it is added. 49152: as llama.cpp's converter has it */
+    if (gpt2 ? strcmp(v->pre, "llama-bpe") == 0 || strcmp(v->pre, "tekken") == 0 || v->n == 49152 : vocab_plain(v)) v->add_bos = 0;
+}
+static inline void vocab_ids(vocab *v, int from_json) {
     json_doc config, generation, map; const char *text[VOCAB_N_NAMED], *eot = NULL; int i, id; const json_doc *d = &v->tokenizer; const json *p;
     memset(&config, 0, sizeof config); memset(&generation, 0, sizeof generation); memset(&map, 0, sizeof map);
     for (i = 0; i < VOCAB_N_NAMED; i++) text[i] = vocab_named(&v->config, vocab_names[i], "token");
@@ -821,11 +850,7 @@ static inline void vocab_ids(vocab *v) {
     if (text[VOCAB_EOS] == NULL) text[VOCAB_EOS] = text[VOCAB_SEP];
     p = d->root ? json_opt(d, d->root, "post_processor", JSON_OBJECT) : NULL;
     if (p) vocab_processor(v, p, &text[VOCAB_BOS], &text[VOCAB_EOS], &eot);
-    if (v->config.root) {
-        if (v->add_bos < 0) v->add_bos = json_bool(&v->config, v->config.root, "add_bos_token", -1);
-        if (v->add_eos < 0) v->add_eos = json_bool(&v->config, v->config.root, "add_eos_token", -1);
-        v->space = json_bool(&v->config, v->config.root, "add_prefix_space", v->space);
-    }
+    vocab_around(v, from_json);
     vocab_open(v, &config, "config.json"); vocab_open(v, &generation, "generation_config.json"); vocab_open(v, &map, "special_tokens_map.json");
     for (i = 0; i < VOCAB_N_NAMED; i++) {
         id = vocab_added_id(v, text[i]);
@@ -845,15 +870,6 @@ static inline void vocab_ids(vocab *v) {
     vocab_ends_list(v, &config, vocab_config_id(&config, "eos")); vocab_ends_list(v, &generation, vocab_config_id(&generation, "eos"));
     json_close(&config); json_close(&generation); json_close(&map);
 }
-/* Where no file says whether BOS is added and the reader's default is that it is, but tokenizer.json alone adds none. */
-static inline void vocab_settle_bos(vocab *v, int from_json) {
-    static const char plain[] = "PreTrainedTokenizerFast"; /* other classes have their own rule, for Llama's that BOS is added */
-    const char *cls = v->config.root ? json_text(&v->config, v->config.root, "tokenizer_class", "") : plain;
-    if (v->add_bos >= 0 || !from_json) return;
-    if (strcmp(v->model, "gpt2") != 0) { if (strcmp(cls, plain) == 0) v->add_bos = 0; }
-    else if (strcmp(v->pre, "llama-bpe") == 0 || strcmp(v->pre, "tekken") == 0 || v->n == 49152) v->add_bos = 0; /* the last as llama.cpp's converter */
-}
-
 /* ---- chat templates */
 static inline void vocab_chat(vocab *v, const char *name, const char *text) {
     size_t i, n = strlen(name); char *key = (char *)vocab_room(v, n + 1, 1); int k;
@@ -862,6 +878,7 @@ static inline void vocab_chat(vocab *v, const char *name, const char *text) {
         key[i] = (name[i] >= '0' && name[i] <= '9') || (letter >= 'a' && letter <= 'z') ? name[i] : '_';
     }
     key[n] = 0;
+    if (v->n_chat == VOCAB_MAX_CHATS) cli_die("%s: chat_template: more than %d templates", v->folder, VOCAB_MAX_CHATS);
     for (k = 0; k < v->n_chat; k++)
         if (strcmp(v->chat_name[k], key) == 0) cli_die("%s: chat_template: two templates are called %.60s", v->folder, key);
     v->chat = (vocab_text *)cli_grow(v->chat, (size_t)(v->n_chat + 1) * sizeof *v->chat);
@@ -913,8 +930,7 @@ static inline void vocab_load(vocab *v, const char *folder, const char *pre, int
             cli_die("%s: its tokenizer is in a form that is not read: tokenizer.json or tokenizer.model is needed", folder);
         return;
     }
-    vocab_ids(v);
-    vocab_settle_bos(v, from_json);
+    vocab_ids(v, from_json);
     vocab_chats(v);
 }
 static inline void vocab_write_id(gguf_writer *w, const char *key, int id) { if (id >= 0) gguf_u32(w, key, (uint32_t)id); }
@@ -949,8 +965,8 @@ static inline void vocab_write(const vocab *v, gguf_writer *w) {
 }
 static inline void vocab_close(vocab *v) { /* tells what was not kept: the last call, when the file is there */
     int i;
-    for (i = 0; i < v->n_note; i++) cli_note("%s", v->note[i]);
-    free(v->note);
+    for (i = 0; i < v->n_note && i < VOCAB_MAX_NOTES; i++) cli_note("%s", v->note[i]);
+    if (v->n_note > i) cli_note("%s: %d more like these", v->file, v->n_note - i);
     json_close(&v->tokenizer); json_close(&v->config); json_close(&v->pool);
     free(v->chat); free((void *)v->chat_name); free(v->bytes); free(v->buf);
     memset(v, 0, sizeof *v);
