@@ -1638,7 +1638,7 @@ typedef struct lmi_fitter {
     void (*scale)(lmi_fit *f);        /* finds s; qq */
     void (*line)(lmi_fit *f);         /* finds s and m; qq, sw; x becomes y */
     void (*weigh)(lmi_fit *f);        /* s, m given: e and all sums */
-    void (*codes)(const lmi_fit *f, int nibbles, float *out);
+    void (*codes)(const lmi_fit *f, int bits, float *out);
     void (*halve)(lmi_fit *f);
     int  (*common)(const float *x);
     void (*to_f16)(const float *x, int n, uint16_t *out);
@@ -3165,17 +3165,34 @@ LMI_FN void LMI(weigh)(lmi_fit *f) {
     else if (f->w) LMI(weigh_as)(f, 0, 0, 1);
     else LMI(weigh_as)(f, 0, 0, 0);
 }
-/* The codes for scales s (and m): out[16 i + lane] = code - lo, as the low bits of a float; with iq4 its index. nibbles: of 32 weights only 16
- * numbers, code i + 16 * code (i + 16). */
-LMI_FN void LMI(codes)(const lmi_fit *f, int nibbles, float *out) {
-    LMI(vf) m = LMI(load)(f->m), inv = LMI(inverse)(LMI(load)(f->s)), lo = LMI(set1)(f->iq4 ? 0.0f : f->lo), big = LMI(set1)(12582912.0f); int i;
+/* The codes for scales s (and m), from 0 on (with iq4 their index), as the low bits of floats: one each, out[16 i + lane]; or, of 32 with `bits` 4, 5
+ * or 8, as the bytes of a block, two a float: [8][16] nibbles (i and i + 16 share a byte), with 5 bits after them [2][16] fifth bits, or [16][16]. */
+LMI_FN void LMI(codes)(const lmi_fit *f, int bits, float *out) {
+    LMI(vf) zero = LMI(set1)(0.0f), one = LMI(set1)(1.0f), k16 = LMI(set1)(16.0f), k256 = LMI(set1)(256.0f), big = LMI(set1)(12582912.0f), high[2];
+    LMI(vf) m = LMI(load)(f->m), inv = LMI(inverse)(LMI(load)(f->s)), lo = LMI(set1)(f->iq4 || bits == 8 ? 0.0f : f->lo), a, b; int i, n = bits == 8 ? 16 : 8;
+    float bit = 1;
     for (i = 0; i < f->n; i++) {
         LMI(vf) x = LMI(load)(f->x + 16 * i), q = f->iq4 ? LMI(code)(f, x, inv, m, 0, 2) : LMI(code)(f, x, inv, m, 1, 0);
-        q = LMI(sub)(q, lo);
-        if (nibbles && i >= 16) q = LMI(add)(LMI(load)(out + 16 * (i - 16)), LMI(mul)(q, LMI(set1)(16.0f)));
-        else q = LMI(add)(q, big);
-        LMI(store)(out + 16 * (nibbles ? i & 15 : i), q);
+        LMI(store)(out + 16 * i, LMI(add)(LMI(sub)(q, lo), bits ? zero : big));
     }
+    high[0] = high[1] = big;
+    for (i = 0; bits == 5 && i < 32; i++, bit = i == 16 ? 1 : 2 * bit) {
+        a = LMI(load)(out + 16 * i);
+        b = LMI(sub)(LMI(add)(LMI(sub)(LMI(mul)(a, LMI(set1)(0.0625f)), LMI(set1)(0.46875f)), big), big); /* 1 from 16 on */
+        high[i / 16] = LMI(add)(high[i / 16], LMI(mul)(b, LMI(set1)(bit)));
+        LMI(store)(out + 16 * i, LMI(sub)(a, LMI(mul)(b, k16)));
+    }
+    for (i = 0; bits && i < n; i++) {
+        a = LMI(load)(out + 32 * i); b = LMI(load)(out + 32 * i + 16);
+        if (bits == 8) { /* a byte's value: 256 more where it is negative */
+            a = LMI(add)(a, LMI(mul)(k256, LMI(min)(LMI(max)(LMI(sub)(zero, a), zero), one)));
+            b = LMI(add)(b, LMI(mul)(k256, LMI(min)(LMI(max)(LMI(sub)(zero, b), zero), one)));
+        } else {
+            a = LMI(add)(a, LMI(mul)(k16, LMI(load)(out + 32 * i + 256))); b = LMI(add)(b, LMI(mul)(k16, LMI(load)(out + 32 * i + 272)));
+        }
+        LMI(store)(out + 16 * i, LMI(add)(LMI(add)(a, LMI(mul)(b, k256)), big));
+    }
+    if (bits == 5) { LMI(store)(out + 128, high[0]); LMI(store)(out + 144, high[1]); }
 }
 /* Q8_0 without importance: d = amax / 127, codes x * (1 / d) to the nearest, halves away from zero. */
 LMI_FN void LMI(encode_q8_0)(const float *x, int n, uint8_t *out) {
@@ -3922,21 +3939,15 @@ static void lmi_pack_low(uint8_t *p, const uint8_t *c, int n_bits, int mask) { /
     int j, k, per = 8 / n_bits;
     for (j = 0; j < 32; j++) { p[j] = 0; for (k = 0; k < per; k++) p[j] = (uint8_t)(p[j] | (c[32 * k + j] & mask) << n_bits * k); }
 }
-/* The 16 blocks of 32 of a group from its codes, or pairs of codes where there are no more than 16 (section kernels, codes). */
-static void lmi_pack_small(int type, int n_blocks, const float *codes, const uint16_t *d, const uint16_t *m, uint8_t *out) {
-    int i, b, fives = type == LMI_Q5_0 || type == LMI_Q5_1, offset = type == LMI_Q4_1 || type == LMI_Q5_1;
+/* Blocks of 32 from the words that section kernels' codes makes of them: a block's scale, offset, fifth bits, and the rest. */
+static void lmi_pack_small(int bits, int offset, int n_blocks, const float *words, const uint16_t *d, const uint16_t *m, uint8_t *out) {
+    int i, b, n = bits == 8 ? 16 : 8; uint32_t u[256];
+    memcpy(u, words, sizeof u);
     for (b = 0; b < n_blocks; b++) {
-        const uint8_t *u = (const uint8_t *)(codes + b) + (lmi_little() ? 0 : 3); /* code i: u[64 i] */
         lmi_put_u16(out, d[b]); out += 2;
         if (offset) { lmi_put_u16(out, m[b]); out += 2; }
-        if (type == LMI_Q8_0) for (i = 0; i < 32; i++) *out++ = (uint8_t)(u[64 * i] - 127);
-        else if (fives) {
-            uint32_t high = 0;
-            for (i = 0; i < 32; i++) high |= (uint32_t)(u[64 * i] >> 4) << i;
-            lmi_put_u16(out, high & 0xffff); lmi_put_u16(out + 2, high >> 16);
-            for (i = 0; i < 16; i++) out[4 + i] = (uint8_t)((u[64 * i] & 15) | u[64 * (16 + i)] << 4);
-            out += 20;
-        } else { for (i = 0; i < 16; i++) out[i] = u[64 * i]; out += 16; }
+        for (i = 8; bits == 5 && i < 10; i++, out += 2) lmi_put_u16(out, u[16 * i + b] & 0xffff);
+        for (i = 0; i < n; i++, out += 2) lmi_put_u16(out, u[16 * i + b] & 0xffff);
     }
 }
 static void lmi_pack_scales(uint8_t *p, const int *l, const int *k) { /* Q4_K, Q5_K: 6 bits of l and k, 8 of each */
@@ -4021,8 +4032,9 @@ static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const
     f.x = xs;
     if (r->per == 1) {
         fit->halve(&f);
-        fit->codes(&f, r->hi - r->lo < 16 || r->iq4, ys);
-        lmi_pack_small(r->type, n_blocks, ys, f.hs, f.hm, out);
+        i = r->hi - r->lo < 16 || r->iq4 ? 4 : r->hi - r->lo < 32 ? 5 : 8;
+        fit->codes(&f, i, ys);
+        lmi_pack_small(i, r->line, n_blocks, ys, f.hs, f.hm, out);
         return;
     }
     lmi_super_fit(r, fit, &f, &u, 3);
