@@ -7,8 +7,10 @@
  *   tokenizer.json     Hugging Face's BPE: byte-level ("gpt2") or with byte fallback ("llama")
  *   tokenizer.model    tiktoken's lines of base64 and rank (Meta's Llama 3)
  * and beside it tokenizer_config.json, special_tokens_map.json, config.json, generation_config.json, chat_template.jinja or .json. Keys and
- * values are those that llama.cpp's converter writes, but for two: pieces of SentencePiece that its author defined have their own type
- * (4), and the scores of a tokenizer.json with byte fallback follow the order of its merges instead of being one number for all.
+ * values are those that llama.cpp's converter writes, except where a reader of those would give other ids than the original does, or not stop:
+ * pieces of SentencePiece that its author defined have their own type (4); the scores of a tokenizer.json with byte fallback follow the order
+ * of its merges instead of being one number for all; the token that a post-processor puts first is BOS; where it puts none and the reader's
+ * default is to add BOS, add_bos_token is false; ends in a list of eos_token_id that no reader knows by their texts become EOT and EOM.
  * All input is hostile until checked: what is damaged, or what GGUF cannot say, ends the program with one line. */
 #ifndef VOCAB_H
 #define VOCAB_H
