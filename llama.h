@@ -1657,9 +1657,9 @@ typedef struct lmi_fitter {
     void (*scale)(lmi_fit *f);        /* finds s; qq */
     void (*line)(lmi_fit *f);         /* finds s and m; qq, sw; x becomes y */
     void (*weigh)(lmi_fit *f);        /* s, m given: e and all sums */
-    void (*codes)(const lmi_fit *f, int nibbles, float *out);
+    void (*codes)(const lmi_fit *f, int bits, float *out);
     void (*halve)(lmi_fit *f);
-    int  (*finite)(const float *x);   /* LMI_GROUP of them */
+    int  (*common)(const float *x);
     void (*to_f16)(const float *x, int n, uint16_t *out);
     void (*to_bf16)(const float *x, uint16_t *out);
     void (*q8_0)(const float *x, int n, uint8_t *out);
@@ -3093,6 +3093,10 @@ LMI_OP LMI(vf) LMI(code)(const lmi_fit *f, LMI(vf) x, LMI(vf) inv, LMI(vf) m, in
     y = LMI(min)(LMI(max)(y, LMI(set1)(f->lo)), LMI(set1)(f->hi));
     return LMI(sub)(LMI(add)(y, big), big);
 }
+LMI_OP LMI(vf) LMI(inverse)(LMI(vf) x) { /* 0 of 0 */
+    LMI(vf) zero = LMI(set1)(0.0f), mag = LMI(max)(x, LMI(sub)(zero, x));
+    return LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), x), zero);
+}
 /* Sums of w r q, w q q, w q, w r, w r r, where r = x - s q - m is what is left by the scale that the codes were made for: small, so that the sums keep
  * the digits that tell two scales apart. Where speed is all (plain), r = x - m. */
 typedef struct LMI(sums) { LMI(vf) rq, qq, q, r, rr; } LMI(sums);
@@ -3100,15 +3104,23 @@ LMI_OP LMI(sums) LMI(sum_codes)(const lmi_fit *f, LMI(vf) inv, LMI(vf) scale, LM
     LMI(sums) s; int i;
     s.rq = s.qq = s.q = s.r = s.rr = LMI(set1)(0.0f);
     for (i = 0; i < f->n; i++) {
-        LMI(vf) x = line && plain ? LMI(sub)(LMI(load)(f->x + 16 * i), m) : LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line && !plain, iq4), w = weighted ? LMI(load)(f->w + 16 * i) : x, wq = weighted ? LMI(mul)(w, q) : q, wr;
-        if (!plain) { x = LMI(sub)(x, LMI(mul)(scale, q)); if (line) x = LMI(sub)(x, m); wr = weighted ? LMI(mul)(w, x) : x; s.rr = LMI(add)(s.rr, LMI(mul)(wr, x)); if (line) s.r = LMI(add)(s.r, wr); }
+        LMI(vf) x = LMI(load)(f->x + 16 * i), q, w, wq, wr;
+        if (line && plain) x = LMI(sub)(x, m);
+        q = LMI(code)(f, x, inv, m, line && !plain, iq4);
+        w = weighted ? LMI(load)(f->w + 16 * i) : x; wq = weighted ? LMI(mul)(w, q) : q;
+        if (!plain) {
+            x = LMI(sub)(x, LMI(mul)(scale, q));
+            if (line) x = LMI(sub)(x, m);
+            wr = weighted ? LMI(mul)(w, x) : x; s.rr = LMI(add)(s.rr, LMI(mul)(wr, x));
+            if (line) s.r = LMI(add)(s.r, wr);
+        }
         s.rq = LMI(add)(s.rq, LMI(mul)(wq, x)); s.qq = LMI(add)(s.qq, LMI(mul)(wq, q));
         if (line) s.q = LMI(add)(s.q, wq);
     }
     return s;
 }
 LMI_FN LMI(sums) LMI(sum_any)(const lmi_fit *f, LMI(vf) scale, LMI(vf) m) { /* the loops are stamped for what they need */
-    LMI(vf) zero = LMI(set1)(0.0f), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+    LMI(vf) inv = LMI(inverse)(scale);
     if (f->iq4)   return f->w ? LMI(sum_codes)(f, inv, scale, m, 0, 1, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 0, 1, 0, 0);
     if (f->plain) return f->line ? LMI(sum_codes)(f, inv, scale, m, 1, 0, 0, 1) : LMI(sum_codes)(f, inv, scale, m, 0, 0, 0, 1);
     if (f->line)  return f->w ? LMI(sum_codes)(f, inv, scale, m, 1, 0, 1, 0) : LMI(sum_codes)(f, inv, scale, m, 1, 0, 0, 0);
@@ -3131,7 +3143,7 @@ LMI_FN void LMI(fit_scale)(lmi_fit *f) {
 /* x ~ s q + m, m <= 0 where f->minus. Candidates map the range of the weights to 0..tries[i], from a share of it on. y = x - base. With k, g what
  * least squares add to s and m, g first and k then the best for it, the error is rr - k rq - 2 g r + g (k q + g w). */
 LMI_FN void LMI(fit_line)(lmi_fit *f) {
-    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), base, hi, sw = zero, sx = zero, err = LMI(set1)(FLT_MAX), best = zero, at = zero, qq = zero; int i;
+    LMI(vf) zero = LMI(set1)(0.0f), tiny = LMI(set1)(1e-30f), base, hi, sw, sx = zero, err = LMI(set1)(FLT_MAX), best = zero, at = zero, qq = zero; int i;
     base = hi = LMI(load)(f->x);
     for (i = 0; i < f->n; i++) { LMI(vf) x = LMI(load)(f->x + 16 * i); base = LMI(min)(base, x); hi = LMI(max)(hi, x); sx = LMI(add)(sx, x); }
     if (f->minus) base = LMI(min)(base, zero);
@@ -3142,8 +3154,9 @@ LMI_FN void LMI(fit_line)(lmi_fit *f) {
         f->x = f->y;
     }
     for (i = 0; i < f->n_try + f->n_more; i++) {
-        LMI(vf) scale = i < f->n_try ? LMI(div)(hi, LMI(set1)(f->tries[i])) : best, from = i < f->n_try ? LMI(mul)(hi, LMI(set1)(f->shifts[i])) : at, det, g, k, e;
-        LMI(sums) s = LMI(sum_any)(f, scale, f->plain ? base : from);
+        LMI(vf) scale = best, from = at, det, g, k, e; LMI(sums) s;
+        if (i < f->n_try) { scale = LMI(div)(hi, LMI(set1)(f->tries[i])); from = LMI(mul)(hi, LMI(set1)(f->shifts[i])); }
+        s = LMI(sum_any)(f, scale, f->plain ? base : from);
         if (f->plain) { s.r = sx; scale = from = zero; }
         det = LMI(sub)(LMI(mul)(sw, s.qq), LMI(mul)(s.q, s.q));
         g = LMI(div)(LMI(sub)(LMI(mul)(s.qq, s.r), LMI(mul)(s.q, s.rq)), LMI(max)(det, tiny));
@@ -3159,11 +3172,11 @@ LMI_FN void LMI(fit_line)(lmi_fit *f) {
 }
 /* What scales s (and m) that are given come to: e = sum of w (x - s q - m)^2 and the sums that a better scale needs; sx = sum w x. */
 LMI_OP void LMI(weigh_as)(lmi_fit *f, int line, int iq4, int weighted) {
-    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv, e = zero, xq = zero, qq = zero, sq = zero, sx = zero, sw = zero; int i;
-    inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+    LMI(vf) scale = LMI(load)(f->s), m = LMI(load)(f->m), inv = LMI(inverse)(scale), e, xq, qq, sq, sx, sw; int i;
+    e = xq = qq = sq = sx = sw = LMI(set1)(0.0f);
     for (i = 0; i < f->n; i++) {
-        LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line, iq4), r = LMI(sub)(x, LMI(mul)(scale, q)), w = weighted ? LMI(load)(f->w + 16 * i) : LMI(set1)(1.0f);
-        LMI(vf) wq = LMI(mul)(w, q);
+        LMI(vf) x = LMI(load)(f->x + 16 * i), q = LMI(code)(f, x, inv, m, line, iq4), r = LMI(sub)(x, LMI(mul)(scale, q));
+        LMI(vf) w = weighted ? LMI(load)(f->w + 16 * i) : LMI(set1)(1.0f), wq = LMI(mul)(w, q);
         if (line) { r = LMI(sub)(r, m); sq = LMI(add)(sq, wq); sx = LMI(add)(sx, LMI(mul)(w, x)); sw = LMI(add)(sw, w); }
         e = LMI(add)(e, LMI(mul)(LMI(mul)(w, r), r));
         xq = LMI(add)(xq, LMI(mul)(wq, x)); qq = LMI(add)(qq, LMI(mul)(wq, q));
@@ -3176,19 +3189,34 @@ LMI_FN void LMI(weigh)(lmi_fit *f) {
     else if (f->w) LMI(weigh_as)(f, 0, 0, 1);
     else LMI(weigh_as)(f, 0, 0, 0);
 }
-/* The codes for scales s (and m): out[16 i + lane] = code - lo, as the low bits of a float; with iq4 its index. nibbles: of 32 weights only 16
- * numbers, code i + 16 * code (i + 16). */
-LMI_FN void LMI(codes)(const lmi_fit *f, int nibbles, float *out) {
-    LMI(vf) zero = LMI(set1)(0.0f), scale = LMI(load)(f->s), m = LMI(load)(f->m), mag = LMI(max)(scale, LMI(sub)(zero, scale)), inv; int i;
-    LMI(vf) lo = LMI(set1)(f->iq4 ? 0.0f : f->lo), big = LMI(set1)(12582912.0f);
-    inv = LMI(less)(LMI(set1)(1e-30f), mag, LMI(div)(LMI(set1)(1.0f), scale), zero);
+/* The codes for scales s (and m), from 0 on (with iq4 their index), as the low bits of floats: one each, out[16 i + lane]; or, of 32 with `bits` 4, 5
+ * or 8, as the bytes of a block, two a float: [8][16] nibbles (i and i + 16 share a byte), with 5 bits after them [2][16] fifth bits, or [16][16]. */
+LMI_FN void LMI(codes)(const lmi_fit *f, int bits, float *out) {
+    LMI(vf) zero = LMI(set1)(0.0f), one = LMI(set1)(1.0f), k16 = LMI(set1)(16.0f), k256 = LMI(set1)(256.0f), big = LMI(set1)(12582912.0f), high[2];
+    LMI(vf) m = LMI(load)(f->m), inv = LMI(inverse)(LMI(load)(f->s)), lo = LMI(set1)(f->iq4 || bits == 8 ? 0.0f : f->lo), a, b; int i, n = bits == 8 ? 16 : 8;
+    float bit = 1;
     for (i = 0; i < f->n; i++) {
         LMI(vf) x = LMI(load)(f->x + 16 * i), q = f->iq4 ? LMI(code)(f, x, inv, m, 0, 2) : LMI(code)(f, x, inv, m, 1, 0);
-        q = LMI(sub)(q, lo);
-        if (nibbles && i >= 16) q = LMI(add)(LMI(load)(out + 16 * (i - 16)), LMI(mul)(q, LMI(set1)(16.0f)));
-        else q = LMI(add)(q, big);
-        LMI(store)(out + 16 * (nibbles ? i & 15 : i), q);
+        LMI(store)(out + 16 * i, LMI(add)(LMI(sub)(q, lo), bits ? zero : big));
     }
+    high[0] = high[1] = big;
+    for (i = 0; bits == 5 && i < 32; i++, bit = i == 16 ? 1 : 2 * bit) {
+        a = LMI(load)(out + 16 * i);
+        b = LMI(sub)(LMI(add)(LMI(sub)(LMI(mul)(a, LMI(set1)(0.0625f)), LMI(set1)(0.46875f)), big), big); /* 1 from 16 on */
+        high[i / 16] = LMI(add)(high[i / 16], LMI(mul)(b, LMI(set1)(bit)));
+        LMI(store)(out + 16 * i, LMI(sub)(a, LMI(mul)(b, k16)));
+    }
+    for (i = 0; bits && i < n; i++) {
+        a = LMI(load)(out + 32 * i); b = LMI(load)(out + 32 * i + 16);
+        if (bits == 8) { /* a byte's value: 256 more where it is negative */
+            a = LMI(add)(a, LMI(mul)(k256, LMI(min)(LMI(max)(LMI(sub)(zero, a), zero), one)));
+            b = LMI(add)(b, LMI(mul)(k256, LMI(min)(LMI(max)(LMI(sub)(zero, b), zero), one)));
+        } else {
+            a = LMI(add)(a, LMI(mul)(k16, LMI(load)(out + 32 * i + 256))); b = LMI(add)(b, LMI(mul)(k16, LMI(load)(out + 32 * i + 272)));
+        }
+        LMI(store)(out + 16 * i, LMI(add)(LMI(add)(a, LMI(mul)(b, k256)), big));
+    }
+    if (bits == 5) { LMI(store)(out + 128, high[0]); LMI(store)(out + 144, high[1]); }
 }
 /* Q8_0 without importance: d = amax / 127, codes x * (1 / d) to the nearest, halves away from zero. */
 LMI_FN void LMI(encode_q8_0)(const float *x, int n, uint8_t *out) {
@@ -3206,11 +3234,11 @@ LMI_FN void LMI(encode_q8_0)(const float *x, int n, uint8_t *out) {
         }
     }
 }
-LMI_FN int LMI(finite)(const float *x) { /* LMI_GROUP of them */
-    LMI(vf) zero = LMI(set1)(0.0f), bad = zero; float r[16]; int i, ok = 1;
-    for (i = 0; i < LMI_GROUP; i += 16) bad = LMI(add)(bad, LMI(mul)(LMI(load)(x + i), zero)); /* infinity times 0 is no number */
-    LMI(store)(r, bad);
-    for (i = 0; i < 16; i++) ok &= r[i] == 0;
+LMI_FN int LMI(common)(const float *x) { /* LMI_GROUP of them: 1: all are numbers, and none is large; 0: who knows */
+    LMI(vf) sum = LMI(set1)(0.0f); float r[16]; int i, ok = 1;
+    for (i = 0; i < LMI_GROUP; i += 16) sum = LMI(add)(sum, LMI(mul)(LMI(load)(x + i), LMI(set1)(1e30f))); /* overflows from 1e7 on */
+    LMI(store)(r, sum);
+    for (i = 0; i < 16; i++) ok &= lmi_finite(r[i]);
     return ok;
 }
 LMI_FN void LMI(to_bf16)(const float *x, uint16_t *out) { /* LMI_GROUP of them, to the nearest even */
@@ -3241,7 +3269,7 @@ LMI_FN void LMI(halve)(lmi_fit *f) {
     LMI(to_f16)(f->s, 16, f->hs); LMI(to_f16)(f->m, 16, f->hm);
     LMI(store)(f->s, LMI(load_c)(f->hs)); LMI(store)(f->m, LMI(load_c)(f->hm));
 }
-static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh), LMI(codes), LMI(halve), LMI(finite), LMI(to_f16), LMI(to_bf16), LMI(encode_q8_0) };
+static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh), LMI(codes), LMI(halve), LMI(common), LMI(to_f16), LMI(to_bf16), LMI(encode_q8_0) };
 #endif /* LLAMA_NO_QUANTIZE */
 
 static const lmi_kernels LMI(kernels) = {
@@ -3836,7 +3864,8 @@ static const lmi_recipe lmi_recipes[] = {
     { LMI_Q4_1,   32,  1, 1, 0, 0,    0,  15,    0,   0,  8, 2, 2, { 15, 15.5f, 14.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
     { LMI_Q5_1,   32,  1, 1, 0, 0,    0,  31,    0,   0,  8, 2, 2, { 31, 30, 31.5f, 30.5f, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
     { LMI_IQ4_NL, 32,  1, 0, 0, 1, -127, 113,    0,   0, 12, 2, 0, { -127, -120, -113, -134, -141, -106, -148, 113, 106, 120, 127, -130 }, LMI_NO16 },
-    { LMI_Q2_K,   16, 16, 1, 1, 0,    0,   3,    0,  15, 12, 3, 0, { 3, 2.7f, 2.4f, 3.3f, 3.6f, 4, 3, 3.3f, 3.6f, 4, 4.4f, 3.6f }, { 0, 0, 0, 0, 0, 0, .05f, .05f, .08f, .1f, .12f, .15f } },
+    { LMI_Q2_K,   16, 16, 1, 1, 0,    0,   3,    0,  15, 12, 3, 0, { 3, 2.7f, 2.4f, 3.3f, 3.6f, 4, 3, 3.3f, 3.6f, 4, 4.4f, 3.6f },
+        { 0, 0, 0, 0, 0, 0, .05f, .05f, .08f, .1f, .12f, .15f } },
     { LMI_Q3_K,   16, 16, 0, 0, 0,   -4,   3,  -32,  31, 9, 2, 0, { -4, -3.6f, -3.2f, -4.4f, -4.8f, 3, 3.4f, 3.8f, -5.3f }, LMI_NO16 },
     { LMI_Q4_K,   32,  8, 1, 1, 0,    0,  15,    0,  63,  8, 2, 0, { 15, 14.5f, 15.5f, 14, 16, 16.5f, 17, 15.2f }, LMI_NO16 },
     { LMI_Q5_K,   32,  8, 1, 1, 0,    0,  31,    0,  63,  8, 2, 0, { 31, 30.5f, 31.5f, 30, 32, 32.5f, 33, 31.2f }, LMI_NO16 },
@@ -3893,7 +3922,8 @@ static void lmi_super_step(const lmi_recipe *r, const lmi_fitter *fit, lmi_fit *
             for (i = 0; i < 16; i++) {
                 if (f->e[i] >= kept.e[i]) continue;
                 best.l[i] = u->l[i]; best.k[i] = u->k[i];
-                kept.e[i] = f->e[i]; kept.xq[i] = f->xq[i]; kept.qq[i] = f->qq[i]; kept.q[i] = f->q[i]; kept.sx[i] = f->sx[i]; kept.sw[i] = f->sw[i];
+                kept.e[i] = f->e[i]; kept.xq[i] = f->xq[i]; kept.qq[i] = f->qq[i];
+                kept.q[i] = f->q[i]; kept.sx[i] = f->sx[i]; kept.sw[i] = f->sw[i];
             }
         }
     }
@@ -3933,21 +3963,15 @@ static void lmi_pack_low(uint8_t *p, const uint8_t *c, int n_bits, int mask) { /
     int j, k, per = 8 / n_bits;
     for (j = 0; j < 32; j++) { p[j] = 0; for (k = 0; k < per; k++) p[j] = (uint8_t)(p[j] | (c[32 * k + j] & mask) << n_bits * k); }
 }
-/* The 16 blocks of 32 of a group from its codes, or pairs of codes where there are no more than 16 (section kernels, codes). */
-static void lmi_pack_small(int type, int n_blocks, const float *codes, const uint16_t *d, const uint16_t *m, uint8_t *out) {
-    int i, b, fives = type == LMI_Q5_0 || type == LMI_Q5_1, offset = type == LMI_Q4_1 || type == LMI_Q5_1;
+/* Blocks of 32 from the words that section kernels' codes makes of them: a block's scale, offset, fifth bits, and the rest. */
+static void lmi_pack_small(int bits, int offset, int n_blocks, const float *words, const uint16_t *d, const uint16_t *m, uint8_t *out) {
+    int i, b, n = bits == 8 ? 16 : 8; uint32_t u[256];
+    memcpy(u, words, sizeof u);
     for (b = 0; b < n_blocks; b++) {
-        const uint8_t *u = (const uint8_t *)(codes + b) + (lmi_little() ? 0 : 3); /* code i: u[64 i] */
         lmi_put_u16(out, d[b]); out += 2;
         if (offset) { lmi_put_u16(out, m[b]); out += 2; }
-        if (type == LMI_Q8_0) for (i = 0; i < 32; i++) *out++ = (uint8_t)(u[64 * i] - 127);
-        else if (fives) {
-            uint32_t high = 0;
-            for (i = 0; i < 32; i++) high |= (uint32_t)(u[64 * i] >> 4) << i;
-            lmi_put_u16(out, high & 0xffff); lmi_put_u16(out + 2, high >> 16);
-            for (i = 0; i < 16; i++) out[4 + i] = (uint8_t)((u[64 * i] & 15) | u[64 * (16 + i)] << 4);
-            out += 20;
-        } else { for (i = 0; i < 16; i++) out[i] = u[64 * i]; out += 16; }
+        for (i = 8; bits == 5 && i < 10; i++, out += 2) lmi_put_u16(out, u[16 * i + b] & 0xffff);
+        for (i = 0; i < n; i++, out += 2) lmi_put_u16(out, u[16 * i + b] & 0xffff);
     }
 }
 static void lmi_pack_scales(uint8_t *p, const int *l, const int *k) { /* Q4_K, Q5_K: 6 bits of l and k, 8 of each */
@@ -4017,8 +4041,10 @@ static void lmi_turn(const float *x, int n, int lanes, float *out) { /* [lanes][
     for (; l < lanes; l++) for (i = 0; i < n; i++) out[16 * i + l] = x[n * l + i];
 }
 /* Up to 16 lanes of contiguous weights, n_blocks blocks; w: importance of these, NULL: none. */
-static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const float *const levels[2], const float *x, const float *w, int n_blocks, uint8_t *out) {
-    float xs[32 * 16], ws[32 * 16], ys[32 * 16]; lmi_fit f; lmi_super u; int i, l, b, lanes = n_blocks * r->per; uint8_t c[256]; unsigned block = 0, block_bytes = 0;
+static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const float *const levels[2], const float *x, const float *w, int n_blocks,
+    uint8_t *out) {
+    float xs[LMI_GROUP], ws[LMI_GROUP], ys[LMI_GROUP]; lmi_fit f; lmi_super u; int i, l, b, lanes = n_blocks * r->per; uint8_t c[256];
+    unsigned block = 0, block_bytes = 0;
     lmi_turn(x, r->n, lanes, xs);
     if (w) lmi_turn(w, r->n, lanes, ws);
     memset(&f, 0, sizeof f);
@@ -4030,8 +4056,9 @@ static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const
     f.x = xs;
     if (r->per == 1) {
         fit->halve(&f);
-        fit->codes(&f, r->hi - r->lo < 16 || r->iq4, ys);
-        lmi_pack_small(r->type, n_blocks, ys, f.hs, f.hm, out);
+        i = r->hi - r->lo < 16 || r->iq4 ? 4 : r->hi - r->lo < 32 ? 5 : 8;
+        fit->codes(&f, i, ys);
+        lmi_pack_small(i, r->line, n_blocks, ys, f.hs, f.hm, out);
         return;
     }
     lmi_super_fit(r, fit, &f, &u, 3);
@@ -4063,7 +4090,8 @@ static void lmi_near_iq4(float level[512], float index[512]) {
         level[n] = (float)lmi_iq4[k]; index[n] = (float)k;
     }
 }
-static lm_status lmi_quantize(const lmi_kernels *k, int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, uint8_t *out) {
+static lm_status lmi_quantize(const lmi_kernels *k, int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance,
+    uint8_t *out) {
     const lmi_recipe *r = lmi_recipe_of(type); const lmi_type *t = lmi_type_of(type); uint64_t at, n, total = n_rows * n_per_row; int i;
     float near[2][512], w[LMI_GROUP], rest[LMI_GROUP], most = 0; const float *levels[2], *from;
     for (at = 0; importance && at < n_per_row; at++) {
@@ -4075,7 +4103,13 @@ static lm_status lmi_quantize(const lmi_kernels *k, int type, const float *x, ui
     for (at = 0; at < total; at += n, out += n / t->n * t->n_bytes) {
         n = LMI_MIN(total - at, r ? 16 * (uint64_t)r->n : LMI_GROUP); from = x + at;
         if (n < LMI_GROUP) { memset(rest, 0, sizeof rest); memcpy(rest, from, (size_t)n * sizeof *rest); from = rest; }
-        if (!k->fitter->finite(from)) return LM_E_NUMERIC;
+        if (!k->fitter->common(from)) {
+            if (from != rest) memcpy(rest, from, sizeof rest);
+            for (from = rest, i = 0; i < LMI_GROUP; i++) {
+                if (!lmi_finite(rest[i])) return LM_E_NUMERIC;
+                if (r) rest[i] = LMI_MAX(-3e8f, LMI_MIN(3e8f, rest[i])); /* no block reaches so far; squares must not overflow */
+            }
+        }
         if (r == NULL) lmi_quantize_floats(type, k->fitter, from, (int)n, out);
         else if (type == LMI_Q8_0 && importance == NULL) k->fitter->q8_0(from, (int)n, out);
         else {
@@ -7773,7 +7807,9 @@ static lm_status lmi_tensor_read(const lm_model *m, const lmi_tensor *t, uint64_
 }
 static void lmi_read_floats(int type, const uint8_t *p, int n, float *out) { /* of a float type, as a file has them */
     int i;
-    for (i = 0; i < n; i++) out[i] = type == LMI_F32 ? lmi_f32(p + 4 * i) : type == LMI_F16 ? lmi_f16(lmi_u16(p + 2 * i)) : lmi_bits_f32((uint32_t)lmi_u16(p + 2 * i) << 16);
+    if (type == LMI_F32) for (i = 0; i < n; i++) out[i] = lmi_f32(p + 4 * i);
+    else if (type == LMI_F16) for (i = 0; i < n; i++) out[i] = lmi_f16(lmi_u16(p + 2 * i));
+    else for (i = 0; i < n; i++) out[i] = lmi_bits_f32((uint32_t)lmi_u16(p + 2 * i) << 16);
 }
 /* A vector of n floats, copied from whatever float type into the arena. *out stays NULL where the tensor is absent. */
 static lm_status lmi_bind_vec(const lm_model *m, lmi_arena *a, const lmi_tensor *t, int n, const float **out, lm_error *err) {
@@ -7809,7 +7845,8 @@ static lm_status lmi_check_scales(const lmi_tensor *t, const lmi_type *type, uin
 /* n rows of a tensor of floats -> w's type, in the opening's scratch: [16 rows of the file][16 rows of the result][a row of floats]. */
 static lm_status lmi_bind_quantized(const lm_model *m, const lmi_tensor *t, const lmi_mat *w, size_t from_bytes, const uint8_t **from, int n, lm_error *err) {
 #ifndef LLAMA_NO_QUANTIZE
-    uint8_t *to = m->rows + 16 * ((from_bytes + 3) & ~(size_t)3); float *x = (float *)(void *)(to + 16 * ((w->row_bytes + 3) & ~(size_t)3)); int r;
+    uint8_t *to = m->rows + 16 * ((from_bytes + 3) & ~(size_t)3); int r;
+    float *x = (float *)(void *)(to + 16 * ((w->row_bytes + 3) & ~(size_t)3));
     for (r = 0; r < n; r++) {
         lmi_read_floats(t->type, *from + (size_t)r * from_bytes, w->n_in, x);
         if (lmi_quantize(m->k, w->type, x, 1, (uint64_t)w->n_in, NULL, to + (size_t)r * w->row_bytes) != LM_OK)
@@ -7830,7 +7867,10 @@ static lm_status lmi_bind_data(lm_model *m, lmi_arena *a, lmi_tensor *t, lmi_mat
     w->woven = !m->plain; w->data = t->data;
     if (m->plain) { return a->base ? lmi_check_scales(t, type, 0, blocks * (size_t)w->n_out, t->data, err) : LM_OK; }
     w->data = to = (uint8_t *)lmi_push(a, (uint64_t)groups, group_bytes);
-    if (to == NULL) { m->widest_rows = LMI_MAX(m->widest_rows, 16 * from_bytes + (w->type != t->type ? group_bytes + 4 * (size_t)w->n_in + 128 : 0)); return LM_OK; }
+    if (to == NULL) { /* only counting */
+        m->widest_rows = LMI_MAX(m->widest_rows, 16 * from_bytes + (w->type != t->type ? group_bytes + 4 * (size_t)w->n_in + 128 : 0));
+        return LM_OK;
+    }
     for (g = 0; g < groups; g++, to += group_bytes) {
         n = LMI_MIN(16, w->n_out - 16 * g);
         from = t->data ? t->data + (size_t)g * 16 * from_bytes : m->rows;
@@ -8237,7 +8277,7 @@ LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst)
     if (t == NULL || n % t->n != 0) return LM_E_ARG;
     if (t->flags & LMI_RAW) return LM_E_SUPPORT;
     fp = lmi_fp_enter();
-    if (t->flags & LMI_FLT) for (; n > 0; n -= k, dst += k, p += k * t->n_bytes) { k = LMI_MIN(n, (size_t)1 << 20); lmi_read_floats(type, p, (int)k, dst); }
+    for (; (t->flags & LMI_FLT) && n > 0; n -= k, dst += k, p += k * t->n_bytes) { k = LMI_MIN(n, (size_t)1 << 20); lmi_read_floats(type, p, (int)k, dst); }
     for (; n > 0; n -= k) { /* 16 blocks as rows of one block each */
         const uint8_t *row[16]; uint8_t group[16 * 256]; int r, rows = (int)LMI_MIN(n / t->n, (size_t)16);
         for (r = 0; r < 16; r++) row[r] = p + (size_t)LMI_MIN(r, rows - 1) * t->n_bytes;

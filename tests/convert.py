@@ -99,7 +99,8 @@ def p_tensor(dtype, shape, key, elements, offset=0, strides=None, parameter=Fals
 
 
 def p_dict(pairs):
-    return b"\x80\x02" + b"ccollections\nOrderedDict\n)R" + b"(" + b"".join(p_str(k) + v for k, v in pairs) + b"u" + b"}" + p_str("_metadata") + b"}sb" + b"."
+    return b"\x80\x02" + b"ccollections\nOrderedDict\n)R" + b"(" + b"".join(p_str(k) + v for k,
+        v in pairs) + b"u" + b"}" + p_str("_metadata") + b"}sb" + b"."
 
 
 def archive(pickle, storages, folder="archive", zip64=False, extra=()):
@@ -107,7 +108,8 @@ def archive(pickle, storages, folder="archive", zip64=False, extra=()):
     import io
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as z:
-        for name, data in [("data.pkl", pickle), ("byteorder", b"little"), *(("data/" + k, v) for k, v in storages.items()), ("version", b"3\n"), *extra]:
+        for name, data in [("data.pkl", pickle), ("byteorder", b"little"), *(("data/" + k, v) for k, v in storages.items()), ("version", b"3\n"),
+            *extra]:
             info = zipfile.ZipInfo(folder + "/" + name)
             pad = -(out.tell() + 30 + len(info.filename) + 4) % 64
             info.extra = struct.pack("<HH", 0x4246, pad) + b"Z" * pad if not zip64 else b""
@@ -127,7 +129,8 @@ def pth(tensors, turned=False, shared=False, **kw):
             strides = [1, r]
         if shared:
             pool.setdefault(dtype, []).append(data)
-            pairs.append((name, lambda all_, t=dtype, s=shape, o=sum(map(len, pool[dtype][:-1])) // size, st=strides: p_tensor(t, s, t, len(all_[t]) // SIZE[t], o, st)))
+            pairs.append((name, lambda all_, t=dtype, s=shape, o=sum(map(len, pool[dtype][:-1])) // size, st=strides: p_tensor(t, s, t,
+                len(all_[t]) // SIZE[t], o, st)))
         else:
             storages[str(i)] = data
             pairs.append((name, lambda all_, t=dtype, s=shape, k=str(i), n=n, st=strides, p=i % 2 == 1: p_tensor(t, s, k, n, 0, st, p)))
@@ -137,12 +140,15 @@ def pth(tensors, turned=False, shared=False, **kw):
 
 
 # ---- a made-up model
-CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4,
           "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "vocab_size": 96, "tie_word_embeddings": False,
           "rope_theta": 10000.0, "torch_dtype": "bfloat16"}
-SHAPES = {"self_attn.q_proj": ("q", "e"), "self_attn.k_proj": ("kv", "e"), "self_attn.v_proj": ("kv", "e"), "self_attn.o_proj": ("e", "q"), "mlp.gate_proj": ("f", "e"),
+SHAPES = {"self_attn.q_proj": ("q", "e"), "self_attn.k_proj": ("kv", "e"), "self_attn.v_proj": ("kv", "e"), "self_attn.o_proj": ("e", "q"),
+    "mlp.gate_proj": ("f", "e"),
           "mlp.up_proj": ("f", "e"), "mlp.down_proj": ("e", "f"), "input_layernorm": ("e",), "post_attention_layernorm": ("e",)}
-META = {"self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk", "self_attn.v_proj": "attention.wv", "self_attn.o_proj": "attention.wo", "mlp.gate_proj": "feed_forward.w1",
+META = {"self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk", "self_attn.v_proj": "attention.wv",
+    "self_attn.o_proj": "attention.wo", "mlp.gate_proj": "feed_forward.w1",
         "mlp.up_proj": "feed_forward.w3", "mlp.down_proj": "feed_forward.w2", "input_layernorm": "attention_norm", "post_attention_layernorm": "ffn_norm",
         "model.embed_tokens": "tok_embeddings", "model.norm": "norm", "lm_head": "output"}
 
@@ -159,7 +165,8 @@ def random_tensor(rng, dtype, shape):
 
 def dims(c):
     d = c.get("head_dim") or c["hidden_size"] // c["num_attention_heads"]
-    return {"e": c["hidden_size"], "f": c["intermediate_size"], "q": c["num_attention_heads"] * d, "kv": c["num_key_value_heads"] * d, "v": c["vocab_size"]}
+    return {"e": c["hidden_size"], "f": c["intermediate_size"], "q": c["num_attention_heads"] * d, "kv": c["num_key_value_heads"] * d,
+        "v": c["vocab_size"]}
 
 
 def hf_tensors(c, dtype="BF16", seed=1, norms=None):
@@ -167,7 +174,8 @@ def hf_tensors(c, dtype="BF16", seed=1, norms=None):
     out["model.embed_tokens.weight"] = random_tensor(rng, dtype, (d["v"], d["e"]))
     for i in range(c["num_hidden_layers"]):
         for name, shape in SHAPES.items():
-            out["model.layers.%d.%s.weight" % (i, name)] = random_tensor(rng, (norms or dtype) if len(shape) == 1 else dtype, tuple(d[x] for x in shape))
+            out["model.layers.%d.%s.weight" % (i, name)] = random_tensor(rng, (norms or dtype) if len(shape) == 1 else dtype, tuple(d[x]
+                for x in shape))
     out["model.norm.weight"] = random_tensor(rng, norms or dtype, (d["e"],))
     if not c.get("tie_word_embeddings"):
         out["lm_head.weight"] = random_tensor(rng, dtype, (d["v"], d["e"]))
@@ -224,7 +232,8 @@ def llama2c(c, meta, version, group=16):
     n = c["num_hidden_layers"]
     each = lambda part: ["layers.%d.%s.weight" % (i, part) for i in range(n)]
     untied = ["output.weight"] if "output.weight" in meta else []
-    head = [c["hidden_size"], c["intermediate_size"], n, c["num_attention_heads"], c["num_key_value_heads"], c["vocab_size"], c["max_position_embeddings"]]
+    head = [c["hidden_size"], c["intermediate_size"], n, c["num_attention_heads"], c["num_key_value_heads"], c["vocab_size"],
+        c["max_position_embeddings"]]
     mats = each("attention.wq") + each("attention.wk") + each("attention.wv") + each("attention.wo")
     ffn = each("feed_forward.w1") + each("feed_forward.w2") + each("feed_forward.w3")
     if version == 0:
@@ -336,7 +345,8 @@ def reference(dir_):
     sources = [(os.path.join(ref, "tiny", m), os.path.join(ref, "tiny", m), "logits.f32") for m in sorted(os.listdir(os.path.join(ref, "tiny")))]
     for m in sorted(os.listdir(os.path.join(ref, "meta"))):
         sources += [(os.path.join(ref, "meta", m, v), os.path.join(ref, "meta", m), "logits.f32") for v in ("single", "mp2")]
-    sources += [(os.path.join(ref, "llama2c/tied", f), os.path.join(ref, "llama2c/tied"), w) for f, w in (("model_v0.bin", "logits.f32"), ("model_v2_q80.bin", "logits_v2.f32"))]
+    sources += [(os.path.join(ref, "llama2c/tied", f), os.path.join(ref, "llama2c/tied"), w) for f, w in (("model_v0.bin", "logits.f32"),
+        ("model_v2_q80.bin", "logits_v2.f32"))]
     for source, folder, want in sources:
         name = os.path.relpath(source, ref)
         out = os.path.join(dir_, name.replace("/", "_") + ".gguf")
@@ -371,8 +381,10 @@ def forms(dir_):
         hf = hf_tensors(c, dtype, norms=norms)
         cut = len(hf) // 3
         shards = [dict(list(hf.items())[i * cut:(i + 1) * cut if i < 2 else None]) for i in range(3)]
-        kinds = {"one": {"model.safetensors": safetensors(hf)}, "bin": {"pytorch_model.bin": pth(hf)}, "turned": {"pytorch_model.bin": pth(hf, turned=True)},
-                 "shared": {"pytorch_model.bin": pth(hf, shared=True)}, "zip64": {"pytorch_model.bin": pth(hf, zip64=True)}, "plain": {"model.safetensors": safetensors(hf, False)},
+        kinds = {"one": {"model.safetensors": safetensors(hf)}, "bin": {"pytorch_model.bin": pth(hf)}, "turned": {"pytorch_model.bin": pth(hf,
+            turned=True)},
+                 "shared": {"pytorch_model.bin": pth(hf, shared=True)}, "zip64": {"pytorch_model.bin": pth(hf,
+                     zip64=True)}, "plain": {"model.safetensors": safetensors(hf, False)},
                  "reversed": {"model.safetensors": safetensors(dict(reversed(hf.items())))}}
         for kind, pack, ending in (("shards", safetensors, ".safetensors"), ("bins", pth, ".bin")):
             stem = "model" if kind == "shards" else "pytorch_model"
@@ -388,7 +400,8 @@ def forms(dir_):
             if convert(folder, made(dtype, kind + ".gguf")):
                 files[kind] = open(made(dtype, kind + ".gguf"), "rb").read()
                 n += 1
-        check(len(files) == len(kinds) and len(set(files.values())) == 1, "%s: other bytes from %s" % (dtype, [k for k in files if files[k] != files.get("one")]))
+        check(len(files) == len(kinds) and len(set(files.values())) == 1, "%s: other bytes from %s" % (dtype, [k for k in files
+            if files[k] != files.get("one")]))
         theirs = read_gguf(made(dtype, "one.gguf"))[1]
         number = {"F32": 0, "F16": 1, "BF16": 30}[dtype]
         check(all(t[0] == (0 if len(t[1]) == 1 else number) for t in theirs.values()), "%s: types" % dtype)
@@ -441,10 +454,13 @@ def called(made, hf):
     texts = lambda *v: struct.pack("<IIQ", 9, 8, len(v)) + b"".join(struct.pack("<Q", len(s)) + s.encode() for s in v)
     f32 = lambda x: struct.pack("<If", 6, x)
     card = "---\nlicense: apache-2.0\nlanguage:\n- en\n- \"de\"\ntags: [not, read]\npipeline_tag: text-generation\nmodel-index:\n- name: x\n---\nlicense: other\n"
-    for folder, config, want in (("Llama-3.2-30K-Instruct", {}, {"name": "Llama 3.2 30K Instruct", "basename": "Llama-3.2", "size_label": "30K", "finetune": "Instruct", "version": None, "organization": None}),
+    for folder, config, want in (("Llama-3.2-30K-Instruct", {}, {"name": "Llama 3.2 30K Instruct", "basename": "Llama-3.2", "size_label": "30K",
+        "finetune": "Instruct", "version": None, "organization": None}),
                                  ("tiny-model", {}, {"name": "Tiny Model", "basename": None, "size_label": "22K", "finetune": None}),
-                                 ("x", {"_name_or_path": "some-org/Some-1T-v0.1"}, {"name": "Some 1T v0.1", "organization": "Some Org", "version": "v0.1", "finetune": "1t", "basename": "Some"}),
-                                 ("Mistral-7B", {"_name_or_path": "/home/of/somebody"}, {"name": "Mistral 7B", "finetune": "7b", "size_label": "22K"})):
+                                 ("x", {"_name_or_path": "some-org/Some-1T-v0.1"}, {"name": "Some 1T v0.1", "organization": "Some Org",
+                                     "version": "v0.1", "finetune": "1t", "basename": "Some"}),
+                                 ("Mistral-7B", {"_name_or_path": "/home/of/somebody"}, {"name": "Mistral 7B", "finetune": "7b",
+                                     "size_label": "22K"})):
         hf_folder(made("names", folder), {**CONFIG, **config}, hf)
         write(made("names", folder) + "/README.md", card.encode())
         write(made("names", folder) + "/generation_config.json", b'{"temperature": 0.6, "top_p": 0.9, "top_k": 40}')
@@ -495,16 +511,20 @@ def ropes(made):
     for what, config, want in (
             ("none", {}, {"llama.rope.freq_base": f32(10000), scale + "type": None, "llama.attention.sliding_window": None}),
             ("linear", {"rope_scaling": {"rope_type": "linear", "factor": 2}}, {scale + "type": text("linear"), scale + "factor": f32(2)}),
-            ("yarn", {"rope_scaling": {"type": "yarn", **yarn}, "rope_theta": 500000}, {"llama.rope.freq_base": f32(500000), scale + "type": text("yarn"), scale + "yarn_beta_fast": f32(16),
+            ("yarn", {"rope_scaling": {"type": "yarn", **yarn}, "rope_theta": 500000}, {"llama.rope.freq_base": f32(500000),
+                scale + "type": text("yarn"), scale + "yarn_beta_fast": f32(16),
                 scale + "yarn_beta_slow": f32(2), scale + "original_context_length": u32(64), scale + "attn_factor": f32(1.5 / (0.1 * math.log(4) + 1))}),
-            ("yarn, new", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 500000, "mscale": 1.0, "mscale_all_dim": 0.5, "factor": 4.0, "original_max_position_embeddings": 64}, "dtype": "bfloat16"},
+            ("yarn, new", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 500000, "mscale": 1.0, "mscale_all_dim": 0.5, "factor": 4.0,
+                "original_max_position_embeddings": 64}, "dtype": "bfloat16"},
              {"llama.rope.freq_base": f32(500000), scale + "attn_factor": f32(1 / (0.05 * math.log(4) + 1)), scale + "yarn_beta_fast": None}),
-            ("default", {"rope_parameters": {"rope_type": "default", "rope_theta": 20000}}, {"llama.rope.freq_base": f32(20000), scale + "type": None}),
+            ("default", {"rope_parameters": {"rope_type": "default", "rope_theta": 20000}}, {"llama.rope.freq_base": f32(20000),
+                scale + "type": None}),
             ("window", {"architectures": ["MistralForCausalLM"], "sliding_window": 24}, {"llama.attention.sliding_window": u32(24)}),
             ("window absent", {"architectures": ["MistralForCausalLM"]}, {"llama.attention.sliding_window": u32(4096)}),
             ("window null", {"architectures": ["MistralForCausalLM"], "sliding_window": None}, {"llama.attention.sliding_window": None}),
             ("window of a Llama", {"sliding_window": 24}, {"llama.attention.sliding_window": None}),
-            ("heads not said", {"num_key_value_heads": None, "num_attention_heads": 2, "head_dim": None, "hidden_size": 32}, {"llama.attention.head_count_kv": u32(2), "llama.attention.key_length": u32(16)})):
+            ("heads not said", {"num_key_value_heads": None, "num_attention_heads": 2, "head_dim": None, "hidden_size": 32},
+                {"llama.attention.head_count_kv": u32(2), "llama.attention.key_length": u32(16)})):
         c = {**base, **config}
         shape = {**c, "num_key_value_heads": c["num_key_value_heads"] or c["num_attention_heads"]}
         folder = hf_folder(made("rope", what), c, hf_tensors(shape) if shape["num_attention_heads"] == 2 else hf)
@@ -551,7 +571,8 @@ def adapters(made):
     for embedding, rs, gguf_base in ((0, False, False), (1, False, True), (0, True, False)):
         a = adapter_tensors(c, rank, embedding)
         folder = made("adapter", "peft%d%d" % (embedding, rs))
-        config = {"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "use_rslora": rs, "bias": "none", "base_model_name_or_path": "nobody/knows", "target_modules": ["q_proj"]}
+        config = {"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "use_rslora": rs, "bias": "none", "base_model_name_or_path": "nobody/knows",
+            "target_modules": ["q_proj"]}
         write(folder + "/adapter_config.json", json.dumps(config).encode())
         write(folder + "/adapter_model.safetensors", safetensors(a))
         out, files = folder + ".gguf", []
@@ -577,7 +598,8 @@ def adapters(made):
         both = hf_folder(made("adapter", "merged"), c, merged)
         convert(both, both + ".gguf")
         want, l = logits(both + ".gguf", ids, made("adapter")), os.path.join(made("adapter"), "a.f32")
-        r = program("logits", "-m", base + ".gguf", "--lora", out, "--ids", ",".join(map(str, ids)), "--all", "--compute", "f32", "--cache-type", "f32", "-o", l)
+        r = program("logits", "-m", base + ".gguf", "--lora", out, "--ids", ",".join(map(str, ids)), "--all", "--compute", "f32", "--cache-type",
+            "f32", "-o", l)
         if check(r.returncode == 0, "the adapter: " + r.stderr.decode()):
             got = array.array("f", open(l, "rb").read())
             far, moved = max(abs(x - y) for x, y in zip(got, want)), max(abs(x - y) for x, y in zip(bare, want))
@@ -596,7 +618,8 @@ def refuse(dir_, what, source, *args, out="out.gguf", limit=limits, says=None):
     target = os.path.join(dir_, out)
     before = set(os.listdir(dir_))
     try:
-        r = subprocess.run([os.path.join(BUILD, "convert"), source, "-o", target, *args], capture_output=True, timeout=20, preexec_fn=limit, stdin=subprocess.DEVNULL)
+        r = subprocess.run([os.path.join(BUILD, "convert"), source, "-o", target, *args], capture_output=True, timeout=20, preexec_fn=limit,
+            stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         return check(False, "%s: takes more than 20 seconds" % what)
     left = set(os.listdir(dir_)) - before
@@ -646,17 +669,24 @@ def hostile(dir_):
     for cut in (0, 1, 7, 8, 9, 8 + n // 2, 8 + n, 8 + n + 1, len(whole) - 1):
         bad("cut off after %d bytes" % cut, whole[:cut])
     bad("a byte more", whole + b"x", ["follow"])
-    for text in (b"", b"{", b"[]", b"null", b'"x"', b"{}", b'{"a":1}', b'{"a":{}}', b"{]", b"\xff\xfe", b"[" * 100000, b'{"a":' * 100000, b'{"a":{"dtype":"F32"}}'):
+    for text in (b"", b"{", b"[]", b"null", b'"x"', b"{}", b'{"a":1}', b'{"a":{}}', b"{]", b"\xff\xfe", b"[" * 100000, b'{"a":' * 100000,
+        b'{"a":{"dtype":"F32"}}'):
         bad("JSON %s" % text[:20], head(text))
     name = "model.norm.weight"
     begin, end = good[name]["data_offsets"]
-    for what, change in (("dtype of nobody", {"dtype": "F31"}), ("dtype a number", {"dtype": 3}), ("an integer type", {"dtype": "I16"}), ("64-bit floats", {"dtype": "F64"}),
-                         ("another dtype", {"dtype": "F32"}), ("another shape", {"shape": [31]}), ("shape [0]", {"shape": [0]}), ("shape []", {"shape": []}), ("shape null", {"shape": None}),
-                         ("shape negative", {"shape": [-32]}), ("shape of products", {"shape": [2**32, 2**32, 32]}), ("shape huge", {"shape": [2**63]}), ("shape real", {"shape": [31.5]}),
-                         ("shape of ten", {"shape": [32] + [1] * 9}), ("shape of 3", {"shape": [32, 1, 1]}), ("shape [1, 32]", {"shape": [1, 32]}), ("offsets swapped", {"data_offsets": [end, begin]}),
-                         ("offsets negative", {"data_offsets": [-64, 0]}), ("one offset", {"data_offsets": [0]}), ("three offsets", {"data_offsets": [begin, end, end]}),
+    for what, change in (("dtype of nobody", {"dtype": "F31"}), ("dtype a number", {"dtype": 3}), ("an integer type", {"dtype": "I16"}),
+        ("64-bit floats", {"dtype": "F64"}),
+                         ("another dtype", {"dtype": "F32"}), ("another shape", {"shape": [31]}), ("shape [0]", {"shape": [0]}), ("shape []",
+                             {"shape": []}), ("shape null", {"shape": None}),
+                         ("shape negative", {"shape": [-32]}), ("shape of products", {"shape": [2**32, 2**32, 32]}), ("shape huge",
+                             {"shape": [2**63]}), ("shape real", {"shape": [31.5]}),
+                         ("shape of ten", {"shape": [32] + [1] * 9}), ("shape of 3", {"shape": [32, 1, 1]}), ("shape [1, 32]", {"shape": [1,
+                             32]}), ("offsets swapped", {"data_offsets": [end, begin]}),
+                         ("offsets negative", {"data_offsets": [-64, 0]}), ("one offset", {"data_offsets": [0]}), ("three offsets",
+                             {"data_offsets": [begin, end, end]}),
                          ("offsets huge", {"data_offsets": [2**63 - 64, 2**63]}), ("offsets beyond", {"data_offsets": [begin + 2**40, end + 2**40]}),
-                         ("offsets of another", {"data_offsets": [0, 64]}), ("offsets shifted", {"data_offsets": [begin - 2, end - 2]}), ("offsets a text", {"data_offsets": "0"})):
+                         ("offsets of another", {"data_offsets": [0, 64]}), ("offsets shifted", {"data_offsets": [begin - 2,
+                             end - 2]}), ("offsets a text", {"data_offsets": "0"})):
         text = json.dumps({**good, name: {**good[name], **change}}).encode()
         bad(what, head(text, whole[8 + n:]))
     text = json.dumps(good).replace('"model.norm.weight"', '"model.embed_tokens.weight"').encode()
@@ -665,28 +695,40 @@ def hostile(dir_):
     bad("a name with NUL", safetensors({**hf, "a\0b": hf[name]}))
     bad("a long name", safetensors({**hf, "a" * 100000: hf[name]}))
     bad("a name of control bytes", safetensors({**hf, "\x1b[2J\n": hf[name]}))
-    bad("a gap", head({k: {**v, "data_offsets": [v["data_offsets"][0] + 64, v["data_offsets"][1] + 64]} if k != "__metadata__" else v for k, v in good.items()}, bytes(64) + whole[8 + n:]), ["gap"])
+    bad("a gap", head({k: {**v, "data_offsets": [v["data_offsets"][0] + 64, v["data_offsets"][1] + 64]} if k != "__metadata__" else v for k,
+        v in good.items()}, bytes(64) + whole[8 + n:]), ["gap"])
     for k in ("model.layers.0.mlp.up_proj.weight", "lm_head.weight", "model.embed_tokens.weight", name):
         bad("without " + k, safetensors({a: b for a, b in hf.items() if a != k}), [k])
-    for k in ("model.layers.1.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.bias", "model.layers.0.self_attn.q_norm.weight", "score.weight", "model.layers.00.mlp.up_proj.weight"):
+    for k in ("model.layers.1.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.bias", "model.layers.0.self_attn.q_norm.weight", "score.weight",
+        "model.layers.00.mlp.up_proj.weight"):
         bad("with " + k, safetensors({**hf, k: hf[name]}), [k])
     bad("an empty tensor", safetensors({**hf, "x": ("F32", (0, 4), b"")}))
 
     # config.json, alone and against its tensors
     for change, says in (
-            ({"hidden_size": 64}, ["config.json", "32"]), ({"num_hidden_layers": 2}, ["layers.1"]), ({"num_attention_heads": 8}, ["o_proj", "config.json"]), ({"vocab_size": 25}, ["config.json", "[24, 32]", "25"]),
-            ({"intermediate_size": 47}, ["config.json", "mlp"]), ({"num_key_value_heads": 4}, ["k_proj", "config.json"]), ({"num_key_value_heads": 3}, None), ({"head_dim": 16}, None), ({"head_dim": 7}, None),
-            ({"attention_bias": True}, ["bias", "config.json"]), ({"mlp_bias": True}, ["bias", "config.json"]), ({"num_hidden_layers": 10**6}, None), ({"num_hidden_layers": -1}, None),
-            ({"num_hidden_layers": 10**30}, None), ({"num_hidden_layers": 1.5}, None), ({"num_hidden_layers": None}, None), ({"num_hidden_layers": "1"}, None), ({"hidden_size": 0}, None),
-            ({"hidden_size": 2**31}, None), ({"num_attention_heads": 0}, None), ({"num_attention_heads": 5}, None), ({"head_dim": 2**15, "num_attention_heads": 2**14}, None), ({"architectures": ["GPT2LMHeadModel"]}, ["GPT2LMHeadModel"]),
-            ({"architectures": [3]}, None), ({"architectures": [], "model_type": "t5"}, None), ({"hidden_act": "gelu"}, ["gelu"]), ({"quantization_config": {"bits": 4}}, ["quantization_config"]),
-            ({"rope_scaling": {"type": "dynamic", "factor": 2}}, ["dynamic"]), ({"rope_scaling": {"rope_type": "longrope"}}, ["longrope"]), ({"rope_scaling": {"type": "linear"}}, ["factor"]),
-            ({"rope_scaling": {"type": "yarn", "factor": 2}}, None), ({"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1, "original_max_position_embeddings": 64}}, None),
-            ({"rope_scaling": "x"}, None), ({"rope_scaling": {"type": ["x"]}}, None), ({"rope_theta": 0}, None), ({"rope_theta": -1e300}, None), ({"rms_norm_eps": "small"}, None), ({"tie_word_embeddings": 1}, None),
+            ({"hidden_size": 64}, ["config.json", "32"]), ({"num_hidden_layers": 2}, ["layers.1"]), ({"num_attention_heads": 8}, ["o_proj",
+                "config.json"]), ({"vocab_size": 25}, ["config.json", "[24, 32]", "25"]),
+            ({"intermediate_size": 47}, ["config.json", "mlp"]), ({"num_key_value_heads": 4}, ["k_proj",
+                "config.json"]), ({"num_key_value_heads": 3}, None), ({"head_dim": 16}, None), ({"head_dim": 7}, None),
+            ({"attention_bias": True}, ["bias", "config.json"]), ({"mlp_bias": True}, ["bias", "config.json"]), ({"num_hidden_layers": 10**6},
+                None), ({"num_hidden_layers": -1}, None),
+            ({"num_hidden_layers": 10**30}, None), ({"num_hidden_layers": 1.5}, None), ({"num_hidden_layers": None},
+                None), ({"num_hidden_layers": "1"}, None), ({"hidden_size": 0}, None),
+            ({"hidden_size": 2**31}, None), ({"num_attention_heads": 0}, None), ({"num_attention_heads": 5}, None), ({"head_dim": 2**15,
+                "num_attention_heads": 2**14}, None), ({"architectures": ["GPT2LMHeadModel"]}, ["GPT2LMHeadModel"]),
+            ({"architectures": [3]}, None), ({"architectures": [], "model_type": "t5"}, None), ({"hidden_act": "gelu"},
+                ["gelu"]), ({"quantization_config": {"bits": 4}}, ["quantization_config"]),
+            ({"rope_scaling": {"type": "dynamic", "factor": 2}}, ["dynamic"]), ({"rope_scaling": {"rope_type": "longrope"}},
+                ["longrope"]), ({"rope_scaling": {"type": "linear"}}, ["factor"]),
+            ({"rope_scaling": {"type": "yarn", "factor": 2}}, None), ({"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4,
+                "high_freq_factor": 1, "original_max_position_embeddings": 64}}, None),
+            ({"rope_scaling": "x"}, None), ({"rope_scaling": {"type": ["x"]}}, None), ({"rope_theta": 0}, None), ({"rope_theta": -1e300},
+                None), ({"rms_norm_eps": "small"}, None), ({"tie_word_embeddings": 1}, None),
             ({"partial_rotary_factor": 0.5}, ["partial_rotary_factor"]), ({"max_position_embeddings": 0}, None)):
         fresh({**c, **change}, model_DOT_safetensors=whole)
         refuse(out, "config.json: %s" % change, folder, says=says)
-    for text in (b"", b"{", b"[]", b"nul", b'{"hidden_size":32}', b"\xef\xbb\xbf", json.dumps(c).encode()[:-1], json.dumps(c).encode() + b"}", b'{"a":' * 5000, b"[" * 10**6,
+    for text in (b"", b"{", b"[]", b"nul", b'{"hidden_size":32}', b"\xef\xbb\xbf", json.dumps(c).encode()[:-1], json.dumps(c).encode() + b"}",
+        b'{"a":' * 5000, b"[" * 10**6,
                  json.dumps(c).encode()[:-1] + b',"hidden_size":32}', b'{"hidden_size":1e999}', b'{"\\ud800":1}', b'{"a":"\x01"}'):
         fresh(text, model_DOT_safetensors=whole)
         refuse(out, "config.json %s" % text[:24], folder)
@@ -696,10 +738,14 @@ def hostile(dir_):
     names = ["model-1.safetensors", "model-2.safetensors"]
     right = {**{k: names[0] for k in a}, **{k: names[1] for k in b}}
     first = next(iter(a))
-    for what, index in (("a missing file", {**right, first: "none.safetensors"}), ("a path outside", {**right, first: "../model/model-1.safetensors"}), ("an absolute path", {**right, first: "/etc/passwd"}),
-                        ("an empty path", {**right, first: ""}), ("a folder", {**right, first: "."}), ("the folder above", {**right, first: ".."}), ("a path with NUL", {**right, first: "model-1.safetensors\0"}),
-                        ("a number", {**right, first: 1}), ("the wrong shard", {**right, first: names[1]}), ("a tensor of nobody", {**right, "x": names[0]}), ("a tensor less", {k: v for k, v in right.items() if k != first}),
-                        ("a backslash", {**right, first: "..\\model-1.safetensors"}), ("nothing", {}), ("a device", {**right, first: "dev"}), ("a pipe", {**right, first: "pipe"})):
+    for what, index in (("a missing file", {**right, first: "none.safetensors"}), ("a path outside", {**right,
+        first: "../model/model-1.safetensors"}), ("an absolute path", {**right, first: "/etc/passwd"}),
+                        ("an empty path", {**right, first: ""}), ("a folder", {**right, first: "."}), ("the folder above", {**right,
+                            first: ".."}), ("a path with NUL", {**right, first: "model-1.safetensors\0"}),
+                        ("a number", {**right, first: 1}), ("the wrong shard", {**right, first: names[1]}), ("a tensor of nobody", {**right,
+                            "x": names[0]}), ("a tensor less", {k: v for k, v in right.items() if k != first}),
+                        ("a backslash", {**right, first: "..\\model-1.safetensors"}), ("nothing", {}), ("a device", {**right,
+                            first: "dev"}), ("a pipe", {**right, first: "pipe"})):
         fresh()
         write(folder + "/" + names[0], safetensors(a))
         write(folder + "/" + names[1], safetensors(b))
@@ -731,11 +777,16 @@ def hostile(dir_):
     table, size, at = sound.index(b"PK\1\2"), *struct.unpack_from("<II", sound, end + 12)
     def patched(place, fmt, value, b=sound):
         return b[:place] + struct.pack(fmt, value) + b[place + struct.calcsize(fmt):]
-    for what, place, fmt, value in (("too many entries", end + 10, "<H", 65000), ("a directory too large", end + 12, "<I", 2**32 - 1), ("a directory beyond the end", end + 16, "<I", len(sound)),
-                                    ("a directory elsewhere", end + 16, "<I", 0), ("a comment that is not there", end + 20, "<H", 100), ("an entry that is compressed", table + 10, "<H", 8),
-                                    ("an entry that is encrypted", table + 8, "<H", 1), ("an entry too large", table + 24, "<I", 2**31), ("an entry all ones", table + 24, "<I", 2**32 - 1),
-                                    ("an entry elsewhere", table + 42, "<I", 5), ("an entry beyond the end", table + 42, "<I", 2**32 - 2), ("a long name", table + 28, "<H", 65535),
-                                    ("a long extra field", table + 30, "<H", 65535), ("a damaged entry", table, "<I", 0), ("a name of another length", 26, "<H", 3)):
+    for what, place, fmt, value in (("too many entries", end + 10, "<H", 65000), ("a directory too large", end + 12, "<I", 2**32 - 1),
+        ("a directory beyond the end", end + 16, "<I", len(sound)),
+                                    ("a directory elsewhere", end + 16, "<I", 0), ("a comment that is not there", end + 20, "<H",
+                                        100), ("an entry that is compressed", table + 10, "<H", 8),
+                                    ("an entry that is encrypted", table + 8, "<H", 1), ("an entry too large", table + 24, "<I",
+                                        2**31), ("an entry all ones", table + 24, "<I", 2**32 - 1),
+                                    ("an entry elsewhere", table + 42, "<I", 5), ("an entry beyond the end", table + 42, "<I",
+                                        2**32 - 2), ("a long name", table + 28, "<H", 65535),
+                                    ("a long extra field", table + 30, "<H", 65535), ("a damaged entry", table, "<I",
+                                        0), ("a name of another length", 26, "<H", 3)):
         bad_pth(what, patched(place, fmt, value))
     big = pth(hf, zip64=True)
     far = big[:big.rindex(b"PK\5\6")] + b"PK\6\7" + struct.pack("<IQI", 0, 2**63, 1) + big[big.rindex(b"PK\5\6"):]
@@ -759,7 +810,8 @@ def hostile(dir_):
             return self.call
     shell = "touch '%s'" % marker
     for protocol in (0, 1, 2, 3, 4, 5):
-        bad_pickle("os.system, protocol %d" % protocol, pickle.dumps({"a": Call(os.system, shell)}, protocol), None if protocol < 2 else ["system", "refused"])
+        bad_pickle("os.system, protocol %d" % protocol, pickle.dumps({"a": Call(os.system, shell)}, protocol), None if protocol < 2 else ["system",
+            "refused"])
         bad_pickle("open, protocol %d" % protocol, pickle.dumps({"a": Call(open, marker, "w")}, protocol))
     bad_pickle("eval", b"\x80\x02cbuiltins\neval\n" + p_tuple(p_str("open(%r, 'w')" % marker)) + b"R.", ["builtins.eval"])
     bad_pickle("exec by INST", b"(" + p_str(shell) + b"ios\nsystem\n.", ["INST"])
@@ -774,24 +826,42 @@ def hostile(dir_):
     bad_pickle("BUILD of a tensor", b"\x80\x02" + p_tensor("F32", [4], "0", 1024) + b"}b.")
     bad_pickle("BUILD of nothing", b"\x80\x02}b.")
     one = lambda *a, **k: p_dict([("model.norm.weight", p_tensor(*a, **k))])
-    for what, text in (("an empty pickle", b""), ("no STOP", b"\x80\x02}"), ("STOP alone", b"."), ("a list", b"\x80\x02]."), ("a number", b"\x80\x02K\1."), ("protocol 99", b"\x80\x63}."),
-                       ("an unknown instruction", b"\x80\x02\xff."), ("POP of nothing", b"0."), ("a tuple of nothing", b"\x86."), ("TUPLE without MARK", b"t."), ("SETITEMS on nothing", b"(u."),
-                       ("SETITEMS of three", b"}(K\1K\2K\3u."), ("APPEND to a dictionary", b"}K\1a."), ("SETITEM on a list", b"]K\1K\2s."), ("SETITEM on a mark", b"(K\1K\2s."), ("REDUCE of a number", b"K\1)R."),
-                       ("REDUCE of a storage type", b"ctorch\nFloatStorage\n)R."), ("a value that was not remembered", b"h\5."), ("a value far away", b"j\xff\xff\xff\x7f."),
-                       ("a memo far away", b"}r\xff\xff\xff\xff."), ("a memo of nothing", b"q\0."), ("a long text", b"X\xff\xff\xff\xff."), ("a text of 64 bits", b"\x8d" + b"\xff" * 8 + b"."),
-                       ("an integer of 255 bytes", b"\x8a\xff" + bytes(255) + b"."), ("a name without its end", b"ctorch"), ("a million marks", b"(" * 10**6 + b"."),
-                       ("a million lists", b"]" * 10**6 + b"."), ("a dictionary in itself", b"}q\0X\1\0\0\0ah\0s."), ("a tuple in itself", b"]q\0h\0a\x85."), ("a million references", b"]q\0" + b"h\0" * 10**6 + b"."),
-                       ("a storage of three", p_tuple(p_str("storage"), b"N", b"N") + b"Q."), ("a storage of another kind", p_tuple(p_str("module"), b"N", b"N", b"N", b"N") + b"Q."),
-                       ("a text that is no tensor", p_dict([("a", p_str("b"))])), ("a number for a name", b"\x80\x02}K\1" + p_tensor("F32", [4], "0", 1024) + b"s."), ("an OrderedDict of a list", b"ccollections\nOrderedDict\n(]tR."),
-                       ("no storage", b"ctorch._utils\n_rebuild_tensor_v2\n" + p_tuple(b"N", p_int(0), b")", b")", b"\x89", b"}") + b"R."), ("two arguments", b"ctorch._utils\n_rebuild_tensor_v2\n" + p_tuple(b"N", p_int(0)) + b"R."),
-                       ("a negative shape", one("F32", [-4], "0", 1024, 0, [1])), ("a negative stride", one("F32", [4], "0", 1024, 0, [-1])), ("a negative offset", one("F32", [4], "0", 1024, -1)),
-                       ("a huge offset", one("F32", [4], "0", 1024, 2**62)), ("a huge shape", one("F32", [2**40, 2**40], "0", 1024, 0, [2**40, 1])), ("a huge stride", one("F32", [4, 4], "0", 1024, 0, [2**62, 1])),
-                       ("more elements than the storage", one("F32", [1025], "0", 1024)), ("a storage that lies", one("F32", [4], "0", 10**12)), ("a storage with negative length", one("F32", [4], "0", -1)),
-                       ("one element a million times", one("F32", [1000, 1000], "0", 1024, 0, [0, 0])), ("rows that overlap", one("F32", [32], "0", 1024, 0, [2])), ("shape and strides of other lengths", one("F32", [4], "0", 1024, 0, [1, 1])),
-                       ("64-bit floats", one("F64", [32], "0", 512)), ("a tensor twice", p_dict([("a", p_tensor("F32", [4], "0", 1024))] * 2)), ("no tensors", p_dict([])), ("a real number", b"G" + bytes(8) + b"."),
-                       ("an empty name", p_dict([("", p_tensor("F32", [4], "0", 1024))])), ("a key outside", one("F32", [4], "../../../etc/passwd", 1024)), ("a parameter of nothing", b"ctorch._utils\n_rebuild_parameter\n(NtR.")):
+    for what, text in (("an empty pickle", b""), ("no STOP", b"\x80\x02}"), ("STOP alone", b"."), ("a list", b"\x80\x02]."), ("a number",
+        b"\x80\x02K\1."), ("protocol 99", b"\x80\x63}."),
+                       ("an unknown instruction", b"\x80\x02\xff."), ("POP of nothing", b"0."), ("a tuple of nothing",
+                           b"\x86."), ("TUPLE without MARK", b"t."), ("SETITEMS on nothing", b"(u."),
+                       ("SETITEMS of three", b"}(K\1K\2K\3u."), ("APPEND to a dictionary", b"}K\1a."), ("SETITEM on a list",
+                           b"]K\1K\2s."), ("SETITEM on a mark", b"(K\1K\2s."), ("REDUCE of a number", b"K\1)R."),
+                       ("REDUCE of a storage type", b"ctorch\nFloatStorage\n)R."), ("a value that was not remembered", b"h\5."), ("a value far away",
+                           b"j\xff\xff\xff\x7f."),
+                       ("a memo far away", b"}r\xff\xff\xff\xff."), ("a memo of nothing", b"q\0."), ("a long text",
+                           b"X\xff\xff\xff\xff."), ("a text of 64 bits", b"\x8d" + b"\xff" * 8 + b"."),
+                       ("an integer of 255 bytes", b"\x8a\xff" + bytes(255) + b"."), ("a name without its end", b"ctorch"), ("a million marks",
+                           b"(" * 10**6 + b"."),
+                       ("a million lists", b"]" * 10**6 + b"."), ("a dictionary in itself", b"}q\0X\1\0\0\0ah\0s."), ("a tuple in itself",
+                           b"]q\0h\0a\x85."), ("a million references", b"]q\0" + b"h\0" * 10**6 + b"."),
+                       ("a storage of three", p_tuple(p_str("storage"), b"N", b"N") + b"Q."), ("a storage of another kind", p_tuple(p_str("module"),
+                           b"N", b"N", b"N", b"N") + b"Q."),
+                       ("a text that is no tensor", p_dict([("a", p_str("b"))])), ("a number for a name", b"\x80\x02}K\1" + p_tensor("F32", [4], "0",
+                           1024) + b"s."), ("an OrderedDict of a list", b"ccollections\nOrderedDict\n(]tR."),
+                       ("no storage", b"ctorch._utils\n_rebuild_tensor_v2\n" + p_tuple(b"N", p_int(0), b")", b")", b"\x89",
+                           b"}") + b"R."), ("two arguments", b"ctorch._utils\n_rebuild_tensor_v2\n" + p_tuple(b"N", p_int(0)) + b"R."),
+                       ("a negative shape", one("F32", [-4], "0", 1024, 0, [1])), ("a negative stride", one("F32", [4], "0", 1024, 0,
+                           [-1])), ("a negative offset", one("F32", [4], "0", 1024, -1)),
+                       ("a huge offset", one("F32", [4], "0", 1024, 2**62)), ("a huge shape", one("F32", [2**40, 2**40], "0", 1024, 0, [2**40,
+                           1])), ("a huge stride", one("F32", [4, 4], "0", 1024, 0, [2**62, 1])),
+                       ("more elements than the storage", one("F32", [1025], "0", 1024)), ("a storage that lies", one("F32", [4], "0",
+                           10**12)), ("a storage with negative length", one("F32", [4], "0", -1)),
+                       ("one element a million times", one("F32", [1000, 1000], "0", 1024, 0, [0, 0])), ("rows that overlap", one("F32", [32], "0",
+                           1024, 0, [2])), ("shape and strides of other lengths", one("F32", [4], "0", 1024, 0, [1, 1])),
+                       ("64-bit floats", one("F64", [32], "0", 512)), ("a tensor twice",
+                           p_dict([("a", p_tensor("F32", [4], "0",
+                           1024))] * 2)), ("no tensors", p_dict([])), ("a real number", b"G" + bytes(8) + b"."),
+                       ("an empty name", p_dict([("", p_tensor("F32", [4], "0", 1024))])), ("a key outside", one("F32", [4], "../../../etc/passwd",
+                           1024)), ("a parameter of nothing", b"ctorch._utils\n_rebuild_parameter\n(NtR.")):
         bad_pickle(what, text)
-    bad_pth("many tensors of one storage", archive(p_dict([("t%d" % i, p_tensor("F32", [1024], "0", 1024)) for i in range(2000)]), {"0": bytes(4096)}), ["share"])
+    bad_pth("many tensors of one storage", archive(p_dict([("t%d" % i, p_tensor("F32", [1024], "0", 1024)) for i in range(2000)]),
+        {"0": bytes(4096)}), ["share"])
     rng = random.Random(3)
     start, stop = sound.index(b"\x80\x02"), sound.index(b"PK\3\4", 30)
     for i in range(60):               # one byte of the pickle or the directory at random: whatever comes out, no crash
@@ -812,7 +882,8 @@ def hostile(dir_):
             write(folder + "/consolidated.%02d.pth" % i, t if isinstance(t, bytes) else pth(t))
         refuse(out, "Meta: " + what, folder, says=says)
     halves = [{k: split(k, t, 2, True)[i] for k, t in meta.items()} for i in range(2)]
-    for change in ({"dim": 64}, {"dim": 0}, {"dim": -32}, {"dim": 2**40}, {"dim": "x"}, {"n_layers": 2}, {"n_layers": 0}, {"n_heads": 8}, {"n_heads": 3}, {"n_kv_heads": 3}, {"n_kv_heads": 8}, {"vocab_size": 25},
+    for change in ({"dim": 64}, {"dim": 0}, {"dim": -32}, {"dim": 2**40}, {"dim": "x"}, {"n_layers": 2}, {"n_layers": 0}, {"n_heads": 8},
+        {"n_heads": 3}, {"n_kv_heads": 3}, {"n_kv_heads": 8}, {"vocab_size": 25},
                    {"norm_eps": 0}, {"norm_eps": -1}, {"rope_theta": 0}, {"head_dim": 3}, {"moe": {"num_experts": 8}}, {"use_scaled_rope": "yes"}):
         bad_meta("params.json: %s" % change, {**params, **change})
     for text in (b"", b"{", b"[]", b'{"dim":32}'):
@@ -831,8 +902,10 @@ def hostile(dir_):
     for version in (0, 1, 2):
         data = llama2c(c, meta, version)
         at = 0 if version == 0 else 8
-        for what, b in [("cut off after %d bytes" % k, data[:k]) for k in (0, 3, 27, 28, 63, 255, 256, len(data) // 2, len(data) - 1)] + [("a byte more", data + b"x")] + [
-                ("field %d is %d" % (i, v), patched(at + 4 * i, "<i", v, data)) for i in range(6 if version else 7) for v in (0, -1 if i != 5 or version else 2**31 - 1, 2**31 - 1, 2**20 + 1)]:
+        for what, b in [("cut off after %d bytes" % k, data[:k]) for k in (0, 3, 27, 28, 63, 255, 256, len(data) // 2,
+            len(data) - 1)] + [("a byte more", data + b"x")] + [
+                ("field %d is %d" % (i, v), patched(at + 4 * i, "<i", v, data)) for i in range(6 if version else 7) for v in (0, -1
+                    if i != 5 or version else 2**31 - 1, 2**31 - 1, 2**20 + 1)]:
             path = write(os.path.join(dir_, "m.bin"), b)
             refuse(out, "llama2.c version %d: %s" % (version, what), path)
         if version == 2:
@@ -851,7 +924,8 @@ def hostile(dir_):
         write(folder + "/adapter_config.json", json.dumps({**config, **change}).encode())
         write(folder + "/adapter_model.safetensors", safetensors(tensors))
         refuse(out, "adapter: " + what, folder, "--base", where, says=says)
-    for change in ({"peft_type": "IA3"}, {"use_dora": True}, {"fan_in_fan_out": True}, {"alpha_pattern": {"q_proj": 2}}, {"r": 0}, {"r": -1}, {"r": None}, {"r": 4}, {"lora_alpha": "x"}, {"alora_invocation_tokens": [1]},
+    for change in ({"peft_type": "IA3"}, {"use_dora": True}, {"fan_in_fan_out": True}, {"alpha_pattern": {"q_proj": 2}}, {"r": 0}, {"r": -1},
+        {"r": None}, {"r": 4}, {"lora_alpha": "x"}, {"alora_invocation_tokens": [1]},
                    {"use_rslora": True, "rank_pattern": {"q_proj": 8}}):
         bad_peft(str(change), change=change)
     bad_peft("half a pair", {k: v for k, v in lora.items() if k != some + "B.weight"}, says=["q_proj"])
@@ -865,8 +939,10 @@ def hostile(dir_):
     bad_peft("rank 0", {some + "A.weight": ("F32", (0, 32), b""), some + "B.weight": ("F32", (32, 0), b"")}, {"rank_pattern": {"q_proj": 8}})
 
     # the model card and what is said of sampling
-    for what, text in (("tags", "tags: a\n" * 10000), ("a list", "tags:\n" + "- a\n" * 10000), ("one line", "license: " + "x" * 10**6), ("keys", "a" * 10**6 + ": b"), ("NUL", "license: a\0b"),
-                       ("no end", "license: mit"), ("odd ones", "license: {a: b}\nlanguage: [en, de]\ntags: &x !!y z\nlicense_name: 'a\"b'\n- x\n -y\n:\n: :\n'':")):
+    for what, text in (("tags", "tags: a\n" * 10000), ("a list", "tags:\n" + "- a\n" * 10000), ("one line", "license: " + "x" * 10**6), ("keys",
+        "a" * 10**6 + ": b"), ("NUL", "license: a\0b"),
+                       ("no end", "license: mit"), ("odd ones",
+                           "license: {a: b}\nlanguage: [en, de]\ntags: &x !!y z\nlicense_name: 'a\"b'\n- x\n -y\n:\n: :\n'':")):
         fresh(model_DOT_safetensors=whole)
         write(folder + "/README.md", b"---\n" + text.encode() + (b"\n---\n" if what != "no end" else b""))
         if convert(folder, os.path.join(out, "good.gguf")):

@@ -22,7 +22,8 @@ static int type_choice = -1;
 static const int type_number[] = { TENSOR_F32, TENSOR_F16, TENSOR_BF16, 8 /* Q8_0 */ };
 static const cli_option options[] = {
     { "-o", "OUT.gguf", CLI_TEXT, &out_path, 0, 0, NULL, "the file to write (default: the input's name with .gguf, in this folder)" },
-    { "--type", "f32|f16|bf16|q8_0", CLI_CHOICE, &type_choice, 0, 0, NULL, "type of the matrices (default: each its own). Vectors are F32; what has no\nrows of a multiple of 32 is F16 in place of Q8_0" },
+    { "--type", "f32|f16|bf16|q8_0", CLI_CHOICE, &type_choice, 0, 0, NULL,
+        "type of the matrices (default: each its own). Vectors are F32; what has no\nrows of a multiple of 32 is F16 in place of Q8_0" },
     { "--pre", "NAME", CLI_TEXT, &pre_name, 0, 0, NULL, "the pre-tokenizer, where its regular expression is not recognised" },
     { "--base", "MODEL", CLI_TEXT, &base_path, 0, 0, NULL, "the folder or GGUF of the model that an adapter belongs to" },
 };
@@ -43,7 +44,11 @@ typedef struct source {
 static source src;                    /* static, so that memory is in sight wherever the program ends */
 static json_doc config;
 
-static char *in_folder(const char *folder, const char *name) { static char *p[4]; static int turn; turn = (turn + 1) % 4; free(p[turn]); return p[turn] = tensors_path(folder, name); }
+static char *in_folder(const char *folder, const char *name) { /* valid for three calls more */
+    static char *p[4]; static int turn;
+    turn = (turn + 1) % 4; free(p[turn]);
+    return p[turn] = tensors_path(folder, name);
+}
 static int has(const char *folder, const char *name) { return cli_what(in_folder(folder, name)) != CLI_NOTHING; }
 static const json *read_json(json_doc *d, const char *path) { /* an object; path must stay */
     cli_path what = cli_what(path);
@@ -80,33 +85,39 @@ static void read_rope(source *s, const json_doc *d, const json *root) {
         if (s->low >= s->high) cli_die("%s: low_freq_factor %g is not below high_freq_factor %g", s->said, s->low, s->high);
     }
     if (s->rope == ROPE_YARN) {
-        double part = json_real(d, r, "mscale", 0, 1e3, 0), all = json_real(d, r, "mscale_all_dim", 0, 1e3, 0), l = s->factor > 1 ? 0.1 * log(s->factor) : 0;
+        double part = json_real(d, r, "mscale", 0, 1e3, 0), all = json_real(d, r, "mscale_all_dim", 0, 1e3, 0);
+        double l = s->factor > 1 ? 0.1 * log(s->factor) : 0;
         s->fast = json_real(d, r, "beta_fast", 1e-3, 1e6, 0); s->slow = json_real(d, r, "beta_slow", 1e-3, 1e6, 0);
         s->attention = json_real(d, r, "attention_factor", 1e-3, 1e3, part != 0 && all != 0 ? (part * l + 1) / (all * l + 1) : 0);
         if (!json_bool(d, r, "truncate", 1)) cli_die("%s: yarn's truncate false is not built in", s->said);
     }
 }
 static void read_config(source *s, const char *folder) { /* all but the tensors */
-    static char path[4200]; const json *root, *a; const char *arch; int mistral; const json_doc *d = &config;
+    static char path[4200]; const json *root, *a; const char *arch, *kind; int mistral; const json_doc *d = &config;
     snprintf(path, sizeof path, "%.4096s", in_folder(folder, "config.json"));
     s->said = path; root = read_json(&config, path);
     a = json_opt(d, root, "architectures", JSON_LIST);
-    arch = a && a->n ? json_as(d, &a->v.item[0], JSON_STRING)->v.text : strcmp(json_text(d, root, "model_type", ""), "mistral") == 0 ? "MistralForCausalLM"
-        : strcmp(json_text(d, root, "model_type", ""), "llama") == 0 ? "LlamaForCausalLM" : "no architecture";
+    kind = json_text(d, root, "model_type", "");
+    arch = a && a->n ? json_as(d, &a->v.item[0], JSON_STRING)->v.text : strcmp(kind, "mistral") == 0 ? "MistralForCausalLM"
+        : strcmp(kind, "llama") == 0 ? "LlamaForCausalLM" : "no architecture";
     mistral = strcmp(arch, "MistralForCausalLM") == 0;
     if (!mistral && strcmp(arch, "LlamaForCausalLM") != 0 && strcmp(arch, "LLaMAForCausalLM") != 0)
         cli_die("%s: is of %.80s; LlamaForCausalLM and MistralForCausalLM are built in", path, arch);
-    if (json_opt(d, root, "quantization_config", JSON_OBJECT)) cli_die("%s: quantization_config: weights that are quantized already are not built in", path);
-    if (strcmp(json_text(d, root, "hidden_act", "silu"), "silu") != 0) cli_die("%s: hidden_act is %.80s; silu is built in", path, json_text(d, root, "hidden_act", ""));
+    if (json_opt(d, root, "quantization_config", JSON_OBJECT))
+        cli_die("%s: quantization_config: weights that are quantized already are not built in", path);
+    if (strcmp(json_text(d, root, "hidden_act", "silu"), "silu") != 0)
+        cli_die("%s: hidden_act is %.80s; silu is built in", path, json_text(d, root, "hidden_act", ""));
     s->n_embd = (int)json_as_int(d, json_need(d, root, "hidden_size", JSON_NUMBER), 1, (1 << 24) - 1);
     s->n_layer = (int)json_as_int(d, json_need(d, root, "num_hidden_layers", JSON_NUMBER), 1, MAX_LAYERS);
     s->n_head = (int)json_as_int(d, json_need(d, root, "num_attention_heads", JSON_NUMBER), 1, 1 << 14);
     s->n_ff = (int)json_as_int(d, json_need(d, root, "intermediate_size", JSON_NUMBER), 1, 1 << 24);
     s->n_vocab = (int)json_as_int(d, json_need(d, root, "vocab_size", JSON_NUMBER), 1, 1 << 30);
-    s->n_head_kv = (int)json_int(d, root, "num_key_value_heads", 1, s->n_head, mistral && json_get(root, "num_key_value_heads") == NULL ? 8 : s->n_head);
+    a = json_get(root, "num_key_value_heads"); /* null: as many as there are heads; absent: each class has a default of its own */
+    s->n_head_kv = (int)json_int(d, root, "num_key_value_heads", 1, s->n_head, mistral && a == NULL ? 8 : s->n_head);
     s->head_dim = (int)json_int(d, root, "head_dim", 1, 1 << 16, 0);
     s->n_ctx = (int)json_int(d, root, "max_position_embeddings", 1, INT_MAX, mistral ? 131072 : 2048);
-    s->n_swa = !mistral || (json_get(root, "sliding_window") && json_get(root, "sliding_window")->kind == JSON_NULL) ? 0 : (int)json_int(d, root, "sliding_window", 0, INT_MAX, 4096);
+    a = json_get(root, "sliding_window"); /* null: none; a Llama has none */
+    s->n_swa = mistral ? (int)json_int(d, root, "sliding_window", 0, INT_MAX, a == NULL ? 4096 : 0) : 0;
     s->eps = json_real(d, root, "rms_norm_eps", 1e-30, 1, 1e-6);
     s->tied = json_bool(d, root, "tie_word_embeddings", 0);
     s->attention_bias = !mistral && json_bool(d, root, "attention_bias", 0); s->mlp_bias = !mistral && json_bool(d, root, "mlp_bias", 0);
@@ -116,7 +127,8 @@ static void read_config(source *s, const char *folder) { /* all but the tensors 
 /* NAME.safetensors or OTHER.bin of a folder, each as one file or by its index. */
 static void read_weights(tensors *l, const char *folder, const char *safe, const char *other) {
     char name[3][80];
-    snprintf(name[0], 80, "%s.safetensors.index.json", safe); snprintf(name[1], 80, "%s.safetensors", safe); snprintf(name[2], 80, "%s.bin.index.json", other);
+    snprintf(name[0], 80, "%s.safetensors.index.json", safe); snprintf(name[1], 80, "%s.safetensors", safe);
+    snprintf(name[2], 80, "%s.bin.index.json", other);
     if (has(folder, name[0])) { tensors_index(l, folder, name[0], safetensors_read); return; }
     if (has(folder, name[1])) safetensors_read(l, in_folder(folder, name[1]));
     else if (has(folder, name[2])) { tensors_index(l, folder, name[2], pth_read); return; }
@@ -154,7 +166,8 @@ static void read_meta(source *s) {
         s->high = json_real(d, root, "rope_high_freq_factor", 1.0001, 1e6, 4); s->n_ctx_first = 8192;
     }
     /* The context is not in the file: Llama 3.1 and after, Llama 3, CodeLlama, Llama 2 and Llama 1 are told apart by what is. */
-    s->n_ctx = (int)json_int(d, root, "max_seq_len", 1, INT_MAX, scaled ? 131072 : s->rope_base == 500000 ? 8192 : s->rope_base == 1e6 ? 16384 : s->eps == 1e-6 ? 2048 : 4096);
+    s->n_ctx = (int)json_int(d, root, "max_seq_len", 1, INT_MAX, scaled ? 131072 : s->rope_base == 500000 ? 8192 : s->rope_base == 1e6 ? 16384
+        : s->eps == 1e-6 ? 2048 : 4096);
     check_shape(s);
     for (; snprintf(name, sizeof name, "consolidated.%02d.pth", s->n_parts), has(s->path, name); s->n_parts++) {
         if (s->n_parts == MAX_PARTS) cli_die("%s: more than %d files", s->path, MAX_PARTS);
@@ -168,26 +181,35 @@ static void read_meta(source *s) {
     }
     if (s->n_parts == 0) cli_die("%s: has no %s", s->path, name);
     t = tensors_find(&s->part[0], "layers.0.feed_forward.w1.weight");
-    if (t == NULL || t->dims[0] < 1 || t->dims[0] > (uint64_t)(1 << 24) / (uint64_t)s->n_parts) { cli_die("%s: the size of layers.0.feed_forward.w1.weight is missing or wrong", s->path); return; }
+    if (t == NULL || t->dims[0] < 1 || t->dims[0] > (uint64_t)(1 << 24) / (uint64_t)s->n_parts) {
+        cli_die("%s: the size of layers.0.feed_forward.w1.weight is missing or wrong", s->path);
+        return;
+    }
     s->n_ff = (int)t->dims[0] * s->n_parts;
     s->n_vocab = (int)json_int(d, root, "vocab_size", -1, 1 << 30, -1);
     s->tied = tensors_find(&s->part[0], "output.weight") == NULL;
     if (s->n_vocab > 0) return;
     t = tensors_find(&s->part[0], "tok_embeddings.weight"); /* split by columns, as in Llama 1 and 2, it has all rows */
-    if (t == NULL || t->n_dims != 2 || t->dims[0] < 1 || t->dims[0] > (uint64_t)(1 << 30) / (uint64_t)s->n_parts) { cli_die("%s: the size of tok_embeddings.weight is missing or wrong", s->path); return; }
+    if (t == NULL || t->n_dims != 2 || t->dims[0] < 1 || t->dims[0] > (uint64_t)(1 << 30) / (uint64_t)s->n_parts) {
+        cli_die("%s: the size of tok_embeddings.weight is missing or wrong", s->path);
+        return;
+    }
     s->n_vocab = (int)t->dims[0] * (t->dims[1] < (uint64_t)s->n_embd ? 1 : s->n_parts);
 }
 
 /* ================ llama2.c: a header, then all numbers one after the other (its export.py and run.c). Tensors get Meta's names */
 typedef struct cursor { source *s; int version; uint64_t at, group; } cursor;
 static void bin_next(cursor *c, const char *name, uint64_t rows, uint64_t cols) { /* the next tensor; cols 0: a vector, always float32 */
-    tensors *l = &c->s->part[0]; tensor *t = tensors_add(l, 0, name, strlen(name)); uint64_t n = rows * (cols ? cols : 1), have = l->file[0].size, bytes;
+    tensors *l = &c->s->part[0]; tensor *t = tensors_add(l, 0, name, strlen(name));
+    uint64_t n = rows * (cols ? cols : 1), have = l->file[0].size, bytes;
     t->type = c->group && cols ? TENSOR_GROUPS : TENSOR_F32; t->kind = "float32";
     t->n_dims = cols ? 2 : 1; t->dims[0] = rows; t->dims[1] = cols; t->stride[0] = cols ? cols : 1; t->stride[1] = 1;
     t->offset = c->at; t->group = c->group; t->scales = c->at + n;
-    if (t->type == TENSOR_GROUPS && n % c->group) cli_die("%s: %llu weights of %s are not whole groups of %llu", c->s->path, (unsigned long long)n, name, (unsigned long long)c->group);
+    if (t->type == TENSOR_GROUPS && n % c->group)
+        cli_die("%s: %llu weights of %s are not whole groups of %llu", c->s->path, (unsigned long long)n, name, (unsigned long long)c->group);
     bytes = t->type == TENSOR_GROUPS ? n + 4 * (n / c->group) : 4 * n; /* below 2^56: the header's numbers were checked */
-    if (bytes > have - c->at) cli_die("%s: has %llu bytes, %s ends at %llu", c->s->path, (unsigned long long)have, name, (unsigned long long)(c->at + bytes));
+    if (bytes > have - c->at) cli_die("%s: has %llu bytes, %s ends at %llu", c->s->path, (unsigned long long)have, name,
+        (unsigned long long)(c->at + bytes));
     c->at += bytes;
 }
 static void bin_layers(cursor *c, const char *name, uint64_t rows, uint64_t cols) {
@@ -196,7 +218,8 @@ static void bin_layers(cursor *c, const char *name, uint64_t rows, uint64_t cols
 }
 static int bin_int(source *s, const unsigned char *p, const char *name, int most) {
     uint32_t v = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-    if (v < 1 || v > (uint32_t)most) cli_die("%s: its header says %s %ld, expected 1 to %d", s->path, name, v < 0x80000000u ? (long)v : -(long)(0xffffffffu - v) - 1, most);
+    if (v < 1 || v > (uint32_t)most)
+        cli_die("%s: its header says %s %ld, expected 1 to %d", s->path, name, v < 0x80000000u ? (long)v : -(long)(0xffffffffu - v) - 1, most);
     return (int)v;
 }
 static void read_llama2c(source *s) {
@@ -209,8 +232,10 @@ static void read_llama2c(source *s) {
         tensors_bytes(l, 0, 0, h, 64);
         c.version = bin_int(s, h + 4, "version", 2); p = h + 8; c.at = 256;
     }
-    s->n_embd = bin_int(s, p, "dim", (1 << 24) - 1); s->n_ff = bin_int(s, p + 4, "hidden_dim", 1 << 24); s->n_layer = bin_int(s, p + 8, "n_layers", MAX_LAYERS);
-    s->n_head = bin_int(s, p + 12, "n_heads", 1 << 14); s->n_head_kv = bin_int(s, p + 16, "n_kv_heads", s->n_head); s->n_ctx = bin_int(s, p + 24, "seq_len", INT_MAX);
+    s->n_embd = bin_int(s, p, "dim", (1 << 24) - 1); s->n_ff = bin_int(s, p + 4, "hidden_dim", 1 << 24);
+    s->n_layer = bin_int(s, p + 8, "n_layers", MAX_LAYERS);
+    s->n_head = bin_int(s, p + 12, "n_heads", 1 << 14); s->n_head_kv = bin_int(s, p + 16, "n_kv_heads", s->n_head);
+    s->n_ctx = bin_int(s, p + 24, "seq_len", INT_MAX);
     if (c.version == 0) {             /* there a negative vocabulary says that the output matrix is its own */
         uint32_t v = (uint32_t)p[20] | (uint32_t)p[21] << 8 | (uint32_t)p[22] << 16 | (uint32_t)p[23] << 24;
         unsigned char w[4];
@@ -223,13 +248,15 @@ static void read_llama2c(source *s) {
     if (c.version == 2) c.group = (uint64_t)bin_int(s, h + 37, "group_size", 1 << 24);
     s->eps = 1e-5; s->rope_base = 10000; /* the format fixes them */
     check_shape(s);
-    e = (uint64_t)s->n_embd; q = (uint64_t)s->n_head * (uint64_t)s->head_dim; kv = (uint64_t)s->n_head_kv * (uint64_t)s->head_dim; f = (uint64_t)s->n_ff;
+    e = (uint64_t)s->n_embd; q = (uint64_t)s->n_head * (uint64_t)s->head_dim; kv = (uint64_t)s->n_head_kv * (uint64_t)s->head_dim;
+    f = (uint64_t)s->n_ff;
     if (c.version == 0) { bin_next(&c, "tok_embeddings.weight", (uint64_t)s->n_vocab, e); bin_layers(&c, "attention_norm", e, 0); }
     else {
         bin_layers(&c, "attention_norm", e, 0); bin_layers(&c, "ffn_norm", e, 0); bin_next(&c, "norm.weight", e, 0);
         bin_next(&c, "tok_embeddings.weight", (uint64_t)s->n_vocab, e);
     }
-    bin_layers(&c, "attention.wq", q, e); bin_layers(&c, "attention.wk", kv, e); bin_layers(&c, "attention.wv", kv, e); bin_layers(&c, "attention.wo", e, q);
+    bin_layers(&c, "attention.wq", q, e); bin_layers(&c, "attention.wk", kv, e); bin_layers(&c, "attention.wv", kv, e);
+    bin_layers(&c, "attention.wo", e, q);
     if (c.version == 0) bin_layers(&c, "ffn_norm", e, 0);
     bin_layers(&c, "feed_forward.w1", f, e); bin_layers(&c, "feed_forward.w2", e, f); bin_layers(&c, "feed_forward.w3", f, e);
     if (c.version == 0) {             /* then cosines and sines of every position, which nobody needs */
@@ -237,7 +264,8 @@ static void read_llama2c(source *s) {
         bin_next(&c, "rope.freqs", (uint64_t)s->n_ctx * (uint64_t)s->head_dim, 0);
     }
     if (!s->tied) bin_next(&c, "output.weight", (uint64_t)s->n_vocab, e);
-    if (c.at != l->file[0].size) cli_die("%s: has %llu bytes, %llu are what its header asks for", s->path, (unsigned long long)l->file[0].size, (unsigned long long)c.at);
+    if (c.at != l->file[0].size) cli_die("%s: has %llu bytes, %llu are what its header asks for", s->path, (unsigned long long)l->file[0].size,
+        (unsigned long long)c.at);
     tensors_sort(l, s->path);
 }
 
@@ -259,8 +287,10 @@ static void read_base(source *s) {
     cli_open_model(1);
     if (lm_meta_find(cli.m, "general.architecture", &v) != LM_OK || v.type != LM_META_STR || v.text_bytes != 5 || memcmp(v.text, "llama", 5) != 0)
         cli_die("%s: general.architecture is not llama", base_path);
-    s->n_layer = (int)base_int(cli.m, "llama.block_count", MAX_LAYERS, 0); s->n_embd = (int)base_int(cli.m, "llama.embedding_length", (1 << 24) - 1, 0);
-    s->n_ff = (int)base_int(cli.m, "llama.feed_forward_length", 1 << 24, 0); s->n_head = (int)base_int(cli.m, "llama.attention.head_count", 1 << 14, 0);
+    s->n_layer = (int)base_int(cli.m, "llama.block_count", MAX_LAYERS, 0);
+    s->n_embd = (int)base_int(cli.m, "llama.embedding_length", (1 << 24) - 1, 0);
+    s->n_ff = (int)base_int(cli.m, "llama.feed_forward_length", 1 << 24, 0);
+    s->n_head = (int)base_int(cli.m, "llama.attention.head_count", 1 << 14, 0);
     s->n_head_kv = (int)base_int(cli.m, "llama.attention.head_count_kv", s->n_head, s->n_head);
     s->head_dim = (int)base_int(cli.m, "llama.attention.key_length", 1 << 16, s->n_embd % s->n_head ? 0 : s->n_embd / s->n_head);
     for (i = 0; lm_tensor_at(cli.m, i, &t) == LM_OK; i++)
@@ -280,7 +310,8 @@ static void read_peft(source *s) {
     if (json_bool(d, root, "use_dora", 0)) cli_die("%s: use_dora: adapters with magnitudes of their own are not built in", path);
     if (json_bool(d, root, "fan_in_fan_out", 0)) cli_die("%s: fan_in_fan_out: transposed matrices are not built in", path);
     if ((v = json_opt(d, root, "alpha_pattern", JSON_OBJECT)) != NULL && v->n) json_die(d, v, NULL, "a scale for each matrix is not built in");
-    if ((v = json_opt(d, root, "alora_invocation_tokens", JSON_LIST)) != NULL && v->n) json_die(d, v, NULL, "adapters that wait for tokens are not built in");
+    if ((v = json_opt(d, root, "alora_invocation_tokens", JSON_LIST)) != NULL && v->n)
+        json_die(d, v, NULL, "adapters that wait for tokens are not built in");
     s->rank = (int)json_as_int(d, json_need(d, root, "r", JSON_NUMBER), 1, 1 << 24);
     s->alpha = json_real(d, root, "lora_alpha", -1e6, 1e6, 8);
     v = json_opt(d, root, "rank_pattern", JSON_OBJECT);
@@ -325,7 +356,8 @@ static item *items; static int n_items;
 static float *rope_factors;
 
 static uint64_t size_in(const source *s, size_of n) {
-    int v = n == N_EMBD ? s->n_embd : n == N_VOCAB ? s->n_vocab : n == N_Q ? s->n_head * s->head_dim : n == N_KV ? s->n_head_kv * s->head_dim : n == N_FF ? s->n_ff : 1;
+    int v = n == N_EMBD ? s->n_embd : n == N_VOCAB ? s->n_vocab : n == N_Q ? s->n_head * s->head_dim : n == N_KV ? s->n_head_kv * s->head_dim
+        : n == N_FF ? s->n_ff : 1;
     return (uint64_t)v;
 }
 static item *new_item(const char *name) {
@@ -338,25 +370,31 @@ static item *new_item(const char *name) {
 }
 /* Type and shape of the parts of a tensor, against the rows and columns that the whole has. */
 static void check_item(source *s, item *x) {
-    int i, n = s->n_parts; const tensor *t = x->part[0]; uint64_t r = t->dims[0], c = x->vector ? 1 : t->dims[1]; char want[80]; int whole, below, beside;
+    int i, n = s->n_parts; const tensor *t = x->part[0]; uint64_t r = t->dims[0], c = x->vector ? 1 : t->dims[1]; char want[80];
+    int whole, below, beside;
     const char *path = s->part[0].file[t->file].path;
     snprintf(want, sizeof want, x->vector ? "[%llu]" : "[%llu, %llu]", (unsigned long long)x->rows, (unsigned long long)x->cols);
     if (x->turned) { r = t->dims[1]; c = t->dims[0]; }
-    for (i = 1; i < n; i++) if (x->part[i]->n_dims != t->n_dims || x->part[i]->dims[0] != t->dims[0] || (!x->vector && x->part[i]->dims[1] != t->dims[1]) || x->part[i]->type != t->type)
-        cli_die("%s: the tensor %s is %s of %s, but %s of %s in %s", path, t->name, tensors_shape(t), t->kind, tensors_shape(x->part[i]), x->part[i]->kind, s->part[i].file[x->part[i]->file].path);
+    for (i = 1; i < n; i++) if (x->part[i]->n_dims != t->n_dims || x->part[i]->dims[0] != t->dims[0]
+        || (!x->vector && x->part[i]->dims[1] != t->dims[1]) || x->part[i]->type != t->type)
+        cli_die("%s: the tensor %s is %s of %s, but %s of %s in %s", path, t->name, tensors_shape(t), t->kind, tensors_shape(x->part[i]),
+            x->part[i]->kind, s->part[i].file[x->part[i]->file].path);
     whole = r == x->rows && c == x->cols; below = c == x->cols && x->rows % (uint64_t)n == 0 && r == x->rows / (uint64_t)n;
     beside = r == x->rows && x->cols % (uint64_t)n == 0 && c == x->cols / (uint64_t)n;
     if (t->n_dims != (x->vector ? 1 : 2) || !(x->vector ? whole : below || beside))
-        cli_die("%s: the tensor %s has shape %s, but %s says %s%s", path, t->name, tensors_shape(t), s->said, want, n > 1 && !x->vector ? ", split over the files" : "");
+        cli_die("%s: the tensor %s has shape %s, but %s says %s%s", path, t->name, tensors_shape(t), s->said, want, n > 1 && !x->vector
+            ? ", split over the files" : "");
     if (t->type == TENSOR_OTHER) cli_die("%s: the tensor %s is of %s; F32, F16 and BF16 are built in", path, t->name, t->kind);
     x->n_parts = x->vector ? 1 : n; x->columns = !x->vector && !below; x->from = tensors_type(t);
-    if (x->rows / (x->n_head ? (uint64_t)x->n_head : x->rows) * x->cols > ((size_t)-1 >> 4)) cli_die("%s: the tensor %s is too large for this machine", path, t->name);
-    x->type = x->vector ? TENSOR_F32 : type_choice < 0 ? x->from : lm_row_bytes(type_number[type_choice], x->cols) ? type_number[type_choice] : TENSOR_F16;
+    if (x->rows / (x->n_head ? (uint64_t)x->n_head : x->rows) * x->cols > ((size_t)-1 >> 4))
+        cli_die("%s: the tensor %s is too large for this machine", path, t->name);
+    x->type = x->vector ? TENSOR_F32 : type_choice < 0 ? x->from : lm_row_bytes(type_number[type_choice], x->cols) ? type_number[type_choice]
+        : TENSOR_F16;
 }
 static const tensor *take(source *s, int part, const char *name) { tensor *t = tensors_find(&s->part[part], name); if (t) t->used = 1; return t; }
 static void plan_tensor(source *s, const name_row *w, int layer, const char *suffix) {
-    const char *in = s->form == HUGGING_FACE ? w->hugging_face : w->meta, *prefix = s->form == HUGGING_FACE ? "model.layers" : "layers"; item *x; int i;
-    char name[128], full[64] = "";
+    const char *in = s->form == HUGGING_FACE ? w->hugging_face : w->meta, *prefix = s->form == HUGGING_FACE ? "model.layers" : "layers";
+    char name[128], full[64] = ""; item *x; int i;
     if (layer >= 0) snprintf(full, sizeof full, "blk.%d.", layer);
     snprintf(full + strlen(full), sizeof full - strlen(full), "%s%s", w->gguf, suffix);
     if (layer >= 0) snprintf(name, sizeof name, "%s.%d.%s%s", prefix, layer, in, suffix); else snprintf(name, sizeof name, "%s%s", in, suffix);
@@ -379,8 +417,8 @@ static void account(source *s) {
         const tensor *t = &s->part[i].v[k]; size_t n = strlen(t->name);
         if (t->used || strcmp(t->name, "rope.freqs") == 0 || (n > 20 && strcmp(t->name + n - 20, ".rotary_emb.inv_freq") == 0)) continue;
         if (s->form == HUGGING_FACE && s->tied && strcmp(t->name, "lm_head.weight") == 0) continue;
-        cli_die("%s: the tensor %.100s has no place in the %s that %s describes", s->part[i].file[t->file].path, t->name, s->form == PEFT ? "adapter" : "model",
-            s->said);
+        cli_die("%s: the tensor %.100s has no place in the %s that %s describes", s->part[i].file[t->file].path, t->name,
+            s->form == PEFT ? "adapter" : "model", s->said);
     }
 }
 /* Llama 3.1: slow pairs are slowed by the factor, fast ones are kept, between the two a blend. GGUF has what each frequency is divided by. */
@@ -389,7 +427,8 @@ static void plan_rope(const source *s) {
     if (s->rope != ROPE_LLAMA3) return;
     rope_factors = (float *)cli_grow(NULL, (size_t)half * sizeof *rope_factors);
     for (i = 0; i < half; i++) {
-        double wave = 2 * 3.14159265358979323846 * pow(s->rope_base, 2.0 * i / s->head_dim), turns = s->n_ctx_first / wave, blend = (turns - s->low) / (s->high - s->low);
+        double wave = 2 * 3.14159265358979323846 * pow(s->rope_base, 2.0 * i / s->head_dim), turns = s->n_ctx_first / wave,
+            blend = (turns - s->low) / (s->high - s->low);
         rope_factors[i] = (float)(turns > s->high ? 1 : turns < s->low ? s->factor : 1 / ((1 - blend) / s->factor + blend));
     }
     x = new_item("rope_freqs.weight");
@@ -434,7 +473,8 @@ static void plan_adapter(source *s) {
     static const char *linear[2] = { ".lora_A.weight", ".lora_B.weight" }, *embedding[2] = { ".lora_embedding_A", ".lora_embedding_B" };
     int k, layer, stage, p; const char *prefix[2] = { "base_model.model.", "" };
     for (stage = 0; stage < 2; stage++) for (layer = 0; layer < (stage ? s->n_layer : 1); layer++) for (k = 0; k < N_ROWS; k++)
-        for (p = 0; p < 2; p++) if (rows[k].layered == stage && rows[k].in != N_NONE && plan_pair(s, &rows[k], stage ? layer : -1, prefix[p], k == 1 ? embedding : linear)) break;
+        for (p = 0; p < 2; p++) if (rows[k].layered == stage && rows[k].in != N_NONE
+            && plan_pair(s, &rows[k], stage ? layer : -1, prefix[p], k == 1 ? embedding : linear)) break;
     account(s);
 }
 
@@ -454,14 +494,16 @@ static void write_rope(gguf_writer *w, const source *s) {
     }
     if (s->rope == ROPE_YARN) {
         gguf_u32(w, "llama.rope.scaling.original_context_length", (uint32_t)s->n_ctx_first);
-        if (s->attention != 0) gguf_f32(w, "llama.rope.scaling.attn_factor", (float)(s->attention / (s->factor > 1 ? 0.1 * log(s->factor) + 1 : 1))); /* multiplies the default */
+        if (s->attention != 0) /* it multiplies the default */
+            gguf_f32(w, "llama.rope.scaling.attn_factor", (float)(s->attention / (s->factor > 1 ? 0.1 * log(s->factor) + 1 : 1)));
         if (s->fast != 0) gguf_f32(w, "llama.rope.scaling.yarn_beta_fast", (float)s->fast);
         if (s->slow != 0) gguf_f32(w, "llama.rope.scaling.yarn_beta_slow", (float)s->slow);
     }
     gguf_f32(w, "llama.rope.freq_base", (float)s->rope_base);
 }
 static int file_type(void) { /* llama.cpp's number: the type of most weights */
-    static const struct { int type, number; } t[] = { { TENSOR_F32, 0 }, { TENSOR_F16, 1 }, { TENSOR_BF16, 32 }, { 8, 7 } }; uint64_t n[4] = { 0, 0, 0, 0 }; int i, k, best = 0;
+    static const struct { int type, number; } t[] = { { TENSOR_F32, 0 }, { TENSOR_F16, 1 }, { TENSOR_BF16, 32 }, { 8, 7 } };
+    uint64_t n[4] = { 0, 0, 0, 0 }; int i, k, best = 0;
     for (i = 0; i < n_items; i++) for (k = 0; k < 4; k++) if (!items[i].vector && items[i].type == t[k].type) n[k] += items[i].rows * items[i].cols;
     for (k = 1; k < 4; k++) if (n[k] > n[best]) best = k;
     return t[best].number;
@@ -477,13 +519,17 @@ static void load_vocab(vocab *v, const source *s) {
 }
 static void write_metadata(gguf_writer *w, const source *s, const vocab *v) {
     char name[256], card[4200], sampling[4200]; int i, folder = s->form != LLAMA2C; double n = 0;
-    for (i = 0; i < n_items; i++) if (s->form != PEFT) n += (double)items[i].rows * (double)items[i].cols; else if (i % 2) n -= (double)items[i].rows * (double)items[i - 1].cols;
+    for (i = 0; i < n_items; i++) {   /* of an adapter: those of the matrices that it changes, below 0 */
+        if (s->form != PEFT) n += (double)items[i].rows * (double)items[i].cols;
+        else if (i % 2) n -= (double)items[i].rows * (double)items[i - 1].cols;
+    }
     gguf_str(w, "general.architecture", "llama");
     gguf_str(w, "general.type", s->form == PEFT ? "adapter" : "model");
     if (s->form == PEFT) gguf_str(w, "adapter.type", "lora");
     base_name(s->path, name, sizeof name);
     snprintf(card, sizeof card, "%.4096s/README.md", s->path); snprintf(sampling, sizeof sampling, "%.4096s/generation_config.json", s->path);
-    general_write(w, s->form == HUGGING_FACE ? json_text(&config, config.root, "_name_or_path", "") : "", name, n, folder ? card : NULL, folder ? sampling : NULL);
+    general_write(w, s->form == HUGGING_FACE ? json_text(&config, config.root, "_name_or_path", "") : "", name, n, folder ? card : NULL, folder
+        ? sampling : NULL);
     if (s->form == PEFT) gguf_f32(w, "adapter.lora.alpha", (float)s->alpha);
     else {
         gguf_u32(w, "llama.block_count", (uint32_t)s->n_layer);
@@ -514,7 +560,8 @@ static void show_progress(uint64_t done, uint64_t total) { /* on a terminal: byt
     if (done >= total) { cli_clear(); return; }
     if (now - start < 0.3 || now - last < 0.1) return;
     last = now;
-    fprintf(stderr, "\rconverting %d%%, %.1f of %.1f MB, %.0f MB/s, %.0f s left\033[K", (int)((double)done * 100 / (double)total), (double)done / 1e6, (double)total / 1e6,
+    fprintf(stderr, "\rconverting %d%%, %.1f of %.1f MB, %.0f MB/s, %.0f s left\033[K", (int)((double)done * 100 / (double)total),
+        (double)done / 1e6, (double)total / 1e6,
         (double)done / 1e6 / (now - start), (double)(total - done) / ((double)done / (now - start)));
     cli.line = 1;
 }
@@ -528,7 +575,10 @@ static void gather(const source *s, const item *x, uint64_t row, size_t n, unsig
     } else for (; n > 0; n -= k, row += k, dst += k * row_bytes) {
         uint64_t each = x->rows / (uint64_t)x->n_parts, at = row % each;
         i = (int)(row / each); t = *x->part[i];
-        if (x->turned) { t.dims[0] = x->part[i]->dims[1]; t.dims[1] = x->part[i]->dims[0]; t.stride[0] = x->part[i]->stride[1]; t.stride[1] = x->part[i]->stride[0]; }
+        if (x->turned) {
+            t.dims[0] = x->part[i]->dims[1]; t.dims[1] = x->part[i]->dims[0];
+            t.stride[0] = x->part[i]->stride[1]; t.stride[1] = x->part[i]->stride[0];
+        }
         k = each - at < n ? (size_t)(each - at) : n;
         tensors_rows(&s->part[i], &t, at, k, dst);
     }
@@ -542,11 +592,15 @@ static void interleave(const unsigned char *from, unsigned char *to, size_t rows
 }
 static void write_item(gguf_writer *w, const source *s, int index, uint64_t *done, uint64_t total) {
     const item *x = &items[index]; static unsigned char *raw, *other, *out; static float *real; static size_t cap_raw, cap_real, cap_out;
-    size_t row_bytes = (size_t)x->cols * tensors_size(x->from), unit = x->n_head ? (size_t)x->rows / (size_t)x->n_head : 1, most = PIECE / row_bytes / unit * unit, n, out_bytes;
+    size_t row_bytes = (size_t)x->cols * tensors_size(x->from), unit = x->n_head ? (size_t)x->rows / (size_t)x->n_head : 1,
+        most = PIECE / row_bytes / unit * unit, n, out_bytes;
     uint64_t row;
     if (most == 0) most = unit;
     if (most > x->rows) most = (size_t)x->rows;
-    if (cap_raw < most * row_bytes) { cap_raw = most * row_bytes; raw = (unsigned char *)cli_grow(raw, cap_raw); other = (unsigned char *)cli_grow(other, cap_raw); }
+    if (cap_raw < most * row_bytes) {
+        cap_raw = most * row_bytes;
+        raw = (unsigned char *)cli_grow(raw, cap_raw); other = (unsigned char *)cli_grow(other, cap_raw);
+    }
     for (row = 0; row < x->rows; row += n) {
         unsigned char *p = raw;
         n = x->rows - row < most ? (size_t)(x->rows - row) : most;
@@ -558,7 +612,8 @@ static void write_item(gguf_writer *w, const source *s, int index, uint64_t *don
             if (cap_real < count) real = (float *)cli_grow(real, (cap_real = count) * sizeof *real);
             if (lm_dequantize(x->from, p, count, real) != LM_OK) cli_die("%s: %s cannot be read", s->path, x->name);
             if (cap_out < out_bytes) out = (unsigned char *)cli_grow(out, cap_out = out_bytes);
-            if (lm_quantize(x->type, real, n, x->cols, NULL, out) != LM_OK) cli_die("%s: the tensor %s has a weight that is infinite or no number", s->path, x->part[0]->name);
+            if (lm_quantize(x->type, real, n, x->cols, NULL, out) != LM_OK)
+                cli_die("%s: the tensor %s has a weight that is infinite or no number", s->path, x->part[0]->name);
             p = out;
         }
         gguf_data(w, index, p, out_bytes);

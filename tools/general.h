@@ -11,7 +11,8 @@
 #define GENERAL_PARTS 64
 
 /* ---- a name and its parts */
-typedef struct general_name { char full[GENERAL_TEXT], organization[GENERAL_TEXT], basename[GENERAL_TEXT], finetune[GENERAL_TEXT], version[GENERAL_TEXT], size[GENERAL_TEXT]; } general_name;
+typedef struct general_name { char full[GENERAL_TEXT], organization[GENERAL_TEXT], basename[GENERAL_TEXT], finetune[GENERAL_TEXT],
+    version[GENERAL_TEXT], size[GENERAL_TEXT]; } general_name;
 enum { GENERAL_BASE = 1, GENERAL_SIZE = 2, GENERAL_TUNE = 4, GENERAL_VERSION = 8, GENERAL_TYPE = 16 };
 
 static inline int general_digit(char c) { return c >= '0' && c <= '9'; }
@@ -63,7 +64,8 @@ static inline int general_size(char *p, double n_weights) {
     v = strtod(p, &end);
     if (end != p + n - 1 || unit == NULL) return 0;
     for (i = 0; i < (size_t)(unit - scale); i++) v *= 1000;
-    if (n_weights < 0 ? v >= floor(-n_weights / 8) : fabs(v - n_weights) <= floor(7 * n_weights / 8)) return 0; /* an adapter has fewer than its model */
+    if (n_weights < 0 ? v >= floor(-n_weights / 8) : fabs(v - n_weights) <= floor(7 * n_weights / 8))
+        return 0; /* an adapter has fewer than its model */
     if (p[n - 1] >= 'A' && p[n - 1] <= 'Z') p[n - 1] = (char)(p[n - 1] + 32);
     return 1;
 }
@@ -74,9 +76,14 @@ static inline void general_join(char *to, const char *part, int once) { /* "a" -
 }
 /* n_weights: of the model; of an adapter, negative, those of the matrices that it changes; 0: not known. */
 static inline void general_split(const char *id, double n_weights, general_name *g) {
-    static char part[GENERAL_PARTS][GENERAL_TEXT]; int kind[GENERAL_PARTS], n = 0, i, numbered = 0, start = 1; const char *p, *slash = strchr(id, '/'); size_t k;
+    static char part[GENERAL_PARTS][GENERAL_TEXT]; int kind[GENERAL_PARTS], n = 0, i, numbered = 0, start = 1;
+    const char *p, *slash = strchr(id, '/'); size_t k;
     memset(g, 0, sizeof *g);
-    if (slash && !strchr(id, ' ')) { if (*id != '.') snprintf(g->organization, GENERAL_TEXT, "%.*s", (int)(slash - id < GENERAL_TEXT ? slash - id : GENERAL_TEXT - 1), id); id = slash + 1; }
+    if (slash && !strchr(id, ' ')) {  /* "org/name", but not "./name" */
+        k = slash - id < GENERAL_TEXT ? (size_t)(slash - id) : GENERAL_TEXT - 1;
+        if (*id != '.') memcpy(g->organization, id, k);
+        id = slash + 1;
+    }
     snprintf(g->full, GENERAL_TEXT, "%s", id);
     if (strchr(id, ' ')) return;      /* a sentence */
     for (p = g->full; *p && n < GENERAL_PARTS; p += k + (p[k] != 0)) {
@@ -93,7 +100,7 @@ static inline void general_split(const char *id, double n_weights, general_name 
         else if (i > 0 && general_is(w, "LORA")) kind[i] = n_weights < 0 ? GENERAL_TYPE : GENERAL_TUNE;
         if (kind[i] == GENERAL_SIZE && strpbrk(w, "0123456789")) numbered = 1;
     }
-    for (i = 0; i < n; i++) {         /* words are no sizes beside numbers; what is before all this is the name proper, the rest what was done to it */
+    for (i = 0; i < n; i++) { /* words are no sizes beside numbers; what is before all this is the name proper, the rest what was done to it */
         if (kind[i] == GENERAL_SIZE && numbered && !strpbrk(part[i], "0123456789.")) kind[i] = 0;
         if (start && ((kind[i] == 0 && general_alpha(part[i][0])) || kind[i] == GENERAL_VERSION)) kind[i] |= GENERAL_BASE;
         else { start = 0; if (kind[i] == 0) kind[i] = GENERAL_TUNE; }
@@ -109,15 +116,17 @@ static inline void general_split(const char *id, double n_weights, general_name 
 }
 /* "smol-llama_2 v1" -> "Smol Llama_2 v1": words in small letters get a capital at each start of letters, but for versions and numbers. */
 static inline void general_title(const char *name, char *title) {
-    size_t n = 0, k, i; const char *p = name; int upper, letter;
+    size_t n = 0, k, i, m; const char *p = name; int upper, letter; char word[GENERAL_TEXT];
     for (; *p && n < GENERAL_TEXT - 2; p += k) {
         k = strcspn(p, "- \t");
         if (k == 0) { k = 1; continue; }
         if (n) title[n++] = ' ';
         for (upper = letter = 0, i = 0; i < k; i++) { upper |= p[i] >= 'A' && p[i] <= 'Z'; letter |= general_alpha(p[i]); }
-        { char word[GENERAL_TEXT]; size_t m = k < GENERAL_TEXT ? k : GENERAL_TEXT - 1; memcpy(word, p, m); word[m] = 0;
-          if (general_digit(word[0]) || (word[0] == 'v' && general_is_version(word))) upper = 1; }
-        for (i = 0; i < k && n < GENERAL_TEXT - 1; i++) title[n++] = upper || !letter || (i > 0 && (general_alpha(p[i - 1]) || (unsigned char)p[i - 1] >= 128)) ? p[i] : general_upper(p[i]);
+        m = k < GENERAL_TEXT ? k : GENERAL_TEXT - 1;
+        memcpy(word, p, m); word[m] = 0;
+        if (general_digit(word[0]) || (word[0] == 'v' && general_is_version(word))) upper = 1;
+        for (i = 0; i < k && n < GENERAL_TEXT - 1; i++)
+            title[n++] = upper || !letter || (i > 0 && (general_alpha(p[i - 1]) || (unsigned char)p[i - 1] >= 128)) ? p[i] : general_upper(p[i]);
     }
     title[n] = 0;
 }
@@ -127,13 +136,16 @@ static inline void general_count(double n, char *text, size_t cap) { /* 13451500
 }
 
 /* ---- the model card: the head of README.md between two lines of ---, of which lines "key: value" and lists of "- value" are read */
-typedef struct general_card { char *text; const char *license, *license_name, *license_link; char *tag[64], *language[64]; int n_tags, n_languages; } general_card;
+typedef struct general_card {
+    char *text; const char *license, *license_name, *license_link; char *tag[64], *language[64]; int n_tags, n_languages;
+} general_card;
 static inline char *general_value(char *p) { /* without blanks and quotes around it; NULL: nothing, or what takes YAML to read */
     size_t n;
     while (*p == ' ') p++;
     for (n = strlen(p); n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\r'); ) p[--n] = 0;
     if (n > 1 && (*p == '"' || *p == '\'') && p[n - 1] == *p) { p[n - 1] = 0; p++; n -= 2; return strpbrk(p, "\\\"'") ? NULL : p; }
-    return n == 0 || strchr("[]{}&*!|>%@`\"'#,?", *p) || strstr(p, ": ") || strstr(p, " #") || general_is(p, "NULL") || strcmp(p, "~") == 0 ? NULL : p;
+    return n == 0 || strchr("[]{}&*!|>%@`\"'#,?", *p) || strstr(p, ": ") || strstr(p, " #") || general_is(p, "NULL") || strcmp(p, "~") == 0 ? NULL
+        : p;
 }
 static inline void general_card_read(general_card *c, const char *path) {
     size_t n; char *p, *next, *v, *pipeline = NULL, key[32] = ""; int indent;
@@ -174,7 +186,8 @@ static inline void general_list(gguf_writer *w, const char *key, char *const *v,
 
 /* ---- all of it. said: the model's name in config.json, "" if none; name: of the folder or file; card, sampling: paths, NULL for none */
 static inline void general_sampling(gguf_writer *w, const char *path) {
-    static const struct { const char *from, *key; int whole; } known[] = { { "top_k", "top_k", 1 }, { "top_p", "top_p", 0 }, { "min_p", "min_p", 0 }, { "temperature", "temp", 0 },
+    static const struct { const char *from, *key; int whole; } known[] = { { "top_k", "top_k", 1 }, { "top_p", "top_p", 0 }, { "min_p", "min_p", 0 },
+        { "temperature", "temp", 0 },
         { "repetition_penalty", "penalty_repeat", 0 } };
     json_doc d; char key[64]; int i;
     if (path == NULL || cli_what(path) != CLI_FILE) return;
@@ -184,7 +197,8 @@ static inline void general_sampling(gguf_writer *w, const char *path) {
         const json *v = json_opt(&d, d.root, known[i].from, JSON_NUMBER);
         if (v == NULL) continue;
         snprintf(key, sizeof key, "general.sampling.%s", known[i].key);
-        if (known[i].whole) gguf_int(w, key, LM_META_I32, json_as_int(&d, v, INT32_MIN, INT32_MAX)); else gguf_f32(w, key, (float)json_as_real(&d, v));
+        if (known[i].whole) gguf_int(w, key, LM_META_I32, json_as_int(&d, v, INT32_MIN, INT32_MAX));
+        else gguf_f32(w, key, (float)json_as_real(&d, v));
     }
     json_close(&d);
 }

@@ -14,12 +14,16 @@ static inline lm_model *imatrix_open(const char *path) { /* any GGUF file, for i
     memset(&d, 0, sizeof d);
     if (*path == 0) cli_die("the path is empty");
     d.path = path; d.vocab_only = 2;
-    if (lm_model_open(&m, &d, &err) != LM_OK) cli_die("%.900s%s%s", strncmp(err.text, path, k) == 0 ? "" : path, strncmp(err.text, path, k) == 0 ? "" : ": ", err.text);
+    if (lm_model_open(&m, &d, &err) != LM_OK) { /* the line may name the file already */
+        if (strncmp(err.text, path, k) == 0) cli_die("%s", err.text);
+        cli_die("%.900s: %s", path, err.text);
+    }
     return m;
 }
 static inline imatrix_entry *imatrix_add(imatrix *im, const char *path, const char *name, size_t n, uint64_t n_in, uint64_t n_mat) {
     imatrix_entry *e;
-    if (n_in == 0 || n_mat == 0 || n_in > ((size_t)-1 >> 8) / n_mat || im->n == INT_MAX / 256) cli_die("%s: %.*s: %llu values", path, (int)n, name, (unsigned long long)n_in);
+    if (n_in == 0 || n_mat == 0 || n_in > ((size_t)-1 >> 8) / n_mat || im->n == INT_MAX / 256)
+        cli_die("%s: %.*s: %llu values", path, (int)n, name, (unsigned long long)n_in);
     if ((im->n & (im->n - 1)) == 0) im->v = (imatrix_entry *)cli_grow(im->v, (size_t)(im->n ? 2 * im->n : 1) * sizeof *e);
     e = &im->v[im->n++];
     e->name = (char *)cli_grow(NULL, n + 1); memcpy(e->name, name, n); e->name[n] = 0; e->name_bytes = n;
@@ -32,8 +36,10 @@ static inline void imatrix_judge(const imatrix_entry *e, const char *path) {
     for (i = 0; i < e->n_in * e->n_mat; i++) if (!(e->w[i] >= 0 && e->w[i] <= FLT_MAX)) cli_die("%s: %s: value %llu is no importance", path, e->name, (unsigned long long)i);
 }
 static inline void imatrix_read_gguf(imatrix *im, const char *path) {
-    static const char sums[] = ".in_sum2", counts[] = ".counts"; lm_model *m = imatrix_open(path); lm_meta v, item; lm_tensor t, c; int i; uint64_t k; float count;
-    if (lm_meta_find(m, "general.type", &v) != LM_OK || v.type != LM_META_STR || v.text_bytes != 7 || memcmp(v.text, "imatrix", 7) != 0) cli_die("%s: general.type is not \"imatrix\"", path);
+    static const char sums[] = ".in_sum2", counts[] = ".counts";
+    lm_model *m = imatrix_open(path); lm_meta v, item; lm_tensor t, c; int i; uint64_t k; float count;
+    if (lm_meta_find(m, "general.type", &v) != LM_OK || v.type != LM_META_STR || v.text_bytes != 7 || memcmp(v.text, "imatrix", 7) != 0)
+        cli_die("%s: general.type is not \"imatrix\"", path);
     if (lm_meta_find(m, "imatrix.chunk_count", &v) == LM_OK && v.type == LM_META_U32) im->n_chunks = (uint32_t)v.i;
     if (lm_meta_find(m, "imatrix.datasets", &v) == LM_OK && lm_meta_item(&v, 0, &item) == LM_OK && item.type == LM_META_STR) {
         im->dataset = (char *)cli_grow(NULL, item.text_bytes + 1);
@@ -44,7 +50,8 @@ static inline void imatrix_read_gguf(imatrix *im, const char *path) {
         if (n == t.name_bytes || memcmp(t.name + n, sums, sizeof sums - 1) != 0) continue;
         snprintf(name, sizeof name, "%.*s%s", (int)n, t.name, counts);
         if (lm_tensor_find(m, name, &c) != LM_OK) cli_die("%s: tensor %s is missing", path, name);
-        if (t.type != 0 || c.type != 0 || t.n_dims > 2 || c.dims[0] * c.dims[1] != t.dims[1]) cli_die("%s: tensor %s does not fit its sums, or is not F32", path, name);
+        if (t.type != 0 || c.type != 0 || t.n_dims > 2 || c.dims[0] * c.dims[1] != t.dims[1])
+            cli_die("%s: tensor %s does not fit its sums, or is not F32", path, name);
         e = imatrix_add(im, path, t.name, n, t.dims[0], t.dims[1]);
         lm_dequantize(0, t.data, (size_t)(e->n_in * e->n_mat), e->w);
         for (k = 0; k < e->n_in * e->n_mat; k++) {

@@ -14,9 +14,14 @@
 typedef struct pth_entry { const char *name; size_t n_name; uint64_t header, n_bytes; int packed; } pth_entry;
 typedef struct pth_zip { tensors *l; int file; const char *path; char *table; pth_entry *v; size_t n; uint64_t table_at; } pth_zip;
 
-static inline uint64_t pth_le(const void *p, int n) { const unsigned char *c = (const unsigned char *)p; uint64_t v = 0; while (n-- > 0) v = v << 8 | c[n]; return v; }
+static inline uint64_t pth_le(const void *p, int n) {
+    const unsigned char *c = (const unsigned char *)p; uint64_t v = 0;
+    while (n-- > 0) v = v << 8 | c[n];
+    return v;
+}
 static inline int pth_order(const void *a, const void *b) {
-    const pth_entry *x = (const pth_entry *)a, *y = (const pth_entry *)b; int c = memcmp(x->name, y->name, x->n_name < y->n_name ? x->n_name : y->n_name);
+    const pth_entry *x = (const pth_entry *)a, *y = (const pth_entry *)b;
+    int c = memcmp(x->name, y->name, x->n_name < y->n_name ? x->n_name : y->n_name);
     return c ? c : x->n_name < y->n_name ? -1 : x->n_name > y->n_name;
 }
 /* The directory's end is the last record, before a comment of up to 65535 bytes; 64-bit archives have a second one, and its address before it. */
@@ -28,7 +33,8 @@ static inline void pth_end(pth_zip *z, uint64_t *n, uint64_t *size) {
     if (i-- == 0) {
         end[0] = 0;
         if (have > 0) tensors_bytes(z->l, z->file, 0, end, 1);
-        cli_die("%s: %s", z->path, end[0] == 0x80 ? "is a pickle as PyTorch wrote it before 1.6, which is not built in" : "is no zip archive, or is cut off");
+        cli_die("%s: %s", z->path, end[0] == 0x80 ? "is a pickle as PyTorch wrote it before 1.6, which is not built in"
+            : "is no zip archive, or is cut off");
     }
     *n = pth_le(tail + i + 10, 2); *size = pth_le(tail + i + 12, 4); z->table_at = pth_le(tail + i + 16, 4);
     if (i >= 20 && memcmp(tail + i - 20, "PK\6\7", 4) == 0) {
@@ -38,7 +44,8 @@ static inline void pth_end(pth_zip *z, uint64_t *n, uint64_t *size) {
         *n = pth_le(end + 32, 8); *size = pth_le(end + 40, 8); z->table_at = pth_le(end + 48, 8);
     }
     if (*size > PTH_MAX_TABLE || z->table_at > have || *size > have - z->table_at || *n > *size / 46)
-        cli_die("%s: a directory of %llu entries and %llu bytes at %llu does not fit", z->path, (unsigned long long)*n, (unsigned long long)*size, (unsigned long long)z->table_at);
+        cli_die("%s: a directory of %llu entries and %llu bytes at %llu does not fit", z->path, (unsigned long long)*n, (unsigned long long)*size,
+            (unsigned long long)z->table_at);
 }
 static inline void pth_open(pth_zip *z, tensors *l, const char *path) {
     uint64_t n, size, at = 0, i;
@@ -49,7 +56,10 @@ static inline void pth_open(pth_zip *z, tensors *l, const char *path) {
     tensors_bytes(l, z->file, z->table_at, z->table, (size_t)size);
     for (i = 0; i < n; i++) {
         const char *p = z->table + at, *extra; pth_entry *e = &z->v[z->n++]; uint64_t n_extra, n_all, packed, id, k;
-        if (size - at < 46 || memcmp(p, "PK\1\2", 4) != 0) { cli_die("%s: entry %llu of the directory is damaged", path, (unsigned long long)i); return; }
+        if (size - at < 46 || memcmp(p, "PK\1\2", 4) != 0) {
+            cli_die("%s: entry %llu of the directory is damaged", path, (unsigned long long)i);
+            return;
+        }
         e->name = p + 46; e->n_name = (size_t)pth_le(p + 28, 2); n_extra = pth_le(p + 30, 2); n_all = 46 + e->n_name + n_extra + pth_le(p + 32, 2);
         if (n_all > size - at) cli_die("%s: entry %llu of the directory is cut off", path, (unsigned long long)i);
         packed = pth_le(p + 20, 4); e->n_bytes = pth_le(p + 24, 4); e->header = pth_le(p + 42, 4);
@@ -66,7 +76,8 @@ static inline void pth_open(pth_zip *z, tensors *l, const char *path) {
         at += n_all;
     }
     qsort(z->v, z->n, sizeof *z->v, pth_order);
-    for (i = 1; i < z->n; i++) if (pth_order(&z->v[i], &z->v[i - 1]) == 0) cli_die("%s: %.*s is in the archive twice", path, (int)(z->v[i].n_name & 255), z->v[i].name);
+    for (i = 1; i < z->n; i++) if (pth_order(&z->v[i], &z->v[i - 1]) == 0)
+        cli_die("%s: %.*s is in the archive twice", path, (int)(z->v[i].n_name & 255), z->v[i].name);
 }
 static inline const pth_entry *pth_find(const pth_zip *z, const char *folder, size_t n_folder, const char *sub, const char *name, size_t n) {
     char text[1024]; size_t k = strlen(sub), lo = 0, hi = z->n; pth_entry e;
@@ -91,7 +102,8 @@ static inline uint64_t pth_place(const pth_zip *z, const pth_entry *e) { /* of i
 }
 
 /* ---- the pickle's values */
-typedef enum pth_kind { PTH_NONE, PTH_BOOL, PTH_INT, PTH_REAL, PTH_STR, PTH_GLOBAL, PTH_TUPLE, PTH_LIST, PTH_DICT, PTH_STORAGE, PTH_TENSOR, PTH_MARK } pth_kind;
+typedef enum pth_kind { PTH_NONE, PTH_BOOL, PTH_INT, PTH_REAL, PTH_STR, PTH_GLOBAL, PTH_TUPLE, PTH_LIST, PTH_DICT, PTH_STORAGE, PTH_TENSOR,
+    PTH_MARK } pth_kind;
 typedef struct pth_value {
     pth_kind kind; int64_t i;         /* BOOL, INT; GLOBAL: its number; STORAGE: its elements */
     const char *text; size_t n;       /* STR; STORAGE: its key, TENSOR: its arguments (n: a tuple) */
@@ -105,9 +117,10 @@ typedef struct pth_pickle {
 } pth_pickle;
 
 static const struct { const char *name; int size, type; } pth_storages[] = {
-    { "torch FloatStorage", 4, TENSOR_F32 }, { "torch HalfStorage", 2, TENSOR_F16 }, { "torch BFloat16Storage", 2, TENSOR_BF16 }, { "torch DoubleStorage", 8, TENSOR_OTHER },
-    { "torch LongStorage", 8, TENSOR_OTHER }, { "torch IntStorage", 4, TENSOR_OTHER }, { "torch ShortStorage", 2, TENSOR_OTHER }, { "torch CharStorage", 1, TENSOR_OTHER },
-    { "torch ByteStorage", 1, TENSOR_OTHER }, { "torch BoolStorage", 1, TENSOR_OTHER } };
+    { "torch FloatStorage", 4, TENSOR_F32 }, { "torch HalfStorage", 2, TENSOR_F16 }, { "torch BFloat16Storage", 2, TENSOR_BF16 },
+    { "torch DoubleStorage", 8, TENSOR_OTHER }, { "torch LongStorage", 8, TENSOR_OTHER }, { "torch IntStorage", 4, TENSOR_OTHER },
+    { "torch ShortStorage", 2, TENSOR_OTHER }, { "torch CharStorage", 1, TENSOR_OTHER }, { "torch ByteStorage", 1, TENSOR_OTHER },
+    { "torch BoolStorage", 1, TENSOR_OTHER } };
 #define PTH_N_STORAGES ((int)(sizeof pth_storages / sizeof pth_storages[0]))
 enum { PTH_ORDERED_DICT = 100, PTH_REBUILD, PTH_PARAMETER };
 
@@ -160,7 +173,8 @@ static inline void pth_collect(pth_pickle *k, uint32_t from, int marked, pth_kin
     else {
         if (from == 0) { pth_bad(k, "adds values to nothing"); return; }
         to = k->stack[from - 1];
-        if (k->v[to].kind != into || (into == PTH_DICT && (n - from - (uint32_t)marked) % 2)) pth_bad(k, "adds values to what is no %s", into == PTH_LIST ? "list" : "dictionary");
+        if (k->v[to].kind != into || (into == PTH_DICT && (n - from - (uint32_t)marked) % 2))
+            pth_bad(k, "adds values to what is no %s", into == PTH_LIST ? "list" : "dictionary");
     }
     for (i = from + (uint32_t)marked; i < n; i++) pth_append(k, to, k->stack[i]);
     k->n_stack = from;
@@ -168,22 +182,30 @@ static inline void pth_collect(pth_pickle *k, uint32_t from, int marked, pth_kin
 }
 static inline void pth_tuple(pth_pickle *k, uint32_t n) {
     uint32_t i;
-    for (i = 0; i < n; i++) if (k->n_stack <= i || k->v[k->stack[k->n_stack - 1 - i]].kind == PTH_MARK) pth_bad(k, "takes a value where there is none");
+    for (i = 0; i < n; i++) if (k->n_stack <= i || k->v[k->stack[k->n_stack - 1 - i]].kind == PTH_MARK)
+        pth_bad(k, "takes a value where there is none");
     pth_collect(k, k->n_stack - n, 0, PTH_TUPLE);
 }
 static inline const pth_value *pth_arg(const pth_pickle *k, uint32_t tuple, uint32_t i, pth_kind kind, const char *what) {
     const pth_value *t = &k->v[tuple];
-    if (t->kind != PTH_TUPLE || i >= t->n_item || k->v[t->item[i]].kind != kind) { pth_bad(k, "argument %lu of %s is not what it should be", (unsigned long)i, what); return NULL; }
+    if (t->kind != PTH_TUPLE || i >= t->n_item || k->v[t->item[i]].kind != kind) {
+        pth_bad(k, "argument %lu of %s is not what it should be", (unsigned long)i, what);
+        return NULL;
+    }
     return &k->v[t->item[i]];
 }
 static inline void pth_global(pth_pickle *k, const char *module, size_t n_module, const char *name, size_t n) {
-    static const struct { const char *name; int id; } known[] = { { "collections OrderedDict", PTH_ORDERED_DICT }, { "torch._utils _rebuild_tensor_v2", PTH_REBUILD },
+    static const struct { const char *name; int id; } known[] = { { "collections OrderedDict", PTH_ORDERED_DICT },
+        { "torch._utils _rebuild_tensor_v2", PTH_REBUILD },
         { "torch._utils _rebuild_parameter", PTH_PARAMETER } };
     char full[128]; int i, id = -1;
     snprintf(full, sizeof full, "%.*s %.*s", (int)(n_module < 60 ? n_module : 60), module, (int)(n < 60 ? n : 60), name);
     for (i = 0; i < 3; i++) if (strcmp(full, known[i].name) == 0) id = known[i].id;
     for (i = 0; i < PTH_N_STORAGES; i++) if (strcmp(full, pth_storages[i].name) == 0) id = i;
-    if (id < 0 || n_module > 60 || n > 60) { full[strcspn(full, " ")] = '.'; pth_bad(k, "asks for %s, which no file of tensors needs; refused, nothing was run", full); }
+    if (id < 0 || n_module > 60 || n > 60) {
+        full[strcspn(full, " ")] = '.';
+        pth_bad(k, "asks for %s, which no file of tensors needs; refused, nothing was run", full);
+    }
     pth_new(k, PTH_GLOBAL)->i = id;
 }
 static inline void pth_line(pth_pickle *k, const char **p, size_t *n) {
@@ -207,7 +229,8 @@ static inline void pth_call(pth_pickle *k) { /* the three that are known; none d
         case PTH_REBUILD:             /* storage, offset, shape, strides, requires_grad, hooks */
             pth_arg(k, args, 0, PTH_STORAGE, "_rebuild_tensor_v2"); pth_arg(k, args, 1, PTH_INT, "_rebuild_tensor_v2");
             pth_arg(k, args, 2, PTH_TUPLE, "_rebuild_tensor_v2"); pth_arg(k, args, 3, PTH_TUPLE, "_rebuild_tensor_v2");
-            for (i = 2; i < 4; i++) if (k->v[k->v[args].item[i]].n_item != k->v[k->v[args].item[2]].n_item) pth_bad(k, "a tensor's shape and strides differ in length");
+            for (i = 2; i < 4; i++) if (k->v[k->v[args].item[i]].n_item != k->v[k->v[args].item[2]].n_item)
+                pth_bad(k, "a tensor's shape and strides differ in length");
             pth_new(k, PTH_TENSOR)->n = args;
             break;
         default: pth_bad(k, "calls the type of a storage");
@@ -223,7 +246,8 @@ static inline void pth_memo(pth_pickle *k, uint64_t i) {
     k->memo[i] = k->stack[k->n_stack - 1];
 }
 static inline void pth_recall(pth_pickle *k, uint64_t i) {
-    if (i >= k->n_memo || k->memo[i] == UINT32_MAX || k->v[k->memo[i]].kind == PTH_MARK) pth_bad(k, "recalls value %llu, which it has not", (unsigned long long)i);
+    if (i >= k->n_memo || k->memo[i] == UINT32_MAX || k->v[k->memo[i]].kind == PTH_MARK)
+        pth_bad(k, "recalls value %llu, which it has not", (unsigned long long)i);
     pth_push(k, k->memo[i]);
 }
 /* Runs the pickle to its end -> the number of the value that it leaves. */
@@ -278,15 +302,18 @@ static inline uint32_t pth_run(pth_pickle *k) {
             pth_pop(k); x = pth_pop(k); pth_push(k, x);
             if (k->v[x].kind != PTH_DICT) pth_bad(k, "sets attributes of what is no dictionary");
             break;
-        default: pth_bad(k, "instruction 0x%02x%s, which no file of tensors needs; refused, nothing was run", (unsigned)op, op == 'i' ? " INST" : op == 'o' ? " OBJ"
+        default: pth_bad(k, "instruction 0x%02x%s, which no file of tensors needs; refused, nothing was run", (unsigned)op, op == 'i' ? " INST"
+            : op == 'o' ? " OBJ"
                 : op == 0x81 ? " NEWOBJ" : op == 0x92 ? " NEWOBJ_EX" : op >= 0x82 && op <= 0x84 ? " EXT" : "");
     }
 }
 
 /* ---- from the pickle's values to tensors */
 /* A tensor's place in its storage. What rows or columns that lie apart have, or elements that stand twice, keeps the tensor from being used. */
-static inline uint64_t pth_tensor(const pth_pickle *k, const pth_zip *z, const char *folder, size_t n_folder, const pth_value *name, const pth_value *v) {
-    const pth_value *args = &k->v[v->n], *s = &k->v[args->item[0]], *shape = &k->v[args->item[2]], *stride = &k->v[args->item[3]]; tensor *t; uint32_t i;
+static inline uint64_t pth_tensor(const pth_pickle *k, const pth_zip *z, const char *folder, size_t n_folder, const pth_value *name,
+    const pth_value *v) {
+    const pth_value *args = &k->v[v->n], *s = &k->v[args->item[0]], *shape = &k->v[args->item[2]], *stride = &k->v[args->item[3]]; tensor *t;
+    uint32_t i;
     const pth_entry *e = pth_find(z, folder, n_folder, "data/", s->text, s->n); uint64_t n = 1, last = 0, size = (uint64_t)pth_storages[s->type].size;
     int64_t first = k->v[args->item[1]].i; int plain = 1;
     if (e == NULL) { cli_die("%s: the storage of the tensor %.*s is not in the archive", k->path, (int)(name->n & 255), name->text); return 0; }
@@ -294,7 +321,8 @@ static inline uint64_t pth_tensor(const pth_pickle *k, const pth_zip *z, const c
     t->kind = pth_storages[s->type].name + 6; t->type = pth_storages[s->type].type; t->n_dims = (int)shape->n_item;
     for (i = shape->n_item; i-- > 0; ) {
         const pth_value *d = &k->v[shape->item[i]], *w = &k->v[stride->item[i]]; uint64_t dim = (uint64_t)d->i, step = (uint64_t)w->i;
-        if (d->kind != PTH_INT || w->kind != PTH_INT || d->i < 0 || w->i < 0) cli_die("%s: the tensor %s has a negative shape or stride", k->path, t->name);
+        if (d->kind != PTH_INT || w->kind != PTH_INT || d->i < 0 || w->i < 0)
+            cli_die("%s: the tensor %s has a negative shape or stride", k->path, t->name);
         if (dim == 1) step = n;
         if (step != n) plain = 0;
         if (i < 4) { t->dims[i] = dim; t->stride[i] = step; }

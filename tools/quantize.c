@@ -49,10 +49,12 @@ static void lora_open(int i, const lm_model *m) { /* and every tensor of it must
         lm_tensor a, b; int is_b = 0, embd;
         if (t.name_bytes > 7) { is_b = memcmp(t.name + t.name_bytes - 7, ".lora_b", 7) == 0; t.name_bytes -= 7; }
         if (!lora_find(m, &t, "", &other)) cli_die("%s: tensor %.*s belongs to no tensor of %s", path, (int)t.name_bytes + 7, t.name, in_path);
-        if (!lora_find(loras[i].file, &t, ".lora_a", &a) || !lora_find(loras[i].file, &t, ".lora_b", &b)) cli_die("%s: tensor %.*s%s has no partner", path, (int)t.name_bytes, t.name, is_b ? ".lora_b" : ".lora_a");
+        if (!lora_find(loras[i].file, &t, ".lora_a", &a) || !lora_find(loras[i].file, &t, ".lora_b", &b))
+            cli_die("%s: tensor %.*s%s has no partner", path, (int)t.name_bytes, t.name, is_b ? ".lora_b" : ".lora_a");
         embd = t.name_bytes == 17 && memcmp(t.name, "token_embd.weight", 17) == 0; /* a row of A for a token: the sides change places */
-        if (other.n_dims > 2 || a.n_dims > 2 || b.n_dims > 2 || a.dims[embd ? 0 : 1] != b.dims[0] || a.dims[embd ? 1 : 0] != other.dims[embd] || b.dims[1] != other.dims[!embd])
-            cli_die("%s: tensors %.*s.lora_a and .lora_b do not fit a matrix of [%llu, %llu]", path, (int)t.name_bytes, t.name, (unsigned long long)other.dims[0], (unsigned long long)other.dims[1]);
+        if (other.n_dims > 2 || a.n_dims > 2 || b.n_dims > 2 || a.dims[!embd] != b.dims[0] || a.dims[embd] != other.dims[embd] || b.dims[1] != other.dims[!embd])
+            cli_die("%s: tensors %.*s.lora_a and .lora_b do not fit a matrix of [%llu, %llu]", path, (int)t.name_bytes, t.name,
+                (unsigned long long)other.dims[0], (unsigned long long)other.dims[1]);
     }
     if (k == 0) cli_die("%s: the adapter has no tensors", path);
 }
@@ -208,10 +210,12 @@ int main(int argc, char **argv) {
         if (types[i] == t.type && !merged) gguf_data(&w, i, t.data, t.n_bytes);
         else {
             e = imatrix_path ? imatrix_find(&im, t.name, t.name_bytes) : NULL;
-            if (e && (e->n_in != t.dims[0] || (e->n_mat != 1 && e->n_mat != t.dims[2]))) cli_die("%s: %llu columns of importance for tensor %.*s, which has rows of %llu",
-                imatrix_path, (unsigned long long)e->n_in, (int)t.name_bytes, t.name, (unsigned long long)t.dims[0]);
+            if (e && (e->n_in != t.dims[0] || (e->n_mat != 1 && e->n_mat != t.dims[2])))
+                cli_die("%s: %llu columns of importance for tensor %.*s, which has rows of %llu", imatrix_path, (unsigned long long)e->n_in,
+                    (int)t.name_bytes, t.name, (unsigned long long)t.dims[0]);
             work.t = &t; work.type = types[i]; work.importance = e ? e->w : NULL; work.n_importance = e ? (size_t)e->n_mat : 0;
-            work.n_rows = t.n_bytes / lm_row_bytes(t.type, t.dims[0]); work.in_bytes = (size_t)lm_row_bytes(t.type, t.dims[0]); work.row_bytes = (size_t)lm_row_bytes(types[i], t.dims[0]);
+            work.in_bytes = (size_t)lm_row_bytes(t.type, t.dims[0]); work.row_bytes = (size_t)lm_row_bytes(types[i], t.dims[0]);
+            work.n_rows = t.n_bytes / work.in_bytes;
             if (w.tensor[i].n_bytes > ((size_t)-1 >> 1)) cli_die("%s: tensor %s: too large for this system", in_path, w.tensor[i].name);
             work.out = (char *)cli_grow(NULL, (size_t)w.tensor[i].n_bytes);
             run(&t);
@@ -225,8 +229,8 @@ int main(int argc, char **argv) {
         uint64_t tensor_bytes = 0;
         for (i = 0; i < n; i++) tensor_bytes += w.tensor[i].n_bytes;
         gguf_end(&w);
-        printf("%s: %s, %.1f MiB at %.2f bits per weight -> %.1f MiB at %.2f bits per weight, %.1f s\n", out_path, mix, (double)from_bytes / 1048576, 8 * (double)from_bytes / (double)n_params,
-               (double)to_bytes / 1048576, 8 * (double)tensor_bytes / (double)n_params, cli_seconds() - start);
+        printf("%s: %s, %.1f MiB at %.2f bits per weight -> %.1f MiB at %.2f bits per weight, %.1f s\n", out_path, mix,
+               (double)from_bytes / 1048576, 8 * (double)from_bytes / (double)n_params, (double)to_bytes / 1048576, 8 * (double)tensor_bytes / (double)n_params, cli_seconds() - start);
     }
     for (i = 0; i < cli_adapters.n; i++) lm_model_close(loras[i].file);
     free(loras); free(types); imatrix_free(&im); lm_model_close(m);

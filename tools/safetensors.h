@@ -15,17 +15,21 @@ static inline int safetensors_order(const void *a, const void *b) {
 }
 /* One tensor: its type's size times its shape is the size of its range. A type that is not known keeps its name and cannot be used. */
 static inline safetensors_range safetensors_one(tensors *l, int file, const json_doc *d, const json *v, uint64_t data, uint64_t size) {
-    static const struct { const char *name; int bits, type; } known[] = { { "F32", 32, TENSOR_F32 }, { "F16", 16, TENSOR_F16 }, { "BF16", 16, TENSOR_BF16 },
-        { "F64", 64, TENSOR_OTHER }, { "I64", 64, TENSOR_OTHER }, { "I32", 32, TENSOR_OTHER }, { "I16", 16, TENSOR_OTHER }, { "I8", 8, TENSOR_OTHER }, { "U64", 64, TENSOR_OTHER },
-        { "U32", 32, TENSOR_OTHER }, { "U16", 16, TENSOR_OTHER }, { "U8", 8, TENSOR_OTHER }, { "BOOL", 8, TENSOR_OTHER }, { "F8_E4M3", 8, TENSOR_OTHER },
+    static const struct { const char *name; int bits, type; } known[] = {
+        { "F32", 32, TENSOR_F32 }, { "F16", 16, TENSOR_F16 }, { "BF16", 16, TENSOR_BF16 }, { "F64", 64, TENSOR_OTHER }, { "I64", 64, TENSOR_OTHER },
+        { "I32", 32, TENSOR_OTHER }, { "I16", 16, TENSOR_OTHER }, { "I8", 8, TENSOR_OTHER }, { "U64", 64, TENSOR_OTHER }, { "U32", 32, TENSOR_OTHER },
+        { "U16", 16, TENSOR_OTHER }, { "U8", 8, TENSOR_OTHER }, { "BOOL", 8, TENSOR_OTHER }, { "F8_E4M3", 8, TENSOR_OTHER },
         { "F8_E5M2", 8, TENSOR_OTHER }, { "", 0, TENSOR_OTHER } };
-    const json *dtype = json_need(d, json_as(d, v, JSON_OBJECT), "dtype", JSON_STRING), *shape = json_need(d, v, "shape", JSON_LIST), *at = json_need(d, v, "data_offsets", JSON_LIST);
+    const json *dtype = json_need(d, json_as(d, v, JSON_OBJECT), "dtype", JSON_STRING), *shape = json_need(d, v, "shape", JSON_LIST),
+        *at = json_need(d, v, "data_offsets", JSON_LIST);
     tensor *t = tensors_add(l, file, v->key, v->n_key); safetensors_range r; uint64_t n = 1; uint32_t i; int k = 0;
     while (known[k].bits && strcmp(known[k].name, dtype->v.text) != 0) k++;
     t->type = known[k].type; t->kind = known[k].bits ? known[k].name : "an unknown type"; t->n_dims = (int)shape->n;
     if (at->n != 2) json_die(d, at, NULL, "expected two offsets");
     r.begin = (uint64_t)json_as_int(d, &at->v.item[0], 0, INT64_MAX); r.end = (uint64_t)json_as_int(d, &at->v.item[1], 0, INT64_MAX); r.name = v->key;
-    if (r.end < r.begin || r.end > size) json_die(d, at, NULL, "%llu to %llu is no part of the %llu bytes of data", (unsigned long long)r.begin, (unsigned long long)r.end, (unsigned long long)size);
+    if (r.end < r.begin || r.end > size)
+        json_die(d, at, NULL, "%llu to %llu is no part of the %llu bytes of data", (unsigned long long)r.begin, (unsigned long long)r.end,
+        (unsigned long long)size);
     for (i = shape->n; i-- > 0; ) {
         uint64_t dim = (uint64_t)json_as_int(d, &shape->v.item[i], 0, INT64_MAX);
         if (i < 4) { t->dims[i] = dim; t->stride[i] = n; }
@@ -33,7 +37,8 @@ static inline safetensors_range safetensors_one(tensors *l, int file, const json
         n *= dim;
     }
     if (known[k].bits && (n * (uint64_t)known[k].bits) / 8 != r.end - r.begin)
-        json_die(d, v, NULL, "%llu elements of %s are not the %llu bytes of its offsets", (unsigned long long)n, known[k].name, (unsigned long long)(r.end - r.begin));
+        json_die(d, v, NULL, "%llu elements of %s are not the %llu bytes of its offsets", (unsigned long long)n, known[k].name,
+            (unsigned long long)(r.end - r.begin));
     t->offset = data + r.begin;
     return r;
 }
@@ -42,7 +47,8 @@ static inline void safetensors_read(tensors *l, const char *path) {
     safetensors_range *r; uint32_t i, k = 0;
     tensors_bytes(l, file, 0, head, 8);
     for (n = 0, i = 8; i-- > 0; ) n = n << 8 | head[i];
-    if (n > SAFETENSORS_MAX_HEADER || n > size - 8) cli_die("%s: says that its header has %llu bytes, %llu follow", path, (unsigned long long)n, (unsigned long long)(size - 8));
+    if (n > SAFETENSORS_MAX_HEADER || n > size - 8)
+        cli_die("%s: says that its header has %llu bytes, %llu follow", path, (unsigned long long)n, (unsigned long long)(size - 8));
     text = (char *)cli_grow(NULL, (size_t)n + 1);
     tensors_bytes(l, file, 8, text, (size_t)n);
     text[n] = 0;

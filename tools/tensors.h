@@ -12,7 +12,8 @@
 
 #define TENSORS_MAX_FILES 4096
 #define TENSORS_MAX_NAME 512          /* bytes */
-enum { TENSOR_F32 = 0, TENSOR_F16 = 1, TENSOR_BF16 = 30 /* GGUF's numbers */, TENSOR_OTHER = -1 /* not to be used */, TENSOR_GROUPS = -2 /* int8 with scales */ };
+enum { TENSOR_F32 = 0, TENSOR_F16 = 1, TENSOR_BF16 = 30 /* GGUF's numbers */, TENSOR_OTHER = -1 /* not to be used */,
+    TENSOR_GROUPS = -2 /* int8 with scales */ };
 
 typedef struct tensor {
     char *name;
@@ -47,14 +48,17 @@ static inline int tensors_open(tensors *l, const char *path) { /* -> its index *
 }
 static inline void tensors_bytes(const tensors *l, int file, uint64_t at, void *dst, size_t n) {
     const tensor_file *x = &l->file[file];
-    if (at > x->size || n > x->size - at) cli_die("%s: ends after %llu bytes, %lu at %llu are needed", x->path, (unsigned long long)x->size, (unsigned long)n, (unsigned long long)at);
-    if (cli_seek(x->f, at) != 0 || fread(dst, 1, n, x->f) != n) cli_die("%s: %lu bytes at %llu cannot be read", x->path, (unsigned long)n, (unsigned long long)at);
+    if (at > x->size || n > x->size - at)
+        cli_die("%s: ends after %llu bytes, %lu at %llu are needed", x->path, (unsigned long long)x->size, (unsigned long)n, (unsigned long long)at);
+    if (cli_seek(x->f, at) != 0 || fread(dst, 1, n, x->f) != n)
+        cli_die("%s: %lu bytes at %llu cannot be read", x->path, (unsigned long)n, (unsigned long long)at);
 }
 
 /* ---- the list */
 static inline tensor *tensors_add(tensors *l, int file, const char *name, size_t n) { /* valid until the next is added */
     tensor *t; const char *path = l->file[file].path;
-    if (n == 0 || n > TENSORS_MAX_NAME || memchr(name, 0, n)) cli_die("%s: a tensor's name has %lu bytes or a NUL, 1 to %d are possible", path, (unsigned long)n, TENSORS_MAX_NAME);
+    if (n == 0 || n > TENSORS_MAX_NAME || memchr(name, 0, n))
+        cli_die("%s: a tensor's name has %lu bytes or a NUL, 1 to %d are possible", path, (unsigned long)n, TENSORS_MAX_NAME);
     if (l->n == l->cap) l->v = (tensor *)cli_grow(l->v, (l->cap = l->cap * 2 + 64) * sizeof *t);
     t = &l->v[l->n++];
     memset(t, 0, sizeof *t);
@@ -88,7 +92,8 @@ static inline void tensors_close(tensors *l) {
 static inline const char *tensors_shape(const tensor *t) { /* "[32000, 4096]" in a buffer that the next but one call reuses */
     static char text[2][120]; static int turn; int i; size_t n = 1; char *s = text[turn = !turn];
     strcpy(s, "[");
-    for (i = 0; i < t->n_dims && i < 4; i++, n = strlen(s)) snprintf(s + n, sizeof text[0] - n, "%s%llu", i ? ", " : "", (unsigned long long)t->dims[i]);
+    for (i = 0; i < t->n_dims && i < 4; i++, n = strlen(s))
+        snprintf(s + n, sizeof text[0] - n, "%s%llu", i ? ", " : "", (unsigned long long)t->dims[i]);
     strcpy(s + n, t->n_dims > 4 ? ", ...]" : "]");
     return s;
 }
@@ -107,7 +112,8 @@ static inline void tensors_groups(const tensors *l, const tensor *t, uint64_t fi
         for (i = 0; i < k; i++) {
             if (lm_dequantize(TENSOR_F32, s + 4 * ((first + i) / t->group - g), 1, &x) != LM_OK) x = 0;
             x *= (float)q[i]; memcpy(&u, &x, 4);
-            dst[4 * i] = (unsigned char)u; dst[4 * i + 1] = (unsigned char)(u >> 8); dst[4 * i + 2] = (unsigned char)(u >> 16); dst[4 * i + 3] = (unsigned char)(u >> 24);
+            dst[4 * i] = (unsigned char)u; dst[4 * i + 1] = (unsigned char)(u >> 8); dst[4 * i + 2] = (unsigned char)(u >> 16);
+            dst[4 * i + 3] = (unsigned char)(u >> 24);
         }
     }
 }
@@ -146,7 +152,8 @@ static inline void tensors_index(tensors *l, const char *folder, const char *ind
         if (t == NULL || strcmp(l->file[t->file].path, part) != 0) cli_die("%s: the tensor %.100s is not in %s", path, v->key, part);
         free(part);
     }
-    for (k = 0; k < l->n; k++) if (json_get(map, l->v[k].name) == NULL) cli_die("%s: has no place for the tensor %.100s of %s", path, l->v[k].name, l->file[l->v[k].file].path);
+    for (k = 0; k < l->n; k++) if (json_get(map, l->v[k].name) == NULL)
+        cli_die("%s: has no place for the tensor %.100s of %s", path, l->v[k].name, l->file[l->v[k].file].path);
     json_close(&d);
     free(path);
 }
