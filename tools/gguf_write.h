@@ -129,7 +129,7 @@ static inline int gguf_tensor(gguf_writer *w, const char *name, int type, int n_
 }
 static inline void gguf_write(gguf_writer *w, const void *p, size_t n) { if (fwrite(p, 1, n, w->f) != n) cli_die("%s: %s", w->path, strerror(errno)); }
 static inline void gguf_pad(gguf_writer *w, uint64_t n) { /* after n bytes, up to a multiple */
-    static const char zeros[GGUF_ALIGN];
+    static const char zeros[GGUF_ALIGN] = { 0 };
     gguf_write(w, zeros, (size_t)((GGUF_ALIGN - n % GGUF_ALIGN) % GGUF_ALIGN));
 }
 static inline void gguf_begin(gguf_writer *w) {
