@@ -4093,13 +4093,13 @@ static void lmi_near_iq4(float level[512], float index[512]) {
 static lm_status lmi_quantize(const lmi_kernels *k, int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance,
     uint8_t *out) {
     const lmi_recipe *r = lmi_recipe_of(type); const lmi_type *t = lmi_type_of(type); uint64_t at, n, total = n_rows * n_per_row; int i;
-    float near[2][512], w[LMI_GROUP], rest[LMI_GROUP], most = 0; const float *levels[2], *from;
+    float nearby[2][512], w[LMI_GROUP], rest[LMI_GROUP], most = 0; const float *levels[2], *from;
     for (at = 0; importance && at < n_per_row; at++) {
         if (!(importance[at] >= 0) || !lmi_finite(importance[at])) return LM_E_NUMERIC;
         most = LMI_MAX(most, importance[at]);
     }
-    levels[0] = near[0]; levels[1] = near[1];
-    if (r && r->iq4) lmi_near_iq4(near[0], near[1]);
+    levels[0] = nearby[0]; levels[1] = nearby[1];
+    if (r && r->iq4) lmi_near_iq4(nearby[0], nearby[1]);
     for (at = 0; at < total; at += n, out += n / t->n * t->n_bytes) {
         n = LMI_MIN(total - at, r ? 16 * (uint64_t)r->n : LMI_GROUP); from = x + at;
         if (n < LMI_GROUP) { memset(rest, 0, sizeof rest); memcpy(rest, from, (size_t)n * sizeof *rest); from = rest; }
