@@ -459,7 +459,7 @@ def called(made, hf):
                                  ("tiny-model", {}, {"name": "Tiny Model", "basename": None, "size_label": "22K", "finetune": None}),
                                  ("x", {"_name_or_path": "some-org/Some-1T-v0.1"}, {"name": "Some 1T v0.1", "organization": "Some Org",
                                      "version": "v0.1", "finetune": "1t", "basename": "Some"}),
-                                 ("Mistral-7B", {"_name_or_path": "/home/of/somebody"}, {"name": "Mistral 7B", "finetune": "7b",
+                                 ("Mistral-7B", {"_name_or_path": "/models/of/somebody"}, {"name": "Mistral 7B", "finetune": "7b",
                                      "size_label": "22K"})):
         hf_folder(made("names", folder), {**CONFIG, **config}, hf)
         write(made("names", folder) + "/README.md", card.encode())
