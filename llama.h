@@ -659,8 +659,13 @@ extern "C" {
 
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_UNUSED __attribute__((unused))
+#define LMI_APART  __attribute__((noinline)) /* an inner loop on its own: inlined, its registers would go to what is around it */
+#elif defined(_MSC_VER)
+#define LMI_UNUSED
+#define LMI_APART  __declspec(noinline)
 #else
 #define LMI_UNUSED
+#define LMI_APART
 #endif
 #define LMI_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define LMI_MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -1878,12 +1883,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_LANES(lmi_fma(a.v
 LMI_OP LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }           /* b when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) a) { LMI_LANES(a.v[i ^ 1]); }                                            /* neighbours */
-/* t = 1.5 * 2^23 + n for an integer |n| < 300: 2^(n / 2) rounded down, or (up) the other factor of 2^n */
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) {
+/* p * 2^n rounded once, for t = 1.5 * 2^23 + n with an integer |n| < 300 and p near 1: the first of two factors loses nothing */
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) {
     LMI(vf) r; int i;
     for (i = 0; i < 16; i++) {
-        uint32_t n = lmi_f32_bits(t.v[i]) - 0x4b400000u, low = n >> 1 | (n & 0x80000000u); /* arithmetic shift */
-        r.v[i] = lmi_bits_f32(((up ? n - low : low) + 127u) << 23);
+        uint32_t n = lmi_f32_bits(t.v[i]) - 0x4b400000u, low = n >> 1 | (n & 0x80000000u); /* n / 2 rounded down */
+        r.v[i] = p.v[i] * lmi_bits_f32((low + 127u) << 23) * lmi_bits_f32((n - low + 127u) << 23);
     }
     return r;
 }
@@ -2006,11 +2011,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI(fma_to)(&x, &y, &
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_max_ps(x.v[i], y.v[i])); } /* y when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_min_ps(x.v[i], y.v[i])); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { LMI_FOUR(vf, _mm_shuffle_ps(x.v[i], x.v[i], 0xb1)); }
-LMI_OP __m128  LMI(exp2_half4)(__m128 t, int up) {
+LMI_OP __m128  LMI(exp2_4)(__m128i n) { return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(n, _mm_set1_epi32(127)), 23)); }
+LMI_OP __m128  LMI(times_exp2_4)(__m128 p, __m128 t) {
     __m128i n = _mm_sub_epi32(_mm_castps_si128(t), _mm_set1_epi32(0x4b400000)), low = _mm_srai_epi32(n, 1);
-    return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(up ? _mm_sub_epi32(n, low) : low, _mm_set1_epi32(127)), 23));
+    return _mm_mul_ps(_mm_mul_ps(p, LMI(exp2_4)(low)), LMI(exp2_4)(_mm_sub_epi32(n, low)));
 }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_FOUR(vf, LMI(exp2_half4)(t.v[i], up)); }
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { LMI_FOUR(vf, LMI(times_exp2_4)(p.v[i], t.v[i])); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_FOUR(vi, _mm_set1_epi32(x)); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { int i; LMI_UNROLL for (i = 0; i < 4; i++) _mm_storeu_si128((__m128i *)(void *)p + i, x.v[i]); }
@@ -2129,11 +2135,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI_BOTH(vf, _mm256_f
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); } /* y when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { LMI_BOTH(vf, _mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)); }
-LMI_OP __m256  LMI(exp2_half8)(__m256 t, int up) {
+LMI_OP __m256  LMI(exp2_8)(__m256i n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
+LMI_OP __m256  LMI(times_exp2_8)(__m256 p, __m256 t) {
     __m256i n = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(0x4b400000)), low = _mm256_srai_epi32(n, 1);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(up ? _mm256_sub_epi32(n, low) : low, _mm256_set1_epi32(127)), 23));
+    return _mm256_mul_ps(_mm256_mul_ps(p, LMI(exp2_8)(low)), LMI(exp2_8)(_mm256_sub_epi32(n, low)));
 }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_BOTH(vf, LMI(exp2_half8)(t.a, up), LMI(exp2_half8)(t.b, up)); }
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { LMI_BOTH(vf, LMI(times_exp2_8)(p.a, t.a), LMI(times_exp2_8)(p.b, t.b)); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_BOTH(vi, _mm256_set1_epi32(x), _mm256_set1_epi32(x)); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_BOTH(vi, LMI(at)(p), LMI(at)(p + 8)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm256_storeu_si256((__m256i *)(void *)p, x.a); _mm256_storeu_si256((__m256i *)(void *)(p + 8), x.b); }
@@ -2252,10 +2259,7 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { return _mm512_fmadd_p
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { return _mm512_max_ps(x, y); } /* y when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { return _mm512_min_ps(x, y); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { return _mm512_permute_ps(x, 0xb1); }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) {
-    __m512i n = _mm512_sub_epi32(_mm512_castps_si512(t), _mm512_set1_epi32(0x4b400000)), low = _mm512_srai_epi32(n, 1);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(up ? _mm512_sub_epi32(n, low) : low, _mm512_set1_epi32(127)), 23));
-}
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { return _mm512_scalef_ps(p, _mm512_sub_ps(t, _mm512_set1_ps(12582912.0f))); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { return _mm512_set1_epi32(x); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { return LMI(at)(p); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm512_storeu_si512(p, x); }
@@ -2353,11 +2357,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_FOUR(vf, vfmaq_f3
 LMI_OP LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])); } /* fmax would give the NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) a) { LMI_FOUR(vf, vrev64q_f32(a.v[i])); }
-LMI_OP float32x4_t LMI(exp2_half4)(float32x4_t t, int up) {
+LMI_OP float32x4_t LMI(exp2_4)(int32x4_t n) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23)); }
+LMI_OP float32x4_t LMI(times_exp2_4)(float32x4_t p, float32x4_t t) {
     int32x4_t n = vsubq_s32(vreinterpretq_s32_f32(t), vdupq_n_s32(0x4b400000)), low = vshrq_n_s32(n, 1);
-    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(up ? vsubq_s32(n, low) : low, vdupq_n_s32(127)), 23));
+    return vmulq_f32(vmulq_f32(p, LMI(exp2_4)(low)), LMI(exp2_4)(vsubq_s32(n, low)));
 }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_FOUR(vf, LMI(exp2_half4)(t.v[i], up)); }
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { LMI_FOUR(vf, LMI(times_exp2_4)(p.v[i], t.v[i])); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_FOUR(vi, vdupq_n_s32(x)); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, vld1q_s32(p + 4 * i)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) a) { vst1q_s32(p, a.v[0]); vst1q_s32(p + 4, a.v[1]); vst1q_s32(p + 8, a.v[2]); vst1q_s32(p + 12, a.v[3]); }
@@ -2504,11 +2509,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI(fma_to)(&x, &y, &
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_pmax(y.v[i], x.v[i])); } /* y < x ? x : y */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_pmin(y.v[i], x.v[i])); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { LMI_FOUR(vf, wasm_i32x4_shuffle(x.v[i], x.v[i], 1, 0, 3, 2)); }
-LMI_OP v128_t  LMI(exp2_half4)(v128_t t, int up) {
+LMI_OP v128_t  LMI(exp2_4)(v128_t n) { return wasm_i32x4_shl(wasm_i32x4_add(n, wasm_i32x4_splat(127)), 23); }
+LMI_OP v128_t  LMI(times_exp2_4)(v128_t p, v128_t t) {
     v128_t n = wasm_i32x4_sub(t, wasm_i32x4_splat(0x4b400000)), low = wasm_i32x4_shr(n, 1);
-    return wasm_i32x4_shl(wasm_i32x4_add(up ? wasm_i32x4_sub(n, low) : low, wasm_i32x4_splat(127)), 23);
+    return wasm_f32x4_mul(wasm_f32x4_mul(p, LMI(exp2_4)(low)), LMI(exp2_4)(wasm_i32x4_sub(n, low)));
 }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_FOUR(vf, LMI(exp2_half4)(t.v[i], up)); }
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { LMI_FOUR(vf, LMI(times_exp2_4)(p.v[i], t.v[i])); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_FOUR(vi, wasm_i32x4_splat(x)); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { LMI(put4)(p, x.v); }
@@ -2906,7 +2912,7 @@ LMI_OP LMI(vf) LMI(exp)(LMI(vf) x) {
     p = LMI(add)(LMI(mul)(p, r), LMI(set1)(4.1665795894e-2f)); p = LMI(add)(LMI(mul)(p, r), LMI(set1)(1.6666665459e-1f));
     p = LMI(add)(LMI(mul)(p, r), LMI(set1)(5.0000001201e-1f));
     p = LMI(add)(LMI(add)(LMI(mul)(p, LMI(mul)(r, r)), r), one);
-    return LMI(mul)(LMI(mul)(p, LMI(exp2_half)(t, 0)), LMI(exp2_half)(t, 1));
+    return LMI(times_exp2)(p, t);
 }
 
 /* out = silu(gate) * up, silu(g) = g / (1 + e^-g). Shazeer 2020, arXiv:2002.05202. out may be gate. */
@@ -2939,24 +2945,26 @@ LMI_FN const float *LMI(floats)(const lmi_attend *a, const uint8_t *p, int value
     return to;
 }
 /* s[q][64] = scale * q . K for n queries, nv vectors of 16 keys at a time; keys from `to` on may be left out */
-LMI_OP void LMI(scores)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next, int n, int nv) {
-    int at, d, q, i;
-    for (at = 0; at < to; at += 16 * nv) {
-        LMI(vf) sum[4 * 4], key[4];
-        LMI_UNROLL for (i = 0; i < n * nv; i++) sum[i] = LMI(set1)(0.0f);
-        for (d = 0; d < a->dk; d++) {
-            LMI_FETCH(next);
-            LMI_UNROLL for (i = 0; i < nv; i++) key[i] = LMI(load)(k + d * LMI_PAGE + at + 16 * i);
-            LMI_UNROLL for (q = 0; q < n; q++) {
-                LMI(vf) x = LMI(set1)(query[q][d]);
-                LMI_UNROLL for (i = 0; i < nv; i++) sum[q * nv + i] = LMI(fma)(key[i], x, sum[q * nv + i]);
-            }
+LMI_OP void LMI(scores_at)(const lmi_attend *a, const float *const *query, const float *k, int at, float (*s)[LMI_PAGE], lmi_ahead next, int n, int nv) {
+    LMI(vf) sum[4 * 4], key[4]; int d, q, i;
+    LMI_UNROLL for (i = 0; i < n * nv; i++) sum[i] = LMI(set1)(0.0f);
+    for (d = 0; d < a->dk; d++) {
+        LMI_FETCH(next);
+        LMI_UNROLL for (i = 0; i < nv; i++) key[i] = LMI(load)(k + d * LMI_PAGE + at + 16 * i);
+        LMI_UNROLL for (q = 0; q < n; q++) {
+            LMI(vf) x = LMI(set1)(query[q][d]);
+            LMI_UNROLL for (i = 0; i < nv; i++) sum[q * nv + i] = LMI(fma)(key[i], x, sum[q * nv + i]);
         }
-        LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(s[q] + at + 16 * i, LMI(mul)(sum[q * nv + i], LMI(set1)(a->scale)));
     }
+    LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(s[q] + at + 16 * i, LMI(mul)(sum[q * nv + i], LMI(set1)(a->scale)));
+}
+LMI_OP void LMI(scores)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next, int n, int nv) {
+    int at = 0;
+    for (; nv > 1 && at + 16 * nv <= to; at += 16 * nv, next.lines = 0) LMI(scores_at)(a, query, k, at, s, next, n, nv);
+    for (; at < to; at += 16, next.lines = 0) LMI(scores_at)(a, query, k, at, s, next, n, 1);
 }
 /* Scores of keys from..to-1 to weights e^(score - maximum), of the others to 0; fade: what the sums so far have to be multiplied by. */
-LMI_FN void LMI(weights)(int n, float (*s)[LMI_PAGE], const int *from, const int *to, float *top, float (*total)[16], float *fade) {
+LMI_APART LMI_FN void LMI(weights)(int n, float (*s)[LMI_PAGE], const int *from, const int *to, float *top, float (*total)[16], float *fade) {
     int q, i, k; float t[16]; LMI(vf) v, e;
     for (q = 0; q < n; q++) {
         if (from[q] == to[q]) continue;
@@ -3012,15 +3020,16 @@ LMI_OP void LMI(values)(float *const *out, const float *v, int dv16, float (*s)[
     for (; d < dv16; d += 16, next.lines = 0) LMI(values_at)(out, v, d, dv16, s, fade, from, to, next, n, 1);
 }
 #define LMI_STAMP_N(n) \
-    LMI_FN void LMI(scores_##n)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next) \
+    LMI_APART LMI_FN void LMI(scores_##n)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next) \
     { LMI(scores)(a, query, k, to, s, next, n, LMI_NV(n)); } \
-    LMI_FN void LMI(values_##n)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next) \
+    LMI_APART LMI_FN void LMI(values_##n)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next) \
     { LMI(values)(out, v, dv16, s, fade, from, to, next, n, LMI_NV(n)); }
 LMI_STAMP_N(1) LMI_STAMP_N(2) LMI_STAMP_N(3) LMI_STAMP_N(4)
 #undef LMI_STAMP_N
 LMI_FN void LMI(attend)(const lmi_attend *a) {
     int dv16 = (a->dv + 15) & ~15, page = INT32_MAX, end = 0, d, q, n, most, from[LMI_QUERIES], to[LMI_QUERIES];
-    float top[LMI_QUERIES], fade[LMI_QUERIES], total[LMI_QUERIES][16], s[LMI_QUERIES][LMI_PAGE]; lmi_ahead next;
+    float top[LMI_QUERIES], fade[LMI_QUERIES], total[LMI_QUERIES][16], room[LMI_QUERIES * LMI_PAGE + 16]; lmi_ahead next;
+    float (*s)[LMI_PAGE] = (float (*)[LMI_PAGE])(void *)(room + (0 - (uintptr_t)room) % 64 / sizeof(float)); /* vectors that cross cache lines cost twice */
     size_t bytes_k = lmi_cached_bytes(a->cache, a->dk), bytes_v = lmi_cached_bytes(a->cache, dv16);
     for (q = 0; q < a->n; q++) {
         memset(total[q], 0, sizeof total[q]); memset(a->out[q], 0, (size_t)dv16 * sizeof(float)); top[q] = -HUGE_VALF;
@@ -9187,6 +9196,7 @@ LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc
     *c = tmp;
     c->own = own; c->hooks = d->hooks; c->observe = d->observe; c->observe_user = d->observe_user;
     lmi_ctx_layout(c, &a);
+    if (d->hooks.take == NULL) lmi_large_pages(c->x, (size_t)c->info.n_scratch_bytes); /* rows of activations lie pages apart, the cache in order */
     memset(c->n_seen, 0, (size_t)c->info.n_seq * sizeof *c->n_seen); memset(c->n_worn, 0, (size_t)c->info.n_seq * sizeof(int));
     memset(c->n_past, 0, (size_t)c->info.n_seq * sizeof(int)); memset(c->n_next, 0, (size_t)c->info.n_seq * sizeof(int));
     s = lmi_team_open(&c->team, c->info.n_threads, &c->hooks, c, err);
