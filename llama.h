@@ -60,6 +60,7 @@
  *      LLAMA_NO_ENV          LLAMA_ISA is not read from the environment
  *      LLAMA_NO_CHAT         no chat templates
  *      LLAMA_NO_QUANTIZE     no lm_quantize
+ *      LLAMA_TRAIN           adds training: lm_train (define it wherever the header is included)
  *      LLAMA_CHAT_STEPS, LLAMA_CHAT_BYTES, LLAMA_CHAT_DEPTH   bounds of a chat template (1000000 steps, 8000000 bytes, 160 levels)
  *      LLAMA_CLOCK_US()      your own clock in microseconds
  *      LLAMA_SPIN            microseconds for which an idle thread looks for work before it parks (100)
@@ -124,7 +125,8 @@
  *    >>kernels   one text for all of them                           >>forward   the forward pass (lmi_forward) and contexts
  *    >>dispatch  choosing kernels, threads                          >>sample    samplers
  *    >>quantize  from floats to blocks                              >>score     probabilities of given tokens
- *    >>state     sequences as bytes                                 >>licence
+ *    >>state     sequences as bytes                                 >>train     gradients and AdamW (LLAMA_TRAIN)
+ *    >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -583,6 +585,115 @@ LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, 
  * LM_E_ARG: of another model, cache_type, compute or adapters, without a sampler though one is given, or with another n_prev; LM_E_FULL: longer than
  * n_ctx. */
 LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *bytes, size_t n_bytes);
+
+/* ---------------------------------------------------------------------------------------------- train
+ * Training (LLAMA_TRAIN, section >>train): gradients of the cross-entropy with regard to every weight, or to low-rank adapters over weights that stay
+ * as they are; AdamW. An lm_train holds float32 weights, gradients, both moments, and room for one micro-batch; the loop is the caller's: batches,
+ * the learning rate of each step, checkpoints. Nothing is random but by the seed. The results have the same bits at any thread count and on any
+ * instruction set. The model is section >>forward's (the saved file gives the same logits up to rounding, with LM_COMPUTE_F32), in float32
+ * throughout, with keys and values that are not rounded. Biases are not built in (LM_E_SUPPORT). One thread at a time. */
+#ifdef LLAMA_TRAIN
+typedef struct lm_train lm_train;
+typedef struct lm_train_shape {       /* of a new model */
+    int   n_vocab, n_embd, n_layer, n_head, n_ff; /* n_embd a multiple of n_head, unless n_embd_head is given */
+    int   n_head_kv;                  /* 0: n_head */
+    int   n_embd_head;                /* of a head's keys and values, even (0: n_embd / n_head) */
+    int   tied;                       /* 1: the output matrix is token_embd */
+    float rms_eps;                    /* 0: 1e-5 */
+    float rope_freq_base;             /* 0: 10000 */
+} lm_train_shape;
+enum { LM_TRAIN_Q = 1, LM_TRAIN_K = 2, LM_TRAIN_V = 4, LM_TRAIN_O = 8, LM_TRAIN_GATE = 16, LM_TRAIN_UP = 32, LM_TRAIN_DOWN = 64 };
+typedef struct lm_train_desc {
+    const lm_model *base;             /* its weights are dequantized and trained or, with lora_rank, read where they are and never written: the same tensors,
+                                         quantized or not. Must outlive the lm_train; lm_tensor.data of its tensors must be there (from a file that is
+                                         mapped, from memory, or with plain_layout). NULL: `shape` and random weights */
+    const lm_train_shape *shape;      /* without base; copied */
+    uint64_t seed;                    /* first weights: matrices normal with deviation 0.02, attn_output and ffn_down 0.02 / sqrt(2 n_layer), norms 1; of
+                                         adapters A normal with deviation 1 / sqrt(n_in), B 0. And dropout */
+    int   lora_rank;                  /* 0: all weights are trained. r: pairs A [r][n_in], B [n_out][r] beside the matrices in lora_targets, base frozen:
+                                         y = W x + lora_alpha / r * B (A x) */
+    float lora_alpha;                 /* 0: lora_rank */
+    unsigned lora_targets;            /* LM_TRAIN_ bits of matrices of every layer (0: all seven) */
+    int   n_rows, n_len;              /* largest micro-batch: rows of tokens (0: 1 and 256). Memory grows with both */
+    int   recompute;                  /* 1: of each layer only the input is kept, the rest is computed again in the backward pass: the same bits, about
+                                         a third more time, a fraction of the memory */
+    int   ema;                        /* 1: room for a moving average of the weights, which begins as the weights are */
+    float dropout;                    /* 0 <= p < 1: share of numbers set to 0, others divided by 1 - p, while gradients are computed: of the embedding, of what
+                                         attention and feed-forward add to it; with lora_rank only of what the As are multiplied with */
+    int   n_threads;                  /* 0: physical cores; 1: no thread is ever started */
+    void *block; size_t block_bytes;  /* lm_train_size() bytes that outlive it; NULL: hooks.take, once */
+    lm_hooks hooks;                   /* copied */
+} lm_train_desc;
+/* Bytes that lm_train_open will need: 16 for each trained weight (20 with ema; gradients and two moments beside the weight), and for each token of the largest micro-batch
+ * and layer some 4 * (6 n_embd + 2 (n_head + n_head_kv) n_embd_head + 3 n_ff) bytes, or 4 n_embd with recompute. */
+LMI_API lm_status lm_train_size (const lm_train_desc *d, size_t *n_bytes, lm_error *err);
+/* LM_E_ARG: a number out of range, tensors whose bytes are not there; LM_E_SUPPORT: biases, a rank beyond a matrix's sides; LM_E_MEMORY. */
+LMI_API lm_status lm_train_open (lm_train **out, const lm_train_desc *d, lm_error *err);
+LMI_API void      lm_train_close(lm_train *t);   /* NULL is fine */
+LMI_API const char *lm_train_error(const lm_train *t); /* what the last failed call said; "" after success */
+
+/* What is trained. The arrays live as long as the lm_train and may be read and written between calls (checkpoints, other first weights, adding
+ * the gradients of several machines). All tensors' numbers lie in one array of lm_train_info.n_floats (gaps between them are 0 and stay so). */
+typedef struct lm_train_tensor {
+    const char *name;                 /* as in a GGUF file: "blk.0.attn_q.weight"; of adapters "blk.0.attn_q.weight.lora_a" [r][n_in], ".lora_b" [n_out][r] */
+    int      n_dims;                  /* 1 or 2 */
+    uint64_t dims[2];                 /* dims[0] runs fastest (a row's length, n_in) */
+    int      decays;                  /* 1: weight decay applies: two dimensions */
+    float   *value, *grad, *m, *v;    /* [dims[1]][dims[0]]; moments of the gradient and of its square */
+    float   *ema;                     /* NULL without it */
+} lm_train_tensor;
+typedef struct lm_train_info {
+    lm_train_shape shape;             /* with defaults filled in, of base where there is one */
+    int   n_tensors, lora_rank, n_rows, n_len, n_threads; float lora_alpha; unsigned lora_targets;
+    const char *isa;
+    uint64_t n_params;                /* trained weights */
+    size_t n_floats; float *value, *grad, *m, *v, *ema; /* the arrays as a whole */
+    uint64_t n_block_bytes, n_state_bytes; /* all memory; of it weights, gradients, moments and average */
+} lm_train_info;
+LMI_API void      lm_train_get_info(const lm_train *t, lm_train_info *out);
+LMI_API lm_status lm_train_tensor_at(const lm_train *t, int i, lm_train_tensor *out); /* 0 <= i < n_tensors; LM_E_ARG: no such index */
+
+/* A micro-batch. The loss of a counted token (targets[i] >= 0), with p the model's distribution behind ids[0..i] of its row, is
+ *     l = (1 - soft_share) * ((1 - label_smoothing) * -ln p(target) + label_smoothing * mean over the vocabulary of -ln p)
+ *       + soft_share * temperature^2 * sum over k of soft_p[k] * (ln soft_p[k] - ln q(soft_ids[k])),   q = softmax(logits / temperature)
+ * (Hinton et al. 2015, arXiv:1503.02531: the square keeps both parts' gradients alike in size), and loss = scale * sum of weight * l. */
+typedef struct lm_train_batch {
+    int n_rows, n_len;                /* at most those of the descriptor */
+    const lm_token *ids, *targets;    /* [n_rows][n_len]. The token that follows; < 0: not counted */
+    const int32_t *start;             /* [n_rows][n_len] first index of the row that a token may see, 0 <= start <= its own index and never falling: packed
+                                         documents. Positions count from it. NULL: 0 */
+    const float *weight;              /* [n_rows][n_len] factor of each counted token, of either sign; NULL: 1 */
+    float scale;                      /* of the loss, usually 1 / counted tokens of the whole step, whatever it is cut into. 0: no gradients, no dropout: evaluation */
+    float label_smoothing;            /* 0 <= e < 1 */
+    const lm_token *soft_ids;         /* a teacher's distributions: [n_rows][n_len][n_soft]; NULL with soft_p: n_soft = n_vocab, in order */
+    const float *soft_p; int n_soft;  /* [n_rows][n_len][n_soft] >= 0, read where a token is counted, at the same temperature; NULL: none */
+    float soft_share, temperature;    /* 0 to 1; > 0 (0: 1) */
+    uint64_t step;                    /* any number that no other micro-batch has: dropout is drawn from seed, step and place */
+    double *row_nll;                  /* result [n_rows]: sum of -ln p(target) over the row's counted tokens; NULL: not wanted */
+    float  *token_nll;                /* result [n_rows][n_len] -ln p(target), 0 where not counted; NULL: not wanted */
+    float  *logits;                   /* result [n_rows][n_len][n_vocab], for tests and as a teacher; NULL: not wanted */
+    double  loss, nll; int64_t n_counted; /* results: loss with scale (with 1 where scale is 0); sum of -ln p(target); counted tokens */
+} lm_train_batch;
+/* Computes the results and, unless scale is 0, ADDS the gradients of loss to those there are. Allocates nothing. LM_E_ARG: an id, target or start out
+ * of range, more than n_rows or n_len; LM_E_NUMERIC: the loss is no number (gradients may then be anything: lm_train_zero); LM_E_CANCEL. */
+LMI_API lm_status lm_train_run(lm_train *t, lm_train_batch *b);
+LMI_API void      lm_train_zero(lm_train *t);    /* all gradients */
+LMI_API double    lm_train_norm(lm_train *t);    /* of all gradients together: root of the sum of squares, in double, in one order; NaN or infinite if one is */
+
+/* AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), after clipping: with c = min(1, clip / (norm + 1e-6)), g = c grad, tensor by tensor
+ *     m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
+ *     value = value (1 - lr weight_decay) [matrices only] - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+ * and then ema = ema_decay ema + (1 - ema_decay) value. Gradients are zero afterwards. */
+typedef struct lm_adamw {
+    float    lr, beta1, beta2, eps, weight_decay; /* taken as they are: usual are 1e-3, 0.9, 0.95, 1e-8, 0.1 */
+    float    clip;                    /* 0: gradients are not clipped */
+    float    ema_decay;               /* with lm_train_desc.ema */
+    uint64_t t;                       /* this step's number, from 1 */
+    double   norm;                    /* result: of the gradients before clipping */
+} lm_adamw;
+/* LM_E_NUMERIC: a gradient is no number or infinite: nothing changed but the gradients, which are zero (norm tells). LM_E_ARG: t is 0, a beta outside 0 <= beta < 1. */
+LMI_API lm_status lm_train_step(lm_train *t, lm_adamw *o);
+#endif
 
 #ifdef __cplusplus
 }
