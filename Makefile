@@ -9,7 +9,7 @@ LDFLAGS += -static
 endif
 
 MODEL    = models/SmolLM2-135M-Instruct.Q4_1.gguf
-PROGRAMS = generate chat tokenize logits perplexity inspect bench template convert quantize
+PROGRAMS = generate chat tokenize logits perplexity inspect bench template convert quantize prepare
 HELLO    = $(B)/hello$(EXE)
 BUILT    = $(PROGRAMS:%=$(B)/%$(EXE)) $(HELLO)
 TESTS    = $(wildcard tests/*.c)

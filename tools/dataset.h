@@ -137,9 +137,15 @@ static inline void dataset_add(dataset_writer *w, const lm_token *ids, const uin
     dataset_put(e, w->n_tokens, 8); dataset_put(e + 8, n, 4); dataset_put(e + 12, n_bytes, 4); dataset_put(e + 16, (uint64_t)source, 4); dataset_put(e + 20, 0, 4);
     w->n_tokens += n;
 }
-static inline void dataset_again(dataset_writer *w, size_t doc) { /* document doc once more */
-    unsigned char *e = dataset_entry(w);
-    memcpy(e, w->table + 24 * doc, 24);
+/* The table anew: document i stands times[i] times, 0: not at all (its tokens stay in the file, unused). Documents of a pair: the same number. */
+static inline void dataset_repeat(dataset_writer *w, const uint32_t *times) {
+    size_t i, k, n = 0, step = w->flags & DATASET_PAIRS ? 2 : 1; unsigned char *t; uint64_t total = 0;
+    for (i = 0; i < w->n_docs; i++) total += times[i];
+    if (total > INT32_MAX) cli_die("%s: more than %d documents", w->path, INT32_MAX);
+    t = (unsigned char *)cli_grow(NULL, (size_t)total * 24);
+    for (i = 0; i + step <= w->n_docs; i += step) for (k = 0; k < times[i]; k++, n += step) memcpy(t + 24 * n, w->table + 24 * i, 24 * step);
+    free(w->table);
+    w->table = t; w->n_docs = w->cap_table = n;
 }
 static inline void dataset_commit(dataset_writer *w) { /* only now there is a file of that name */
     int i; unsigned char n[4];
