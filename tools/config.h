@@ -42,13 +42,11 @@ static inline const char *config_kind_name(const config_key *k) {
     return k->kind == CONFIG_CHOICE ? k->unit : names[k->kind];
 }
 static inline size_t config_describe(const config_key *k, char *to, size_t cap) { /* -> bytes, without its 0 */
-    char range[100] = ""; int n, counts = k->kind == CONFIG_INT || k->kind == CONFIG_REAL;
-    if (counts) {
-        if (k->hi >= (k->kind == CONFIG_INT ? 1e15 : 1e30)) snprintf(range, sizeof range, ", from %.10g", k->lo);
-        else snprintf(range, sizeof range, ", %.10g to %.10g", k->lo, k->hi);
-    }
-    n = snprintf(to, cap, "%s (%s%s%sdefault %s)", k->help, k->kind == CONFIG_CHOICE || !*k->unit ? "" : k->unit, range,
-        (k->kind != CONFIG_CHOICE && *k->unit) || *range ? "; " : "", *k->otherwise ? k->otherwise : "none");
+    char range[100] = ""; const char *unit = k->kind == CONFIG_CHOICE ? "" : k->unit; int n, counts = k->kind == CONFIG_INT || k->kind == CONFIG_REAL;
+    if (counts && k->hi >= (k->kind == CONFIG_INT ? 1e15 : 1e30)) snprintf(range, sizeof range, "from %.10g", k->lo);
+    else if (counts) snprintf(range, sizeof range, "%.10g to %.10g", k->lo, k->hi);
+    n = snprintf(to, cap, "%s (%s%s%s%sdefault %s)", k->help, unit, *unit && counts ? ", " : "", range, *unit || counts ? "; " : "",
+        *k->otherwise ? k->otherwise : "none");
     return n < 0 ? 0 : (size_t)n;
 }
 static inline int config_given(void *to, const char *text) { ((config_key *)to)->given = text; return 1; }

@@ -19,7 +19,7 @@ enum { FEED_AUTO = 0, FEED_STREAM = 1, FEED_WHOLE = 2 }; /* auto: whole for what
 
 typedef struct feed_source {
     dataset d; double weight; int whole;
-    uint64_t n_pairs;                 /* of one epoch */
+    uint64_t n_pairs, n_seen, n_cut;  /* of one epoch; targets that rows reach; documents that lose their ends */
     uint64_t epoch, at, from;         /* the state: the document order[at] is read from pair `from` on */
     uint32_t *order; size_t n_units, shift; /* units: documents, or pairs of them; shift: pairs of order[0] that come last. Of this epoch */
 } feed_source;
@@ -80,7 +80,13 @@ static inline void feed_add(feed *f, const char *path, double weight, int packin
     dataset_open(&s->d, path);
     s->weight = weight; s->whole = packing == FEED_WHOLE || (packing == FEED_AUTO && s->d.masked);
     s->n_units = s->d.pairs ? s->d.n_docs / 2 : s->d.n_docs;
-    for (i = 0; i < s->d.n_docs; i++) { dataset_doc t = dataset_at(&s->d, i); s->n_pairs += feed_pairs(&s->d, &t); }
+    for (i = 0; i < s->d.n_docs; i++) {
+        dataset_doc t = dataset_at(&s->d, i); size_t n = feed_pairs(&s->d, &t), lead = feed_lead(&s->d, &t), k;
+        s->n_pairs += n;
+        if (!s->whole && !s->d.pairs) { s->n_seen = s->d.n_targets; continue; }
+        s->n_cut += n > (size_t)f->n_len;
+        for (k = 0; k < n && k < (size_t)f->n_len; k++) s->n_seen += (unsigned)dataset_counts(&s->d, &t, k + 1 - lead);
+    }
     f->weights += weight;
 }
 /* All sources are there: checks that they belong to the model and that there is enough of each to fill a row. */
@@ -89,9 +95,12 @@ static inline void feed_ready(feed *f, const lm_model *m) {
     for (i = 0; i < f->n; i++) {
         feed_source *s = &f->s[i];
         dataset_fits(&s->d, m);
-        if (s->d.n_targets == 0 || (!s->whole && !s->d.pairs && s->n_pairs < (uint64_t)f->n_len))
-            cli_die("%s: too small: %llu tokens to learn from in %lu documents; %s needs at least %d: prepare more text, or lower n_len", s->d.path,
-                (unsigned long long)s->d.n_targets, (unsigned long)s->d.n_docs, s->d.n_targets ? "a row (n_len)" : "training", s->d.n_targets ? f->n_len : 1);
+        if (s->d.n_targets == 0) cli_die("%s: 0 tokens to learn from in %lu documents, 1 is needed", s->d.path, (unsigned long)s->d.n_docs);
+        if (s->n_seen == 0) cli_die("%s: the first %d tokens of all %lu documents count nothing: n_len must be larger, %lu for the longest", s->d.path, f->n_len,
+            (unsigned long)s->d.n_docs, (unsigned long)s->d.longest);
+        if (!s->whole && !s->d.pairs && s->n_pairs < (uint64_t)f->n_len)
+            cli_die("%s: too small: %llu tokens in %lu documents, a row (n_len) has %d: prepare more text, or lower n_len to %llu", s->d.path, (unsigned long long)s->n_pairs,
+                (unsigned long)s->d.n_docs, f->n_len, (unsigned long long)s->n_pairs);
         s->order = (uint32_t *)cli_grow(NULL, s->n_units * sizeof *s->order);
         feed_epoch(f, s);
         s->from = s->shift;

@@ -229,6 +229,7 @@ static inline void ref_merge(lm_train *base, lm_train *t, double scale, const ch
     safetensors_out o[1024]; char (*names)[256] = (char (*)[256])cli_grow(NULL, sizeof o / sizeof o[0] * 256); size_t n = 0, r, c, k; int i, n_head; lm_train_tensor x, a, b;
     for (i = 0; lm_train_tensor_at(base, i, &x) == LM_OK && n < sizeof o / sizeof o[0]; i++) {
         size_t cols = (size_t)x.dims[0], rows_ = x.n_dims > 1 ? (size_t)x.dims[1] : 1; float *sum, *copy;
+        memset(&a, 0, sizeof a); memset(&b, 0, sizeof b);
         if (!ref_pair(t, x.name, &a, &b)) continue;
         sum = (float *)cli_grow(NULL, rows_ * cols * sizeof *sum); copy = (float *)cli_grow(NULL, rows_ * cols * sizeof *sum);
         for (r = 0; r < rows_; r++) for (c = 0; c < cols; c++) {

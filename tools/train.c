@@ -255,6 +255,9 @@ static void open_data(void) {
 static void check_data(void) { /* with the vocabulary */
     int k;
     feed_ready(&run.feed, run.vm);
+    for (k = 0; cli.tty && k < run.feed.n; k++) if (run.feed.s[k].n_cut)
+        cli_note("warning: %s: %llu of %lu documents are longer than n_len, their ends are lost", run.feed.s[k].d.path, (unsigned long long)run.feed.s[k].n_cut,
+            (unsigned long)run.feed.s[k].d.n_docs);
     for (k = 0; k < run.n_valid; k++) {
         dataset_fits(&run.valid[k], run.vm);
         if (run.valid[k].n_targets == 0) cli_die("%s: too small: 0 tokens to score in %lu documents, 1 is needed", run.valid[k].path, (unsigned long)run.valid[k].n_docs);
@@ -373,7 +376,8 @@ static int one_step(void) {
     memset(&o, 0, sizeof o);
     run.lr = learning_rate(run.step);
     s = counted == 0 ? LM_OK : run.dpo ? step_pairs(&loss) : step_text(counted, &loss);
-    bad = ranks_most(s != LM_OK || !(loss - loss == 0));
+    if (s != LM_OK) loss = NAN;
+    bad = ranks_most(!(loss - loss == 0));
     ranks_add_real(&loss, 1);
     run.step++; run.n_tokens += (uint64_t)run.step_rows * (uint64_t)n_ranks * (uint64_t)cfg.n_len;
     run.loss = loss;
@@ -496,7 +500,7 @@ static void sample(void) {
 }
 
 /* ================ checkpoints */
-#define N_STATE 12
+#define N_STATE 13
 static uint64_t bits_of(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
 static double real_of(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 static checkpoint checkpoint_of(int put) { /* put: fills the state from the run */
@@ -507,14 +511,14 @@ static checkpoint checkpoint_of(int put) { /* put: fills the state from the run 
     c.array[0] = run.info.value; c.array[1] = run.info.m; c.array[2] = run.info.v; c.array[3] = run.info.ema;
     if (!put) return c;
     s[0] = run.step; s[1] = run.n_updates; s[2] = run.n_tokens; s[3] = run.n_skipped; s[4] = run.bad_in_row; s[5] = run.best_step; s[6] = run.since_best;
-    s[7] = run.log_n; s[8] = bits_of(run.best); s[9] = bits_of(run.log_sum); s[10] = bits_of(run.seconds + cli_seconds() - run.started); s[11] = run.feed.n_rows;
+    s[7] = run.log_n; s[8] = bits_of(run.best); s[9] = bits_of(run.log_sum); s[10] = bits_of(run.seconds + cli_seconds() - run.started); s[11] = run.feed.n_rows; s[12] = bits_of(run.loss);
     for (i = 0; i < run.feed.n; i++) { s[N_STATE + 3 * i] = run.feed.s[i].epoch; s[N_STATE + 3 * i + 1] = run.feed.s[i].at; s[N_STATE + 3 * i + 2] = run.feed.s[i].from; }
     return c;
 }
 static void take_state(const uint64_t *s) {
     int i;
     run.step = s[0]; run.n_updates = s[1]; run.n_tokens = s[2]; run.n_skipped = s[3]; run.bad_in_row = s[4]; run.best_step = s[5]; run.since_best = s[6];
-    run.log_n = s[7]; run.best = real_of(s[8]); run.log_sum = real_of(s[9]); run.seconds = real_of(s[10]); run.feed.n_rows = s[11];
+    run.log_n = s[7]; run.best = real_of(s[8]); run.log_sum = real_of(s[9]); run.seconds = real_of(s[10]); run.feed.n_rows = s[11]; run.loss = real_of(s[12]);
     for (i = 0; i < run.feed.n; i++) {
         feed_source *f = &run.feed.s[i];
         f->epoch = s[N_STATE + 3 * i]; f->at = s[N_STATE + 3 * i + 1]; f->from = s[N_STATE + 3 * i + 2];
