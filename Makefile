@@ -18,7 +18,7 @@ all: $(BUILT)
 
 # The library: one header, compiled once for all programs but hello, which holds its own copy as users' programs do.
 $(B)/llama.o: llama.h | $(B)
-	$(CC) $(CFLAGS) -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $@
+	$(CC) $(CFLAGS) -DLLAMA_TRAIN -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $@
 $(B)/hello$(EXE): examples/hello.c llama.h | $(B)
 	$(CC) $(CFLAGS) -I. $< -o $@ $(LDFLAGS) $(LDLIBS)
 $(B)/%$(EXE): examples/%.c $(wildcard tools/*.h) llama.h $(B)/llama.o | $(B)
