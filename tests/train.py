@@ -108,7 +108,7 @@ def quick():
     refused(1, "shape.n_layers: is no key; the nearest is shape.n_layer", write("bad.json", '{"shape": {"n_layers": 3}}'))
     refused(1, "tied: expected true or false", write("bad.json", '{"shape": {"tied": 3}}'))
     refused(1, "lr: expected a number from 0 to 10", write("bad.json", '{"lr": 11}'))
-    refused(1, "line 1, column 6", write("bad.json", '{"a": '))
+    refused(1, "line 1, column 7", write("bad.json", '{"a": '))
     refused(1, "no such file", at("none.json"))
     refused(2, "CONFIG.json is needed")
     refused(1, "too small: ", c, "--n_len", 100000)

@@ -9,7 +9,7 @@
  *   ...
  *   config_close();                                        texts and lists are valid until here
  * A key with dots is a member of an object in the file ({ "shape": { "n_layer": 6 } }), or is written there as it is. In the file a
- * value has its JSON type; on the command line it is text: a list or an object is JSON, and a list of one text may be just that text.
+ * value has its JSON type; on the command line it is text: a list or an object is JSON. A list of one item may be just that item.
  * null is the default. Whatever is wrong ends the program with one line: with exit 1 where it stands in the file, exit 2 on the command line.
  * An unknown key names the nearest known one. */
 #ifndef CONFIG_H
@@ -153,6 +153,12 @@ static inline int config_from_json(config_key *k, const json *v) {
         }
         case CONFIG_LIST:
             k->doc = &config.file; *(const json **)k->to = v;
+            if (v->kind == JSON_STRING || v->kind == JSON_OBJECT) { /* one item alone */
+                json *one = (json *)json_room(&config.file, sizeof *one);
+                memset(one, 0, sizeof *one); one->kind = JSON_LIST; one->n = 1; one->v.item = v;
+                *(const json **)k->to = one;
+                return 1;
+            }
             return v->kind == JSON_LIST;
     }
     return 0;

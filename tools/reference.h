@@ -250,7 +250,8 @@ static inline void ref_merge(lm_train *base, lm_train *t, double scale, const ch
 static inline void ref_adapters(void) {
     static const int after[] = { 1, 3 }; static const char *const files[] = { "lora/adapter_step1.safetensors", "lora/adapter_step3.safetensors", NULL };
     int rank, n_rows = (int)ref.ids.dims[0], n_len = (int)ref.ids.dims[1]; double alpha, lr, decay; json_doc d; lm_model_desc md; lm_model *base; lm_error err; lm_train *t, *whole;
-    const char *path = ref_out("lora/base.gguf");
+    char path[4400];
+    snprintf(path, sizeof path, "%s", ref_out("lora/base.gguf"));
     memset(&d, 0, sizeof d); json_read(&d, ref_in("lora/adapter_config.json"));
     rank = (int)json_int(&d, d.root, "r", 1, 4096, 4); alpha = json_real(&d, d.root, "lora_alpha", 1e-6, 1e6, rank);
     json_read(&d, ref_in("lora/expected.json"));
