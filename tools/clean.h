@@ -125,12 +125,12 @@ static inline clean_sequence clean_read(const clean *c, size_t at) { /* n 0: non
 }
 static inline int clean_is_wrong(const clean *c, const clean_sequence *s, size_t at, int before) { /* 1: it is no text as it stands */
     const int b = s->b[0]; size_t next = at + s->n_bytes;
+    const int goes_on = before || clean_read(c, next).n > 0, letter = next < c->text.n && clean_alpha(c->text.p[next]);
     if (s->cp >= 0x80 && s->cp < 0xa0) return 0;
     if (s->n == 4 || (b == 0xe2 && s->b[1] < 0xa0)) return 1;                    /* emoji; quotes, dashes, signs */
     if (b == 0xc2) return 1;
-    if (b == 0xc3) return s->b[1] >= 0xa0 || (next < c->text.n && clean_alpha(c->text.p[next]));
-    if (before || clean_read(c, next).n > 0) return 1;                           /* several in a row: other scripts */
-    return !clean_closes(s->b[1]) && (s->n == 2 || !clean_closes(s->b[2]));
+    if (goes_on || letter) return 1;                                             /* several in a row: other scripts; what closes stands before no letter */
+    return b == 0xc3 ? s->b[1] >= 0xa0 : !clean_closes(s->b[1]) && (s->n == 2 || !clean_closes(s->b[2]));
 }
 static inline int clean_mojibake_once(clean *c) { /* -> how many were repaired */
     size_t at, len; uint32_t cp; int n = 0, before = 0;
@@ -375,10 +375,12 @@ static inline void clean_trim(clean *c) { /* line ends around the record */
     size_t from = 0, to = c->text.n;
     while (from < to && c->text.p[from] == '\n') from++;
     while (to > from && c->text.p[to - 1] == '\n') to--;
-    memmove(c->text.p, c->text.p + from, to - from); c->text.n = to - from;
+    if (from > 0 && to > from) memmove(c->text.p, c->text.p + from, to - from);
+    c->text.n = to - from;
 }
 static inline void clean_nfc(clean *c) {
-    size_t m; const char *p = unicode_nfc(c->text.p, c->text.n, &m);
+    size_t m; const char *p = c->text.n ? unicode_nfc(c->text.p, c->text.n, &m) : NULL;
+    if (p == NULL || p == c->text.p) return;
     if (m == c->text.n && memcmp(p, c->text.p, m) == 0) return;
     clean_put(c, p, m); clean_swap(c);
     c->repaired |= 1u << CLEAN_NFC;

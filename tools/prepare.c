@@ -21,7 +21,7 @@
  * its side when others come or go. Duplicates are sought over all sources, the validation files first: what resembles them is not trained on.
  *
  * Weights: a source's share of the tokens of one epoch, relative to the others'. One epoch has as many tokens as the sources together; a source of e epochs
- * has each document floor(e) times and a share of them, by hash, once more.
+ * has each document floor(e) times and some of them, evenly spread, once more.
  *
  * Memory: one record, about 900 bytes for each kept one (near duplicates), 24 bytes a document, a bit a token of conversations, and the validation's
  * tokens; a .json file whole. */
@@ -454,8 +454,8 @@ static void open_vocabulary(void) {
     if (tokenizer_path) { path = make_path(".vocab.gguf"); write_vocabulary(tokenizer_path, path); }
     cli.model = path ? path : model_path;
     cli_open_model(1);
-    if (chat_text && !path) { path = make_path(".vocab.gguf"); copy_vocabulary(path); }
-    free(json_path);                  /* path stays: cli.model names it in errors */
+    if (chat_text && !path) { path = make_path(".vocab.gguf"); copy_vocabulary(path); free(path); }
+    free(json_path);                  /* path of the open file stays: cli.model names it in errors */
 }
 
 /* ---- documents */
@@ -471,10 +471,10 @@ static void ids_room(size_t n) {
     if (n <= cap_ids) return;
     cap_ids = 2 * n; ids = (lm_token *)cli_grow(ids, cap_ids * sizeof *ids); mask = (uint8_t *)cli_grow(mask, cap_ids);
 }
-static int held_out(uint64_t salt) { /* the record in C.text is of the validation, by its share; salt 0 */
+static int held_out(void) { /* the record in C.text is of the validation */
     uint64_t h = 0xcbf29ce484222325u; size_t i;
     for (i = 0; i < C.text.n; i++) h = (h ^ (unsigned char)C.text.p[i]) * 0x100000001b3u;
-    return (double)(clean_mix(h ^ clean_mix((uint64_t)seed + salt)) >> 11) * 0x1p-53 < validation;
+    return (double)(clean_mix(h ^ clean_mix((uint64_t)seed)) >> 11) * 0x1p-53 < validation;
 }
 /* The ids of n messages by the template, malloc'd; NULL: it refuses them. open: with what begins an answer. */
 static lm_token *chat_ids(const lm_message *m, int n, int open, size_t *n_out) {
@@ -602,7 +602,7 @@ static void visit_document(record *r) {
     else if (now->clean && !holding_out) why = clean_record(r);
     else { C.repaired = 0; C.n_word = 0; C.text.n = 0; gguf_put(&C.text, r->text, r->n); why = r->n == 0 ? CLEAN_SHORT : clean_seen(&C, all.records + 1); }
     if (holding_out && why != CLEAN_SHORT) why = CLEAN_KEPT; /* as it is, duplicates too */
-    valid = holding_out || (now->valid == NULL && held_out(0));
+    valid = holding_out || (now->valid == NULL && held_out());
     if (why == CLEAN_KEPT && counting && !valid) visit_bpe(r->kind == RECORD_TEXT ? (r->text = C.text.p, r->n = C.text.n, r) : r);
     else if (why == CLEAN_KEPT && !counting) {
         if (r->kind == RECORD_TEXT) { layout_text(); add_document(valid, NULL, C.text.n); n_texts++; }
@@ -669,8 +669,8 @@ static uint64_t mix(void) { /* repeats documents by the weights; -> tokens of on
         s->epochs = s->weight > 0 && s->tokens ? s->weight / sum * total / (double)s->tokens : 1;
         if (s->epochs > 1000) cli_die("%s: its weight asks for %.0f epochs of its %llu tokens: more than 1000", s->path, s->epochs, (unsigned long long)s->tokens);
         for (k = s->first; k < s->last; k++) {
-            double part = (double)(clean_mix((k - s->first) / step + clean_mix((uint64_t)seed)) >> 11) * 0x1p-53;
-            times[k] = (uint32_t)s->epochs + (part < s->epochs - floor(s->epochs));
+            double at = (double)((k - s->first) / step);
+            times[k] = (uint32_t)(floor((at + 1) * s->epochs) - floor(at * s->epochs));
             mine += times[k] * dataset_get(train_set.table + 24 * k + 8, 4);
         }
         s->tokens = mine; tokens += mine;
