@@ -152,10 +152,14 @@ def quick():
     check("done before at step 30" in good("train", c, "--out", at("d")), "nothing more to do")
 
 
+def story(line):
+    return "".join(part["text"] for part in json.loads(line)["parts"]).replace("<|endoftext|>", "") + "\n<|endoftext|>\n"
+
+
 def valid_texts():
     """The texts behind g.valid.tokens, as prepare shows them."""
     lines = good("prepare", "--show", at("g.valid.tokens"), "--model", at("g.vocab.gguf"), "-n", 1000).strip().split("\n")
-    return [json.loads(line)["text"].replace("<|endoftext|>", "") + "\n<|endoftext|>\n" for line in lines]
+    return [story(line) for line in lines]
 
 
 # ---- reference: the fixtures' tolerances (README there): relative L2 2e-5 a tensor, gradients 1e-5
@@ -275,7 +279,7 @@ def kinds():
         out = good("train", c)
         losses = [float(r["valid_loss"]) for r in log(name)]
         check(losses[-1] < 0.8 * losses[0], f"{kind}: {losses[0]} to {losses[-1]}")
-        text = "".join(json.loads(x)["text"].replace("<|endoftext|>", "") + "\n<|endoftext|>\n" for x in
+        text = "".join(story(x) for x in
                        good("prepare", "--show", at("o.valid.tokens"), "--model", base, "-n", 1000).strip().split("\n"))
         if kind == "full":
             says = good("perplexity", "-m", at(name + "/model.gguf"), "-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
