@@ -60,6 +60,7 @@
  *      LLAMA_NO_ENV          LLAMA_ISA is not read from the environment
  *      LLAMA_NO_CHAT         no chat templates
  *      LLAMA_NO_QUANTIZE     no lm_quantize
+ *      LLAMA_TRAIN           adds training: lm_train (define it wherever the header is included)
  *      LLAMA_CHAT_STEPS, LLAMA_CHAT_BYTES, LLAMA_CHAT_DEPTH   bounds of a chat template (1000000 steps, 8000000 bytes, 160 levels)
  *      LLAMA_CLOCK_US()      your own clock in microseconds
  *      LLAMA_SPIN            microseconds for which an idle thread looks for work before it parks (100)
@@ -124,7 +125,8 @@
  *    >>kernels   one text for all of them                           >>forward   the forward pass (lmi_forward) and contexts
  *    >>dispatch  choosing kernels, threads                          >>sample    samplers
  *    >>quantize  from floats to blocks                              >>score     probabilities of given tokens
- *    >>state     sequences as bytes                                 >>licence
+ *    >>state     sequences as bytes                                 >>train     gradients and AdamW (LLAMA_TRAIN)
+ *    >>licence
  */
 #ifndef LMI_PASS /* later passes over this file compile kernels only: see >>isa */
 #ifndef LLAMA_SINGLE_FILE_H
@@ -583,6 +585,120 @@ LMI_API lm_status lm_save(lm_ctx *c, int seq, const lm_sampler *s, void *bytes, 
  * LM_E_ARG: of another model, cache_type, compute or adapters, without a sampler though one is given, or with another n_prev; LM_E_FULL: longer than
  * n_ctx. */
 LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *bytes, size_t n_bytes);
+
+/* ---------------------------------------------------------------------------------------------- train
+ * Training (LLAMA_TRAIN, section >>train): gradients of the cross-entropy with regard to every weight, or to low-rank adapters over weights that stay
+ * as they are; AdamW. An lm_train holds float32 weights, gradients, both moments, and room for one micro-batch; the loop is the caller's: batches,
+ * the learning rate of each step, checkpoints. Nothing is random but by the seed. The results have the same bits at any thread count and on any
+ * instruction set. The model is section >>forward's (the saved file gives the same logits up to rounding, with LM_COMPUTE_F32), in float32
+ * throughout, with keys and values that are not rounded. Biases are not built in (LM_E_SUPPORT). One thread at a time. */
+#ifdef LLAMA_TRAIN
+#ifdef LLAMA_TRAIN_DOUBLE
+typedef double lm_real;               /* a build for tests, which compare gradients with differences */
+#else
+typedef float lm_real;
+#endif
+typedef struct lm_train lm_train;
+typedef struct lm_train_shape {       /* of a new model */
+    int   n_vocab, n_embd, n_layer, n_head, n_ff; /* n_embd a multiple of n_head, unless n_embd_head is given */
+    int   n_head_kv;                  /* 0: n_head */
+    int   n_embd_head;                /* of a head's keys and values, even (0: n_embd / n_head) */
+    int   tied;                       /* 1: the output matrix is token_embd */
+    float rms_eps;                    /* 0: 1e-5 */
+    float rope_freq_base;             /* 0: 10000 */
+} lm_train_shape;
+enum { LM_TRAIN_Q = 1, LM_TRAIN_K = 2, LM_TRAIN_V = 4, LM_TRAIN_O = 8, LM_TRAIN_GATE = 16, LM_TRAIN_UP = 32, LM_TRAIN_DOWN = 64 };
+typedef struct lm_train_desc {
+    const lm_model *base;             /* its weights are dequantized and trained or, with lora_rank, read where they are and never written: the same tensors,
+                                         quantized or not. Must outlive the lm_train; lm_tensor.data of its tensors must be there (from a file that is
+                                         mapped, from memory, or with plain_layout). NULL: `shape` and random weights */
+    const lm_train_shape *shape;      /* without base; copied */
+    uint64_t seed;                    /* first weights: matrices normal with deviation 0.02, attn_output and ffn_down 0.02 / sqrt(2 n_layer), norms 1; of
+                                         adapters A normal with deviation 1 / sqrt(n_in), B 0. And dropout */
+    int   lora_rank;                  /* 0: all weights are trained. r: pairs A [r][n_in], B [n_out][r] beside the matrices in lora_targets, base frozen:
+                                         y = W x + lora_alpha / r * B (A x) */
+    float lora_alpha;                 /* 0: lora_rank */
+    unsigned lora_targets;            /* LM_TRAIN_ bits of matrices of every layer (0: all seven) */
+    int   n_rows, n_len;              /* largest micro-batch: rows of tokens (0: 1 and 256). Memory grows with both */
+    int   recompute;                  /* 1: of each layer only the input is kept, the rest is computed again in the backward pass: the same bits, about
+                                         a third more time, a fraction of the memory */
+    int   ema;                        /* 1: room for a moving average of the weights, which begins as the weights are */
+    float dropout;                    /* 0 <= p < 1: share of numbers set to 0, others divided by 1 - p, while gradients are computed: of the embedding, of what
+                                         attention and feed-forward add to it; with lora_rank only of what the As are multiplied with */
+    int   n_threads;                  /* 0: physical cores; 1: no thread is ever started */
+    void *block; size_t block_bytes;  /* lm_train_size() bytes that outlive it; NULL: hooks.take, once */
+    lm_hooks hooks;                   /* copied */
+} lm_train_desc;
+/* Bytes that lm_train_open will need: 16 for each trained weight (20 with ema; gradients and two moments beside the weight), and for each token of the largest micro-batch
+ * and layer some 4 * (6 n_embd + 2 (n_head + n_head_kv) n_embd_head + 3 n_ff) bytes, or 4 n_embd with recompute. */
+LMI_API lm_status lm_train_size (const lm_train_desc *d, size_t *n_bytes, lm_error *err);
+/* LM_E_ARG: a number out of range, tensors whose bytes are not there; LM_E_SUPPORT: biases, a rank beyond a matrix's sides; LM_E_MEMORY. */
+LMI_API lm_status lm_train_open (lm_train **out, const lm_train_desc *d, lm_error *err);
+LMI_API void      lm_train_close(lm_train *t);   /* NULL is fine */
+LMI_API const char *lm_train_error(const lm_train *t); /* what the last failed call said; "" after success */
+
+/* What is trained. The arrays live as long as the lm_train and may be read and written between calls (checkpoints, other first weights, adding
+ * the gradients of several machines). All tensors' numbers lie in one array of lm_train_info.n_floats (gaps between them are 0 and stay so). */
+typedef struct lm_train_tensor {
+    const char *name;                 /* as in a GGUF file: "blk.0.attn_q.weight"; of adapters "blk.0.attn_q.weight.lora_a" [r][n_in], ".lora_b" [n_out][r] */
+    int      n_dims;                  /* 1 or 2 */
+    uint64_t dims[2];                 /* dims[0] runs fastest (a row's length, n_in) */
+    int      decays;                  /* 1: weight decay applies: two dimensions */
+    lm_real *value, *grad, *m, *v;    /* [dims[1]][dims[0]]; moments of the gradient and of its square */
+    lm_real *ema;                     /* NULL without it */
+} lm_train_tensor;
+typedef struct lm_train_info {
+    lm_train_shape shape;             /* with defaults filled in, of base where there is one */
+    int   n_tensors, lora_rank, n_rows, n_len, n_threads; float lora_alpha; unsigned lora_targets;
+    const char *isa;
+    uint64_t n_params;                /* trained weights */
+    size_t n_floats; lm_real *value, *grad, *m, *v, *ema; /* the arrays as a whole */
+    uint64_t n_block_bytes, n_state_bytes; /* all memory; of it weights, gradients, moments and average */
+} lm_train_info;
+LMI_API void      lm_train_get_info(const lm_train *t, lm_train_info *out);
+LMI_API lm_status lm_train_tensor_at(const lm_train *t, int i, lm_train_tensor *out); /* 0 <= i < n_tensors; LM_E_ARG: no such index */
+
+/* A micro-batch. The loss of a counted token (targets[i] >= 0), with p the model's distribution behind ids[0..i] of its row, is
+ *     l = (1 - soft_share) * ((1 - label_smoothing) * -ln p(target) + label_smoothing * mean over the vocabulary of -ln p)
+ *       + soft_share * temperature^2 * sum over k of soft_p[k] * (ln soft_p[k] - ln q(soft_ids[k])),   q = softmax(logits / temperature)
+ * (Hinton et al. 2015, arXiv:1503.02531: the square keeps both parts' gradients alike in size), and loss = scale * sum of weight * l. */
+typedef struct lm_train_batch {
+    int n_rows, n_len;                /* at most those of the descriptor */
+    const lm_token *ids, *targets;    /* [n_rows][n_len]. The token that follows; < 0: not counted */
+    const int32_t *start;             /* [n_rows][n_len] first index of the row that a token may see, 0 <= start <= its own index and never falling: packed
+                                         documents. Positions count from it. NULL: 0 */
+    const lm_real *weight;            /* [n_rows][n_len] factor of each counted token, of either sign; NULL: 1 */
+    lm_real scale;                    /* of the loss, usually 1 / counted tokens of the whole step, whatever it is cut into. 0: no gradients, no dropout: evaluation */
+    lm_real label_smoothing;           /* 0 <= e < 1 */
+    const lm_token *soft_ids;         /* a teacher's distributions: [n_rows][n_len][n_soft]; NULL with soft_p: n_soft = n_vocab, in order */
+    const lm_real *soft_p; int n_soft;  /* [n_rows][n_len][n_soft] >= 0, read where a token is counted, at the same temperature; NULL: none */
+    lm_real soft_share, temperature;  /* 0 to 1; > 0 (0: 1) */
+    uint64_t step;                    /* any number that no other micro-batch has: dropout is drawn from seed, step and place */
+    double *row_nll;                  /* result [n_rows]: sum of -ln p(target) over the row's counted tokens; NULL: not wanted */
+    lm_real *token_nll;               /* result [n_rows][n_len] -ln p(target), 0 where not counted; NULL: not wanted */
+    lm_real *logits;                  /* result [n_rows][n_len][n_vocab], for tests and as a teacher; NULL: not wanted */
+    double  loss, nll; int64_t n_counted; /* results: loss with scale (with 1 where scale is 0); sum of -ln p(target); counted tokens */
+} lm_train_batch;
+/* Computes the results and, unless scale is 0, ADDS the gradients of loss to those there are. Allocates nothing. LM_E_ARG: an id, target or start out
+ * of range, more than n_rows or n_len; LM_E_NUMERIC: the loss is no number (gradients may then be anything: lm_train_zero); LM_E_CANCEL. */
+LMI_API lm_status lm_train_run(lm_train *t, lm_train_batch *b);
+LMI_API void      lm_train_zero(lm_train *t);    /* all gradients */
+LMI_API double    lm_train_norm(lm_train *t);    /* of all gradients together: root of the sum of squares, in double, in one order; NaN or infinite if one is */
+
+/* AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), after clipping: with c = min(1, clip / (norm + 1e-6)), g = c grad, tensor by tensor
+ *     m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
+ *     value = value (1 - lr weight_decay) [matrices only] - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+ * and then ema = ema_decay ema + (1 - ema_decay) value. Gradients are zero afterwards. */
+typedef struct lm_adamw {
+    double   lr, beta1, beta2, eps, weight_decay; /* taken as they are: usual are 1e-3, 0.9, 0.95, 1e-8, 0.1 */
+    double   clip;                    /* 0: gradients are not clipped */
+    double   ema_decay;               /* with lm_train_desc.ema */
+    uint64_t t;                       /* this step's number, from 1 */
+    double   norm;                    /* result: of the gradients before clipping */
+} lm_adamw;
+/* LM_E_NUMERIC: a gradient is no number or infinite: nothing changed but the gradients, which are zero (norm tells). LM_E_ARG: t is 0, a beta outside 0 <= beta < 1. */
+LMI_API lm_status lm_train_step(lm_train *t, lm_adamw *o);
+#endif
 
 #ifdef __cplusplus
 }
@@ -1671,6 +1787,35 @@ typedef struct lmi_fitter {
 } lmi_fitter;
 #endif
 
+#ifdef LLAMA_TRAIN
+/* c[i][lane of v] = add + sum over q < n_q, k < n_k of a(i) [q a_q + k a_k] * b [q b_q + k b_k + v b_v + lane], by fused multiply-adds in that order;
+ * a(i) = a + i / LMI_TM * a_t + i % LMI_TM * a_i. With more the sum goes on from what c has. n_lanes: of the last vectors, which may be fewer than 16 n_v. */
+typedef struct lmi_tile {
+    const lm_real *a, *b, *add; lm_real *c;
+    size_t a_q, a_k, a_i, a_t, b_q, b_k, b_v, c_i, c_v;
+    int n_q, n_k, n_i, n_v, n_lanes, more;
+} lmi_tile;
+typedef struct lmi_trainer {
+    int tm, tv;                       /* LMI_TM rows, LMI_TV vectors of a tile */
+    void (*block)(const lmi_tile *p);
+    void (*turn)(const lm_real *in, int n, lm_real *out, size_t step);
+    void (*norm)(const lm_real *x, int n, const lm_real *w, double eps, lm_real *r, lm_real *y);
+    void (*renorm)(const lm_real *x, int n, const lm_real *w, const lm_real *r, lm_real *y);
+    void (*norm_back)(const lm_real *x, int n, const lm_real *w, const lm_real *r, const lm_real *dy, const lm_real *add, lm_real *dx);
+    void (*norm_grad)(const lm_real *x, const lm_real *dy, const lm_real *r, int n, int n_blocks, size_t step, lm_real *g);
+    void (*rotate)(lm_real *x, int n_rot, const lm_real *co, const lm_real *si, int back);
+    void (*soften)(lm_real *s, size_t step, int n, int k0, int q0, const int32_t *start, int window, lm_real scale, lm_real *inv, lm_real *lse);
+    void (*rescale)(lm_real *x, int n, const lm_real *by);
+    void (*unsoften)(lm_real *s, lm_real *dp, size_t step, int n, int k0, int q0, const int32_t *start, int window, lm_real scale, const lm_real *lse,
+        const lm_real *d_o, const lm_real *o, int dv);
+    void (*gated)(const lm_real *g, const lm_real *u, int n, lm_real *y);
+    void (*gated_back)(lm_real *g, lm_real *u, int n, lm_real *y);
+    void (*softsum)(lm_real *z, int n, lm_real cool, int keep, lm_real *top, lm_real *sum, lm_real *all);
+    void (*softgrad)(lm_real *z, int n, lm_real cool, int kept, const lm_real *top, const lm_real *hard, const lm_real *soft, const lm_real *less);
+    void (*adamw)(const lm_real *o, int n, lm_real *value, lm_real *grad, lm_real *m, lm_real *v, lm_real *ema);
+} lmi_trainer;
+#endif
+
 typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions of section kernels. `group`: 16 interleaved rows */
     const char *isa; int pass, tile;  /* tile: groups of 16 rows that share a load of an activation */
     int   (*probe)(void);             /* 1: sums and products are not fused */
@@ -1688,6 +1833,9 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
     void  (*attend)(const lmi_attend *a);
 #ifndef LLAMA_NO_QUANTIZE
     const lmi_fitter *fitter;
+#endif
+#ifdef LLAMA_TRAIN
+    const lmi_trainer *trainer;
 #endif
 } lmi_kernels;
 
@@ -1857,6 +2005,8 @@ static inline LMI_UNUSED float lmi_fma(float a, float b, float c) {
 #define LMI_NR 1
 #define LMI_NT(flags) 4
 #define LMI_NF 4
+#define LMI_TM 4
+#define LMI_TV 1
 #define LMI_NV(n) 1
 #define LMI_S8 0
 #define LMI_RUN(top) 8
@@ -1879,6 +2029,7 @@ LMI_OP LMI(vf) LMI(add)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] + b.v[i]); }
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] - b.v[i]); }
 LMI_OP LMI(vf) LMI(mul)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] * b.v[i]); }
 LMI_OP LMI(vf) LMI(div)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] / b.v[i]); }
+LMI_OP LMI(vf) LMI(sqrt)(LMI(vf) a) { LMI_LANES(sqrtf(a.v[i])); }
 LMI_OP LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_LANES(lmi_fma(a.v[i], b.v[i], c.v[i])); }
 LMI_OP LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }           /* b when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
@@ -1940,6 +2091,8 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) { /* q = x * k to n
 #define LMI_NR 1
 #define LMI_NT(flags) 1
 #define LMI_NF 1
+#define LMI_TM 2
+#define LMI_TV 1
 #define LMI_NV(n) 1
 #define LMI_S8 0
 #define LMI_RUN(top) 8
@@ -1981,6 +2134,7 @@ LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_add_ps(x.v[i], 
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_sub_ps(x.v[i], y.v[i])); }
 LMI_OP LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_mul_ps(x.v[i], y.v[i])); }
 LMI_OP LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_div_ps(x.v[i], y.v[i])); }
+LMI_OP LMI(vf) LMI(sqrt)(LMI(vf) x) { LMI_FOUR(vf, _mm_sqrt_ps(x.v[i])); }
 /* lmi_fma before its last rounding: x * y + z rounded to odd, which is toward zero with the last bit set where that is inexact */
 LMI_OP __m128d LMI(fma2)(__m128d x, __m128d y, __m128d z) {
     __m128d p = _mm_mul_pd(x, y), s = _mm_add_pd(p, z), back = _mm_sub_pd(s, p), e = _mm_add_pd(_mm_sub_pd(p, _mm_sub_pd(s, back)), _mm_sub_pd(z, back));
@@ -2102,6 +2256,8 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_NR 1
 #define LMI_NT(flags) ((flags) & LMI_SUB ? 2 : 3)
 #define LMI_NF 6
+#define LMI_TM 6
+#define LMI_TV 1
 #define LMI_NV(n) ((n) == 1 ? 4 : (n) < 4 ? 2 : 1)
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_FN static LMI_UNUSED __attribute__((target(LMI_TARGET)))
@@ -2131,6 +2287,7 @@ LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_add_ps(x.a, 
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
 LMI_OP LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
 LMI_OP LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
+LMI_OP LMI(vf) LMI(sqrt)(LMI(vf) x) { LMI_BOTH(vf, _mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)); }
 LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI_BOTH(vf, _mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); } /* y when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
@@ -2227,6 +2384,8 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_NR 2
 #define LMI_NT(flags) ((flags) & LMI_SUB ? 4 : 6)
 #define LMI_NF 8
+#define LMI_TM 8
+#define LMI_TV 2
 #define LMI_NV(n) 4
 #define LMI_S8 128
 #define LMI_RUN(top) 8
@@ -2255,6 +2414,7 @@ LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { return _mm512_add_ps(x, y); }
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { return _mm512_sub_ps(x, y); }
 LMI_OP LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { return _mm512_mul_ps(x, y); }
 LMI_OP LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { return _mm512_div_ps(x, y); }
+LMI_OP LMI(vf) LMI(sqrt)(LMI(vf) x) { return _mm512_sqrt_ps(x); }
 LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { return _mm512_fmadd_ps(x, y, z); }
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { return _mm512_max_ps(x, y); } /* y when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { return _mm512_min_ps(x, y); }
@@ -2319,6 +2479,8 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_NR 1
 #define LMI_NT(flags) 2
 #define LMI_NF 6
+#define LMI_TM 6
+#define LMI_TV 1
 #define LMI_NV(n) ((n) == 1 ? 4 : (n) < 4 ? 2 : 1)
 #define LMI_S8 0
 #define LMI_UNROLL LMI_FULLY
@@ -2353,6 +2515,7 @@ LMI_OP LMI(vf) LMI(add)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vaddq_f32(a.v[i], b
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vsubq_f32(a.v[i], b.v[i])); }
 LMI_OP LMI(vf) LMI(mul)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vmulq_f32(a.v[i], b.v[i])); }
 LMI_OP LMI(vf) LMI(div)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vdivq_f32(a.v[i], b.v[i])); }
+LMI_OP LMI(vf) LMI(sqrt)(LMI(vf) a) { LMI_FOUR(vf, vsqrtq_f32(a.v[i])); }
 LMI_OP LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_FOUR(vf, vfmaq_f32(c.v[i], a.v[i], b.v[i])); }
 LMI_OP LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])); } /* fmax would give the NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])); }
@@ -2453,6 +2616,8 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_NR 1
 #define LMI_NT(flags) 1
 #define LMI_NF 1
+#define LMI_TM 2
+#define LMI_TV 1
 #define LMI_NV(n) 1
 #define LMI_S8 0
 #define LMI_RUN(top) 8
@@ -2483,6 +2648,7 @@ LMI_OP LMI(vf) LMI(add)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_add(x.v[
 LMI_OP LMI(vf) LMI(sub)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_sub(x.v[i], y.v[i])); }
 LMI_OP LMI(vf) LMI(mul)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_mul(x.v[i], y.v[i])); }
 LMI_OP LMI(vf) LMI(div)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_div(x.v[i], y.v[i])); }
+LMI_OP LMI(vf) LMI(sqrt)(LMI(vf) x) { LMI_FOUR(vf, wasm_f32x4_sqrt(x.v[i])); }
 /* As in the SSE2 text: x * y + z rounded to odd; the plain sum in double where one more rounding is right, else that. */
 LMI_OP v128_t LMI(fma2)(v128_t x, v128_t y, v128_t z) {
     v128_t p = wasm_f64x2_mul(x, y), s = wasm_f64x2_add(p, z), back = wasm_f64x2_sub(s, p), e = wasm_f64x2_add(wasm_f64x2_sub(p, wasm_f64x2_sub(s, back)), wasm_f64x2_sub(z, back));
@@ -3281,10 +3447,250 @@ LMI_FN void LMI(halve)(lmi_fit *f) {
 static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh), LMI(codes), LMI(halve), LMI(common), LMI(to_f16), LMI(to_bf16), LMI(encode_q8_0) };
 #endif /* LLAMA_NO_QUANTIZE */
 
+#ifdef LLAMA_TRAIN
+/* ---- training. Activations are woven: [tokens / 16][width][16], lanes are tokens, so that sums over a width need no sum over lanes, and every product
+ * finds its vectors as they lie. LMI_R(word) are words of lm_real, which is float; tests compile it as double, over the scalar text. */
+#if defined(LLAMA_TRAIN_DOUBLE)
+#define LMI_R(f) lmi_##f##_real
+#define LMI_REALS(expr) LMI_R(vf) r; int i; for (i = 0; i < 16; i++) r.v[i] = (expr); return r
+typedef struct LMI_R(vf) { double v[16]; } LMI_R(vf);
+LMI_OP LMI_R(vf) LMI_R(set1)(double x) { LMI_REALS(x); }
+LMI_OP LMI_R(vf) LMI_R(load)(const double *p) { LMI_REALS(p[i]); }
+LMI_OP void      LMI_R(store)(double *p, LMI_R(vf) a) { memcpy(p, a.v, sizeof a.v); }
+LMI_OP LMI_R(vf) LMI_R(add)(LMI_R(vf) a, LMI_R(vf) b) { LMI_REALS(a.v[i] + b.v[i]); }
+LMI_OP LMI_R(vf) LMI_R(sub)(LMI_R(vf) a, LMI_R(vf) b) { LMI_REALS(a.v[i] - b.v[i]); }
+LMI_OP LMI_R(vf) LMI_R(mul)(LMI_R(vf) a, LMI_R(vf) b) { LMI_REALS(a.v[i] * b.v[i]); }
+LMI_OP LMI_R(vf) LMI_R(div)(LMI_R(vf) a, LMI_R(vf) b) { LMI_REALS(a.v[i] / b.v[i]); }
+LMI_OP LMI_R(vf) LMI_R(fma)(LMI_R(vf) a, LMI_R(vf) b, LMI_R(vf) c) { LMI_REALS(a.v[i] * b.v[i] + c.v[i]); }
+LMI_OP LMI_R(vf) LMI_R(max)(LMI_R(vf) a, LMI_R(vf) b) { LMI_REALS(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+LMI_OP LMI_R(vf) LMI_R(sqrt)(LMI_R(vf) a) { LMI_REALS(sqrt(a.v[i])); }
+LMI_OP LMI_R(vf) LMI_R(exp)(LMI_R(vf) a) { LMI_REALS(lmi_exp(a.v[i])); }
+#undef LMI_REALS
+#else
+#define LMI_R(f) LMI(f)
+#endif
+typedef LMI_R(vf) LMI(vr);
+
+/* The first n lanes of a vector in memory. */
+LMI_OP LMI(vr) LMI(some)(const lm_real *p, int n) {
+    lm_real t[16];
+    if (n >= 16) return LMI_R(load)(p);
+    memset(t, 0, sizeof t); memcpy(t, p, (size_t)n * sizeof *t);
+    return LMI_R(load)(t);
+}
+LMI_OP void LMI(put_some)(lm_real *p, LMI(vr) v, int n) {
+    lm_real t[16];
+    if (n >= 16) { LMI_R(store)(p, v); return; }
+    LMI_R(store)(t, v); memcpy(p, t, (size_t)n * sizeof *t);
+}
+/* m rows times nv vectors of lmi_tile's sums, from row i and vector v; m and nv are known where it is stamped, and so are a_k and a_i unless 0. */
+LMI_OP void LMI(tile)(const lmi_tile *p, int i0, int v0, const int m, const int nv, const size_t a_k, const size_t a_i) {
+    LMI(vr) acc[LMI_TM * LMI_TV], x[LMI_TV], w; int i, v, q, k;
+    const size_t ak = a_k ? a_k : p->a_k, ai = a_i ? a_i : p->a_i, bk = p->b_k, bv = p->b_v;
+    const lm_real *a = p->a + (size_t)(i0 / LMI_TM) * p->a_t + (size_t)(i0 % LMI_TM) * ai, *b = p->b + (size_t)v0 * bv;
+    lm_real *c = p->c + (size_t)i0 * p->c_i + (size_t)v0 * p->c_v; const lm_real *add = p->add ? p->add + (c - p->c) : NULL; const int lanes = p->n_lanes - 16 * v0;
+    LMI_UNROLL for (i = 0; i < m; i++) LMI_UNROLL for (v = 0; v < nv; v++)
+        acc[i * nv + v] = p->more ? LMI(some)(c + (size_t)i * p->c_i + (size_t)v * p->c_v, lanes - 16 * v) : LMI_R(set1)(0);
+    for (q = 0; q < p->n_q; q++) {
+        const lm_real *aa = a + (size_t)q * p->a_q, *bb = b + (size_t)q * p->b_q;
+        for (k = 0; k < p->n_k; k++, aa += ak, bb += bk) {
+            LMI_UNROLL for (v = 0; v < nv; v++) x[v] = LMI_R(load)(bb + (size_t)v * bv);
+            LMI_UNROLL for (i = 0; i < m; i++) {
+                w = LMI_R(set1)(aa[(size_t)i * ai]);
+                LMI_UNROLL for (v = 0; v < nv; v++) acc[i * nv + v] = LMI_R(fma)(w, x[v], acc[i * nv + v]);
+            }
+        }
+    }
+    LMI_UNROLL for (i = 0; i < m; i++) LMI_UNROLL for (v = 0; v < nv; v++) {
+        const size_t at = (size_t)i * p->c_i + (size_t)v * p->c_v; const int n = lanes - 16 * v;
+        LMI(put_some)(c + at, add ? LMI_R(add)(LMI(some)(add + at, n), acc[i * nv + v]) : acc[i * nv + v], n);
+    }
+}
+#define LMI_STAMP_TILES(name, a_k, a_i)                                                                                                          \
+    LMI_FN void LMI(tile_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, LMI_TM, LMI_TV, a_k, a_i); }                               \
+    LMI_FN void LMI(tail_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, 1, 1, a_k, a_i); }                                         \
+    LMI_FN void LMI(side_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, LMI_TM, 1, a_k, a_i); }                                    \
+    LMI_FN void LMI(end_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, LMI_TM > 3 ? 4 : 1, LMI_TV, a_k, a_i); }                    \
+    LMI_FN void LMI(block_##name)(const lmi_tile *p) {                                                                                           \
+        int i, v, u;                                                                                                                              \
+        for (v = 0; v < p->n_v; v += LMI_TV) for (i = 0; i < p->n_i; ) {                                                                          \
+            const int whole = v + LMI_TV <= p->n_v, left = p->n_i - i, part = LMI_TM - i % LMI_TM;                                                \
+            if (whole && left >= LMI_TM && part == LMI_TM) { LMI(tile_##name)(p, i, v); i += LMI_TM; }                                            \
+            else if (whole && LMI_TM > 3 && left > 3 && part > 3) { LMI(end_##name)(p, i, v); i += 4; }                                           \
+            else if (!whole && left >= LMI_TM && part == LMI_TM) { for (u = v; u < p->n_v; u++) LMI(side_##name)(p, i, u); i += LMI_TM; }         \
+            else { for (u = v; u < LMI_MIN(p->n_v, v + LMI_TV); u++) LMI(tail_##name)(p, i, u); i++; }                                            \
+        }                                                                                                                                         \
+    }
+LMI_STAMP_TILES(packed, LMI_TM, 1)    /* a in groups of LMI_TM rows */
+LMI_STAMP_TILES(woven, 16, 1)         /* sums over a width, rows are lanes */
+LMI_STAMP_TILES(across, 1, 16)        /* sums over lanes, rows are a width */
+LMI_STAMP_TILES(rows, 1, 0)           /* rows of a matrix */
+#undef LMI_STAMP_TILES
+LMI_FN void LMI(block)(const lmi_tile *p) {
+    if (p->a_i == 1 && p->a_k == LMI_TM) LMI(block_packed)(p);
+    else if (p->a_i == 1) LMI(block_woven)(p);
+    else if (p->a_i == 16 && p->n_q > 0 && p->a_t == 16 * LMI_TM) LMI(block_across)(p);
+    else LMI(block_rows)(p);
+}
+LMI_FN void LMI(turn)(const lm_real *in, int n, lm_real *out, size_t step) { /* n of 16 rows of 16 -> columns; the others' are 0 */
+    int i, j;
+    for (j = 0; j < 16; j++) {
+        for (i = 0; i < n; i++) out[(size_t)j * step + (size_t)i] = in[16 * i + j];
+        for (; i < 16; i++) out[(size_t)j * step + (size_t)i] = 0;
+    }
+}
+/* RMSNorm of 16 tokens: r = 1 / sqrt(mean of squares + eps), y = (x r) w; with known r: y alone. Four partial sums, by k mod 4. */
+LMI_FN void LMI(norm16)(const lm_real *x, int n, const lm_real *w, double eps, lm_real *r, lm_real *y) {
+    LMI(vr) sum[4], v, one = LMI_R(set1)(1), rr; int k;
+    for (k = 0; k < 4; k++) sum[k] = LMI_R(set1)(0);
+    for (k = 0; k < n; k++) { v = LMI_R(load)(x + 16 * k); sum[k % 4] = LMI_R(fma)(v, v, sum[k % 4]); }
+    v = LMI_R(add)(LMI_R(add)(sum[0], sum[1]), LMI_R(add)(sum[2], sum[3]));
+    rr = LMI_R(div)(one, LMI_R(sqrt)(LMI_R(add)(LMI_R(div)(v, LMI_R(set1)((lm_real)n)), LMI_R(set1)((lm_real)eps))));
+    LMI_R(store)(r, rr);
+    for (k = 0; k < n; k++) LMI_R(store)(y + 16 * k, LMI_R(mul)(LMI_R(mul)(LMI_R(load)(x + 16 * k), rr), LMI_R(set1)(w[k])));
+}
+LMI_FN void LMI(renorm)(const lm_real *x, int n, const lm_real *w, const lm_real *r, lm_real *y) {
+    LMI(vr) rr = LMI_R(load)(r); int k;
+    for (k = 0; k < n; k++) LMI_R(store)(y + 16 * k, LMI_R(mul)(LMI_R(mul)(LMI_R(load)(x + 16 * k), rr), LMI_R(set1)(w[k])));
+}
+/* dx = add + r (w dy) - x r^3 / n sum(w dy x); add may be NULL or dx */
+LMI_FN void LMI(norm_back)(const lm_real *x, int n, const lm_real *w, const lm_real *r, const lm_real *dy, const lm_real *add, lm_real *dx) {
+    LMI(vr) sum[4], rr = LMI_R(load)(r), c, g; int k;
+    for (k = 0; k < 4; k++) sum[k] = LMI_R(set1)(0);
+    for (k = 0; k < n; k++) sum[k % 4] = LMI_R(fma)(LMI_R(mul)(LMI_R(load)(dy + 16 * k), LMI_R(set1)(w[k])), LMI_R(load)(x + 16 * k), sum[k % 4]);
+    c = LMI_R(add)(LMI_R(add)(sum[0], sum[1]), LMI_R(add)(sum[2], sum[3]));
+    c = LMI_R(mul)(LMI_R(mul)(rr, rr), LMI_R(div)(c, LMI_R(set1)((lm_real)n)));
+    for (k = 0; k < n; k++) {
+        g = LMI_R(sub)(LMI_R(mul)(LMI_R(load)(dy + 16 * k), LMI_R(set1)(w[k])), LMI_R(mul)(LMI_R(load)(x + 16 * k), c));
+        g = LMI_R(mul)(g, rr);
+        LMI_R(store)(dx + 16 * k, add ? LMI_R(add)(LMI_R(load)(add + 16 * k), g) : g);
+    }
+}
+/* g[k] += sum over tokens of dy x r, for n <= 16 neighbours k: 16 sums by lane over the blocks, then sum over lanes in order. */
+LMI_FN void LMI(norm_grad)(const lm_real *x, const lm_real *dy, const lm_real *r, int n, int n_blocks, size_t step, lm_real *g) {
+    lm_real sum[16 * 16], s; int b, k, i;
+    memset(sum, 0, sizeof sum);
+    for (b = 0; b < n_blocks; b++, x += step, dy += step, r += 16) for (k = 0; k < n; k++)
+        LMI_R(store)(sum + 16 * k, LMI_R(fma)(LMI_R(load)(dy + 16 * k), LMI_R(mul)(LMI_R(load)(x + 16 * k), LMI_R(load)(r)), LMI_R(load)(sum + 16 * k)));
+    for (k = 0; k < n; k++) { for (s = 0, i = 0; i < 16; i++) s = s + sum[16 * k + i]; g[k] = g[k] + s; }
+}
+/* The pairs (2i, 2i+1) of one head, by the angles of 16 tokens; back turns the other way. */
+LMI_FN void LMI(rotate)(lm_real *x, int n_rot, const lm_real *co, const lm_real *si, int back) {
+    int i; LMI(vr) a, b, c, s, zero = LMI_R(set1)(0);
+    for (i = 0; i < n_rot; i += 2) {
+        a = LMI_R(load)(x + 16 * i); b = LMI_R(load)(x + 16 * i + 16); c = LMI_R(load)(co + 8 * i); s = LMI_R(load)(si + 8 * i);
+        if (back) s = LMI_R(sub)(zero, s);
+        LMI_R(store)(x + 16 * i, LMI_R(sub)(LMI_R(mul)(a, c), LMI_R(mul)(b, s)));
+        LMI_R(store)(x + 16 * i + 16, LMI_R(add)(LMI_R(mul)(b, c), LMI_R(mul)(a, s)));
+    }
+}
+/* A query (lane l, position q0 + l) sees keys start[l] .. q0 + l, at most `window` of them where that is not 0; other scores become -1e30. */
+LMI_OP LMI(vr) LMI(seen)(LMI(vr) s, int k, int q0, const int32_t *start, int window) {
+    lm_real t[16]; int l;
+    if (k <= q0 && k >= start[15] && (window == 0 || k > q0 + 15 - window)) return s;
+    LMI_R(store)(t, s);
+    for (l = 0; l < 16; l++) if (k > q0 + l || k < start[l] || (window && k <= q0 + l - window)) t[l] = (lm_real)-1e30;
+    return LMI_R(load)(t);
+}
+/* Scores s [n][step] of 16 queries and keys k0 .. -> e^(scale s - max); the sum's inverse, and lse = max + ln sum. */
+LMI_FN void LMI(soften)(lm_real *s, size_t step, int n, int k0, int q0, const int32_t *start, int window, lm_real scale, lm_real *inv, lm_real *lse) {
+    LMI(vr) top = LMI_R(set1)((lm_real)-1e30), sum = LMI_R(set1)(0), f = LMI_R(set1)(scale), e; lm_real t[16]; int k;
+    for (k = 0; k < n; k++) {
+        e = LMI(seen)(LMI_R(mul)(LMI_R(load)(s + (size_t)k * step), f), k0 + k, q0, start, window);
+        LMI_R(store)(s + (size_t)k * step, e); top = LMI_R(max)(top, e);
+    }
+    for (k = 0; k < n; k++) {
+        e = LMI_R(exp)(LMI_R(sub)(LMI_R(load)(s + (size_t)k * step), top));
+        LMI_R(store)(s + (size_t)k * step, e); sum = LMI_R(add)(sum, e);
+    }
+    LMI_R(store)(inv, LMI_R(div)(LMI_R(set1)(1), sum));
+    LMI_R(store)(t, sum); LMI_R(store)(lse, top);
+    for (k = 0; k < 16; k++) lse[k] = lse[k] + (lm_real)lmi_log((double)t[k]);
+}
+LMI_FN void LMI(rescale)(lm_real *x, int n, const lm_real *by) { /* n vectors */
+    LMI(vr) f = LMI_R(load)(by); int k;
+    for (k = 0; k < n; k++) LMI_R(store)(x + 16 * k, LMI_R(mul)(LMI_R(load)(x + 16 * k), f));
+}
+/* Backward: s -> p = e^(scale s - lse); dp -> p (dp - sum(do o)) scale. do, o [dv][16]. */
+LMI_FN void LMI(unsoften)(lm_real *s, lm_real *dp, size_t step, int n, int k0, int q0, const int32_t *start, int window, lm_real scale, const lm_real *lse,
+    const lm_real *d_o, const lm_real *o, int dv) {
+    LMI(vr) d = LMI_R(set1)(0), f = LMI_R(set1)(scale), l = LMI_R(load)(lse), p; int k;
+    for (k = 0; k < dv; k++) d = LMI_R(fma)(LMI_R(load)(d_o + 16 * k), LMI_R(load)(o + 16 * k), d);
+    for (k = 0; k < n; k++) {
+        p = LMI(seen)(LMI_R(mul)(LMI_R(load)(s + (size_t)k * step), f), k0 + k, q0, start, window);
+        p = LMI_R(exp)(LMI_R(sub)(p, l));
+        LMI_R(store)(s + (size_t)k * step, p);
+        LMI_R(store)(dp + (size_t)k * step, LMI_R(mul)(LMI_R(mul)(p, LMI_R(sub)(LMI_R(load)(dp + (size_t)k * step), d)), f));
+    }
+}
+/* n vectors: y = silu(g) u. Backward, where y holds the gradient of that: y becomes it again, g and u their gradients. */
+LMI_FN void LMI(gated)(const lm_real *g, const lm_real *u, int n, lm_real *y) {
+    LMI(vr) one = LMI_R(set1)(1), zero = LMI_R(set1)(0), a; int k;
+    for (k = 0; k < n; k++) {
+        a = LMI_R(load)(g + 16 * k); a = LMI_R(div)(a, LMI_R(add)(one, LMI_R(exp)(LMI_R(sub)(zero, a))));
+        LMI_R(store)(y + 16 * k, LMI_R(mul)(a, LMI_R(load)(u + 16 * k)));
+    }
+}
+LMI_FN void LMI(gated_back)(lm_real *g, lm_real *u, int n, lm_real *y) { /* silu' = s (1 + g (1 - s)), s = 1 / (1 + e^-g) */
+    LMI(vr) one = LMI_R(set1)(1), zero = LMI_R(set1)(0), a, b, d, s; int k;
+    for (k = 0; k < n; k++) {
+        a = LMI_R(load)(g + 16 * k); b = LMI_R(load)(u + 16 * k); d = LMI_R(load)(y + 16 * k);
+        s = LMI_R(div)(one, LMI_R(add)(one, LMI_R(exp)(LMI_R(sub)(zero, a))));
+        LMI_R(store)(g + 16 * k, LMI_R(mul)(LMI_R(mul)(d, b), LMI_R(mul)(s, LMI_R(fma)(a, LMI_R(sub)(one, s), one))));
+        a = LMI_R(mul)(a, s);
+        LMI_R(store)(u + 16 * k, LMI_R(mul)(d, a)); LMI_R(store)(y + 16 * k, LMI_R(mul)(a, b));
+    }
+}
+/* Sums over n logits z of 16 tokens: top, sum of e^((z - top) / temp) in four parts by index mod 4, and of z; with keep the e^ take the place of z. */
+LMI_FN void LMI(softsum)(lm_real *z, int n, lm_real cool, int keep, lm_real *top, lm_real *sum, lm_real *all) {
+    LMI(vr) t = LMI_R(load)(z), s[4], a[4], f = LMI_R(set1)(cool), e; int k;
+    for (k = 0; k < 4; k++) s[k] = a[k] = LMI_R(set1)(0);
+    for (k = 1; k < n; k++) t = LMI_R(max)(t, LMI_R(load)(z + 16 * k));
+    for (k = 0; k < n; k++) {
+        e = LMI_R(load)(z + 16 * k); a[k % 4] = LMI_R(add)(a[k % 4], e);
+        e = LMI_R(exp)(LMI_R(mul)(LMI_R(sub)(e, t), f)); s[k % 4] = LMI_R(add)(s[k % 4], e);
+        if (keep) LMI_R(store)(z + 16 * k, e);
+    }
+    LMI_R(store)(top, t);
+    LMI_R(store)(sum, LMI_R(add)(LMI_R(add)(s[0], s[1]), LMI_R(add)(s[2], s[3])));
+    LMI_R(store)(all, LMI_R(add)(LMI_R(add)(a[0], a[1]), LMI_R(add)(a[2], a[3])));
+}
+/* z = hard e^(z - top) + soft e^((z - top) cool) - less; where kept, z are the first powers already, and soft is 0. */
+LMI_FN void LMI(softgrad)(lm_real *z, int n, lm_real cool, int kept, const lm_real *top, const lm_real *hard, const lm_real *soft, const lm_real *less) {
+    LMI(vr) t = LMI_R(load)(top), h = LMI_R(load)(hard), s = LMI_R(load)(soft), l = LMI_R(load)(less), f = LMI_R(set1)(cool), e, y; int k;
+    for (k = 0; k < n; k++) {
+        e = LMI_R(load)(z + 16 * k);
+        if (kept) y = LMI_R(mul)(e, h);
+        else { e = LMI_R(sub)(e, t); y = LMI_R(fma)(LMI_R(exp)(LMI_R(mul)(e, f)), s, LMI_R(mul)(LMI_R(exp)(e), h)); }
+        LMI_R(store)(z + 16 * k, LMI_R(sub)(y, l));
+    }
+}
+/* lm_train_step's formulas for n vectors; o: clip, beta1, 1 - beta1, beta2, 1 - beta2, lr / (1 - beta1^t), 1 / (1 - beta2^t), eps, 1 - lr decay, ema, 1 - ema */
+LMI_FN void LMI(adamw)(const lm_real *o, int n, lm_real *value, lm_real *grad, lm_real *m, lm_real *v, lm_real *ema) {
+    int k; LMI(vr) g, a, b, x;
+    for (k = 0; k < 16 * n; k += 16) {
+        g = LMI_R(mul)(LMI_R(load)(grad + k), LMI_R(set1)(o[0]));
+        a = LMI_R(fma)(LMI_R(load)(m + k), LMI_R(set1)(o[1]), LMI_R(mul)(g, LMI_R(set1)(o[2])));
+        b = LMI_R(fma)(LMI_R(load)(v + k), LMI_R(set1)(o[3]), LMI_R(mul)(LMI_R(mul)(g, g), LMI_R(set1)(o[4])));
+        LMI_R(store)(m + k, a); LMI_R(store)(v + k, b); LMI_R(store)(grad + k, LMI_R(set1)(0));
+        x = LMI_R(add)(LMI_R(sqrt)(LMI_R(mul)(b, LMI_R(set1)(o[6]))), LMI_R(set1)(o[7]));
+        x = LMI_R(sub)(LMI_R(mul)(LMI_R(load)(value + k), LMI_R(set1)(o[8])), LMI_R(div)(LMI_R(mul)(a, LMI_R(set1)(o[5])), x));
+        LMI_R(store)(value + k, x);
+        if (ema) LMI_R(store)(ema + k, LMI_R(fma)(LMI_R(load)(ema + k), LMI_R(set1)(o[9]), LMI_R(mul)(x, LMI_R(set1)(o[10]))));
+    }
+}
+static const lmi_trainer LMI(trainer) = { LMI_TM, LMI_TV, LMI(block), LMI(turn), LMI(norm16), LMI(renorm), LMI(norm_back), LMI(norm_grad), LMI(rotate), LMI(soften),
+    LMI(rescale), LMI(unsoften), LMI(gated), LMI(gated_back), LMI(softsum), LMI(softgrad), LMI(adamw) };
+#undef LMI_R
+#endif /* LLAMA_TRAIN */
+
 static const lmi_kernels LMI(kernels) = {
     LMI_ISA, LMI_PASS, LMI_NR, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(mul_f1), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(place), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
 #ifndef LLAMA_NO_QUANTIZE
     , &LMI(fitter)
+#endif
+#ifdef LLAMA_TRAIN
+    , &LMI(trainer)
 #endif
 };
 
@@ -3299,6 +3705,8 @@ static const lmi_kernels LMI(kernels) = {
 #undef LMI_NR
 #undef LMI_NT
 #undef LMI_NF
+#undef LMI_TM
+#undef LMI_TV
 #undef LMI_RUN
 #undef LMI_NV
 #undef LMI_NX
@@ -8281,19 +8689,23 @@ LMI_API lm_status lm_tensor_find(const lm_model *m, const char *name, lm_tensor 
     const lmi_tensor *t = lmi_tensor_find(&m->gguf, lmi_cstr(name));
     return t ? lm_tensor_at(m, (int)(t - m->gguf.tensor), out) : LM_E_ARG;
 }
-LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst) {
-    const lmi_type *t = lmi_type_of(type); const uint8_t *p = (const uint8_t *)src; size_t k; lmi_fpenv fp;
-    if (t == NULL || n % t->n != 0) return LM_E_ARG;
-    if (t->flags & LMI_RAW) return LM_E_SUPPORT;
-    fp = lmi_fp_enter();
-    for (; (t->flags & LMI_FLT) && n > 0; n -= k, dst += k, p += k * t->n_bytes) { k = LMI_MIN(n, (size_t)1 << 20); lmi_read_floats(type, p, (int)k, dst); }
+static void lmi_dequantize(const lmi_kernels *kernels, const lmi_type *t, const uint8_t *p, size_t n, float *dst) {
+    size_t k;
+    for (; (t->flags & LMI_FLT) && n > 0; n -= k, dst += k, p += k * t->n_bytes) { k = LMI_MIN(n, (size_t)1 << 20); lmi_read_floats(t->number, p, (int)k, dst); }
     for (; n > 0; n -= k) { /* 16 blocks as rows of one block each */
         const uint8_t *row[16]; uint8_t group[16 * 256]; int r, rows = (int)LMI_MIN(n / t->n, (size_t)16);
         for (r = 0; r < 16; r++) row[r] = p + (size_t)LMI_MIN(r, rows - 1) * t->n_bytes;
         lmi_interleave(t, row, rows, 1, group);
-        lmi_base->rows(type, group, (int)t->n, dst, t->n, 1, rows);
+        kernels->rows(t->number, group, (int)t->n, dst, t->n, 1, rows);
         k = (size_t)rows * t->n; dst += k; p += (size_t)rows * t->n_bytes;
     }
+}
+LMI_API lm_status lm_dequantize(int type, const void *src, size_t n, float *dst) {
+    const lmi_type *t = lmi_type_of(type); lmi_fpenv fp;
+    if (t == NULL || n % t->n != 0) return LM_E_ARG;
+    if (t->flags & LMI_RAW) return LM_E_SUPPORT;
+    fp = lmi_fp_enter();
+    lmi_dequantize(lmi_base, t, (const uint8_t *)src, n, dst);
     lmi_fp_leave(fp);
     return LM_OK;
 }
@@ -9986,6 +10398,913 @@ LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *byte
     }
     return lmi_ctx_ok(c);
 }
+
+#ifdef LLAMA_TRAIN
+/* ============================================================================================== >>train
+ * Gradients and AdamW. One pass over a micro-batch is a list of works (section >>dispatch) that the team's threads do one after the other: seven for a
+ * layer forward, seven backward, three for each part of the head. A work is some tasks that do not need each other; a task's items each write numbers
+ * of their own, and every sum has one order, whatever the threads and the instruction set.
+ *
+ * Activations are woven by 16 tokens (section >>kernels); a row of the batch begins a new group of 16, what is beyond its end are zeros that nobody
+ * counts. Products of a layer's input are one: q, k, v; gate and up. Kept for the backward pass are, of each layer, its input, q, k, v after
+ * rotation, what attention gives, the residual after it, gate and up, and the norms' factors; norms, powers and products of pairs are computed again. The backward pass
+ * writes gradients of q, k, v, gate and up in their places. With recompute all layers but for their inputs share one such set. Attention keeps ln of
+ * the sum of powers, not the probabilities (Dao et al. 2022, arXiv:2205.14135). The head's logits exist for some tokens at a time and become their gradients in place.
+ * LoRA: Hu et al. 2021, arXiv:2106.09685; weights of a frozen base become floats in front of each product, one matrix group at a time.
+ */
+#define LMI_SUM_PART 256              /* terms of a product's sum between two visits of its result: what they read stays in the first two caches */
+#define LMI_MAX_RANK 256
+#define LMI_OUTS 64                   /* outputs of an item, at most */
+#define LMI_QUERIES_BACK 64           /* queries whose probabilities are kept for gradients of keys and values; a multiple of 32 */
+#define LMI_HEAD_FLOATS ((size_t)1 << 21) /* of logits at a time, or 64 tokens */
+#define LMI_TASKS 160
+#define LMI_NORM_PART 65536
+
+typedef struct lmi_param { char name[64]; int n_dims; uint64_t dims[2]; size_t at; } lmi_param; /* at: in the arrays */
+typedef struct lmi_seg { const lm_real *w; lm_real *g; int n; } lmi_seg;  /* n rows of a matrix, and of its gradient */
+typedef struct lmi_dense { int n_seg, n_in, n_out, n_a, off[3]; lmi_seg seg[3], a[3], b[3]; const lmi_tensor *from[3]; lm_real *u; } lmi_dense; /* a, b: of adapters, in
+                                         the order of targets, a[i] and b[i] for outputs from off[i]; from: frozen, to be dequantized; u [n_a rank] = A x */
+typedef struct lmi_tlayer {
+    lm_real *norm1, *norm2, *norm1_g, *norm2_g;   /* [n_embd]; gradients NULL where frozen */
+    lmi_dense qkv, o, gu, down;
+    lm_real *x, *qkv_x, *att, *mid, *gu_x, *r1, *r2, *lse; /* kept: input, [n_q + 2 n_kv], [n_q], residual after attention, [2 n_ff], [1], [1], [n_head] */
+} lmi_tlayer;
+typedef struct lmi_task lmi_task;
+struct lmi_task {                     /* a part of a work: n_items calls of run */
+    void (*run)(lm_train *t, const lmi_task *j, int slot, int item);
+    int n_items, layer, n_seg, n_in, n_out, n_b, wide_x, wide_y, wide_c, step_o, step_b, n_o, at, after, place; lm_real scale;
+    lmi_seg seg[3];
+    const lm_real *x, *y, *add, *r; lm_real *c, *to; const lmi_dense *lin;
+};
+enum { LMI_AS_IS, LMI_SCALE, LMI_DROP, LMI_GATED, LMI_GATED_BACK }; /* after: what an item does with its results */
+struct lm_train {
+    lm_train_desc d; lm_train_info info; lm_error error;
+    const lmi_kernels *kernels; const lmi_trainer *k; const lm_model *base; lm_hooks hooks; void *own;
+    int n_q, n_kv, dk, n_rot, n_swa, per, n_wide; double eps, rope_base, rope_mag; const double *rope_freq; double *own_freq;
+    lmi_param *param; int n_param; lmi_tlayer *layer;
+    lm_real *embd, *embd_g, *out_norm, *out_norm_g; const lmi_tensor *embd_from; lmi_dense head; lm_real *head_w, *vectors;
+    lm_real *x, *h, *act, *dx, *dh, *tmp, *xd, *du, *co, *si, *rf, *logits, *wide_w; size_t n_wide_w;
+    int n_blocks, head_blocks;        /* at most; tokens / 16 */
+    double *tok_loss, *tok_nll, *sums; int32_t *start; lm_token *ids, *targets;
+    lm_real **scratch; size_t n_scratch;
+    lmi_team team; lmi_work *plan; lmi_task *task; int n_plan, n_task;
+    const lm_train_batch *b; int row_blocks, nb, span, grad; uint64_t key; /* of the run: groups of 16 tokens in a row, in all, in products planned now; 1: gradients; of dropout */
+    const lm_real *step_o; lm_adamw adamw;
+};
+
+/* ---- works and tasks */
+static void lmi_train_job(void *owner, const lmi_work *w, int slot, int item, int n) {
+    lm_train *t = (lm_train *)owner; int i, at;
+    for (; n > 0; n--, item++) {
+        for (i = w->add, at = item; at >= t->task[i].n_items; i++) at -= t->task[i].n_items;
+        t->task[i].run(t, &t->task[i], slot, at);
+    }
+}
+static void lmi_train_go(lm_train *t) {
+    lmi_fpenv fp = lmi_fp_enter();
+    if (t->n_plan) lmi_team_run(&t->team, t->plan, t->n_plan);
+    t->n_plan = t->n_task = 0;
+    lmi_fp_leave(fp);
+}
+static void lmi_then(lm_train *t) { /* what follows needs what came before */
+    lmi_work *w;
+    if (t->n_plan && t->plan[t->n_plan - 1].n_items == 0) return;
+    if (t->n_task > LMI_TASKS - 32) lmi_train_go(t);
+    w = &t->plan[t->n_plan++];
+    memset(w, 0, sizeof *w);
+    w->compute = lmi_train_job; w->most = 1; w->add = t->n_task;
+}
+static lmi_task *lmi_also(lm_train *t, void (*run)(lm_train *, const lmi_task *, int, int), int n_items) {
+    lmi_task *j = &t->task[t->n_task++];
+    memset(j, 0, sizeof *j);
+    j->run = run; j->n_items = n_items; t->plan[t->n_plan - 1].n_items += n_items;
+    return j;
+}
+
+/* ---- dropout: SplitMix64 (Steele et al. 2014) of a key and a place, 16 bits for each number */
+static uint64_t lmi_mix64(uint64_t z) { z += 0x9e3779b97f4a7c15u; z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u; z = (z ^ z >> 27) * 0x94d049bb133111ebu; return z ^ z >> 31; }
+static void lmi_drop(const lm_train *t, int place, int b, int k0, int n, lm_real *x) { /* numbers k0 .. k0 + n - 1 of 16 tokens; k0 is a multiple of 4 */
+    uint32_t drop = (uint32_t)(t->d.dropout * 65536.0f), l; lm_real keep = (lm_real)(65536.0 / (65536.0 - (double)drop)); int k, i;
+    uint64_t key = lmi_mix64(t->key + (uint64_t)place), h, row = (uint64_t)(b / t->row_blocks), pos = (uint64_t)(b % t->row_blocks) * 16;
+    for (l = 0; l < 16; l++) for (k = 0; k < n; k += 4) {
+        h = lmi_mix64(key ^ ((row << 44) + (pos + l) * ((uint64_t)1 << 22) + (uint64_t)(k0 + k) / 4));
+        for (i = k; i < LMI_MIN(k + 4, n); i++, h >>= 16) x[16 * i + (int)l] = (h & 0xffff) >= drop ? x[16 * i + (int)l] * keep : 0;
+    }
+}
+
+/* ---- products. An item is some outputs for some groups of tokens. */
+#define LMI_WOVEN(x, b, wide, at) ((x) + ((size_t)(b) * (size_t)(wide) + (size_t)(at)) * 16)
+static void lmi_item_after(lm_train *t, const lmi_task *j, int b0, int b1, int o0, int n) {
+    int b, i; lm_real by[16];
+    for (i = 0; i < 16; i++) by[i] = j->scale;
+    for (b = b0; b < b1; b++) {
+        lm_real *c = LMI_WOVEN(j->c, b, j->wide_c, o0), *to = j->to ? LMI_WOVEN(j->to, b, j->wide_c, o0) : NULL;
+        const lm_real *add = j->add ? LMI_WOVEN(j->add, b, j->wide_c, o0) : NULL;
+        if (j->after == LMI_SCALE) t->k->rescale(c, n, by);
+        if (j->after == LMI_GATED) t->k->gated(c, c + 16 * (size_t)t->info.shape.n_ff, n, LMI_WOVEN(j->to, b, t->info.shape.n_ff, o0));
+        if (j->after == LMI_GATED_BACK) { lm_real *g = LMI_WOVEN(j->to, b, 2 * j->wide_c, o0); t->k->gated_back(g, g + 16 * (size_t)j->wide_c, n, c); }
+        if (j->after == LMI_DROP) { lmi_drop(t, j->place, b, o0, n, c); for (i = 0; i < 16 * n; i++) to[i] = add[i] + c[i]; }
+    }
+}
+static void lmi_item_range(const lmi_task *j, int item, int nb, int *b0, int *b1, int *o0, int *o1, int n) {
+    *o0 = item % j->n_o * j->step_o; *o1 = LMI_MIN(n, *o0 + j->step_o); *b0 = item / j->n_o * j->step_b; *b1 = LMI_MIN(nb, *b0 + j->step_b);
+}
+/* c = x W^T: x [n_in] -> c [n_out]. Twin halves (gate and up) are computed by the same item. */
+static void lmi_item_out(lm_train *t, const lmi_task *j, int slot, int item) {
+    int b0, b1, o0, o1, b, s, first, k0, lo, hi, half, twin = j->after == LMI_GATED ? j->n_out / 2 : 0, part = j->add == j->c ? j->n_in : LMI_SUM_PART; lmi_tile p;
+    (void)slot;
+    lmi_item_range(j, item, j->n_b, &b0, &b1, &o0, &o1, twin ? twin : j->n_out);
+    memset(&p, 0, sizeof p);
+    p.a_k = 1; p.a_i = (size_t)j->n_in; p.a_t = (size_t)t->k->tm * p.a_i; p.b_k = 16; p.b_v = 16 * (size_t)j->wide_x; p.c_i = 16; p.c_v = 16 * (size_t)j->wide_c; p.n_q = 1;
+    for (half = 0; half <= (twin > 0); half++) for (k0 = 0; k0 < j->n_in; k0 += part) for (b = b0; b < b1; b += t->k->tv) {
+        for (s = 0, first = 0; s < j->n_seg; first += j->seg[s++].n) {
+            lo = LMI_MAX(o0 + half * twin, first); hi = LMI_MIN(o1 + half * twin, first + j->seg[s].n);
+            if (lo >= hi) continue;
+            p.a = j->seg[s].w + (size_t)(lo - first) * p.a_i + k0; p.b = LMI_WOVEN(j->x, b, j->wide_x, k0); p.c = LMI_WOVEN(j->c, b, j->wide_c, lo);
+            p.n_k = LMI_MIN(part, j->n_in - k0); p.n_i = hi - lo; p.n_v = LMI_MIN(t->k->tv, b1 - b); p.n_lanes = 16 * p.n_v; p.more = k0 > 0;
+            p.add = j->add && j->after != LMI_DROP && k0 + part >= j->n_in ? LMI_WOVEN(j->add, b, j->wide_c, lo) : NULL;
+            t->k->block(&p);
+        }
+    }
+    if (j->after) lmi_item_after(t, j, b0, b1, o0, o1 - o0);
+}
+/* c = y W: y [n_out] -> c [n_in]. W's columns are brought together, LMI_TM at a time. */
+static void lmi_item_in(lm_train *t, const lmi_task *j, int slot, int item) {
+    int b0, b1, i0, i1, b, s, o, k0, k, i, u, tm = t->k->tm, part = j->add == j->c ? j->n_out : LMI_SUM_PART; lmi_tile p; lm_real *pack = t->scratch[slot];
+    lmi_item_range(j, item, j->n_b, &b0, &b1, &i0, &i1, j->n_in);
+    memset(&p, 0, sizeof p);
+    p.a_k = (size_t)tm; p.a_i = 1; p.b_k = 16; p.b_v = 16 * (size_t)j->wide_x; p.c_i = 16; p.c_v = 16 * (size_t)j->wide_c; p.n_q = 1; p.n_i = i1 - i0; p.a = pack;
+    for (k0 = 0, s = 0, o = 0; k0 < j->n_out; k0 += part) {
+        p.n_k = LMI_MIN(part, j->n_out - k0); p.a_t = (size_t)(p.n_k * tm); p.more = k0 > 0;
+        for (k = 0; k < p.n_k; k++, o++) {
+            const lm_real *w;
+            while (o >= j->seg[s].n) { o = 0; s++; }
+            w = j->seg[s].w + (size_t)o * (size_t)j->n_in + i0;
+            for (i = 0; i + tm <= p.n_i; i += tm) memcpy(pack + (size_t)i / (size_t)tm * p.a_t + (size_t)(k * tm), w + i, (size_t)tm * sizeof *w);
+            for (u = 0; i + u < p.n_i; u++) pack[(size_t)i / (size_t)tm * p.a_t + (size_t)(k * tm + u)] = w[i + u];
+        }
+        for (b = b0; b < b1; b += t->k->tv) {
+            p.b = LMI_WOVEN(j->x, b, j->wide_x, k0); p.c = LMI_WOVEN(j->c, b, j->wide_c, i0); p.n_v = LMI_MIN(t->k->tv, b1 - b); p.n_lanes = 16 * p.n_v;
+            p.add = j->add && j->after != LMI_DROP && k0 + part >= j->n_out ? LMI_WOVEN(j->add, b, j->wide_c, i0) : NULL;
+            t->k->block(&p);
+        }
+    }
+    if (j->after) lmi_item_after(t, j, b0, b1, i0, i1 - i0);
+}
+/* g += y^T x over groups at .. at + n_blocks of tokens, in parts: y [n_out], x [n_in], whose columns become rows first. */
+static void lmi_item_grad(lm_train *t, const lmi_task *j, int slot, int item) {
+    const int group = 16 * t->k->tv, i0 = item % j->n_o * group, width = LMI_MIN(group, j->n_in - i0), from = item / j->n_o * j->step_o;
+    const int to = LMI_MIN(j->n_out, from + j->step_o); int q0, q, v, s, first, lo, hi, nq; lm_real *panel = t->scratch[slot]; lmi_tile p;
+    memset(&p, 0, sizeof p);
+    p.a_q = 16 * (size_t)j->wide_y; p.a_k = 1; p.a_i = 16; p.a_t = 16 * (size_t)t->k->tm; p.b = panel; p.b_q = 16 * (size_t)group; p.b_k = (size_t)group; p.b_v = 16;
+    p.c_i = (size_t)j->n_in; p.c_v = 16; p.n_k = 16; p.n_v = (width + 15) / 16; p.n_lanes = width;
+    for (q0 = 0; q0 < j->step_b; q0 += nq) {
+        nq = LMI_MIN(LMI_SUM_PART / 16, j->step_b - q0);
+        for (q = 0; q < nq; q++) for (v = 0; v < p.n_v; v++)
+            t->k->turn(LMI_WOVEN(j->x, j->at + q0 + q, j->wide_x, i0 + 16 * v), LMI_MIN(16, width - 16 * v), panel + (size_t)q * p.b_q + 16 * v, (size_t)group);
+        for (s = 0, first = 0; s < j->n_seg; first += j->seg[s++].n) {
+            lo = LMI_MAX(from, first); hi = LMI_MIN(to, first + j->seg[s].n);
+            if (lo >= hi) continue;
+            p.a = LMI_WOVEN(j->y, q0, j->wide_y, lo); p.c = j->seg[s].g + (size_t)(lo - first) * p.c_i + i0; p.add = p.c; p.n_i = hi - lo; p.n_q = nq;
+            t->k->block(&p);
+        }
+    }
+}
+static void lmi_task_cut(const lm_train *t, lmi_task *j, int n) { /* n outputs and all tokens: so many items that threads share them evenly */
+    int parts;
+    j->step_o = LMI_OUTS / t->k->tm * t->k->tm; j->n_o = (n + j->step_o - 1) / j->step_o;
+    parts = LMI_MAX(1, LMI_MIN((24 + 4 * t->team.n + j->n_o - 1) / j->n_o, t->span / 4));
+    j->n_b = t->span; j->step_b = (j->n_b + parts - 1) / parts; j->step_b = (j->step_b + t->k->tv - 1) / t->k->tv * t->k->tv;
+    j->n_items = j->n_o * ((j->n_b + j->step_b - 1) / j->step_b);
+}
+static lmi_task *lmi_task_product(lm_train *t, void (*run)(lm_train *, const lmi_task *, int, int), const lmi_seg *seg, int n_seg, int n_in, int cut) {
+    lmi_task *j = lmi_also(t, run, 0); int i;
+    for (i = 0; i < n_seg; i++) { j->seg[i] = seg[i]; j->n_out += seg[i].n; }
+    j->n_seg = n_seg; j->n_in = n_in; j->scale = 1;
+    if (cut) { lmi_task_cut(t, j, cut < 0 ? j->n_out / (cut == -2 ? 2 : 1) : n_in); t->plan[t->n_plan - 1].n_items += j->n_items; }
+    return j;
+}
+static lmi_task *lmi_mul_out(lm_train *t, const lmi_seg *seg, int n_seg, int n_in, const lm_real *x, int wide_x, lm_real *c, int wide_c, const lm_real *add, int twin) {
+    lmi_task *j = lmi_task_product(t, lmi_item_out, seg, n_seg, n_in, twin ? -2 : -1);
+    j->x = x; j->wide_x = wide_x; j->c = c; j->wide_c = wide_c; j->add = add;
+    return j;
+}
+static lmi_task *lmi_mul_in(lm_train *t, const lmi_seg *seg, int n_seg, int n_in, const lm_real *y, int wide_y, lm_real *c, int wide_c, const lm_real *add) {
+    lmi_task *j = lmi_task_product(t, lmi_item_in, seg, n_seg, n_in, 1);
+    j->x = y; j->wide_x = wide_y; j->c = c; j->wide_c = wide_c; j->add = add;
+    return j;
+}
+/* Over n groups of tokens of x from `at`; y begins there. */
+static void lmi_mul_grad(lm_train *t, const lmi_seg *seg, int n_seg, int n_in, const lm_real *y, int wide_y, const lm_real *x, int wide_x, int at, int n) {
+    lmi_task *j = lmi_task_product(t, lmi_item_grad, seg, n_seg, n_in, 0); int panels, parts;
+    j->x = x; j->wide_x = wide_x; j->y = y; j->wide_y = wide_y; j->at = at; j->step_b = n;
+    panels = (n_in + 16 * t->k->tv - 1) / (16 * t->k->tv); parts = LMI_MAX(1, LMI_MIN((12 + 2 * t->team.n) / panels, j->n_out / 128));
+    j->n_o = panels; j->step_o = (j->n_out + parts - 1) / parts;
+    j->n_items = panels * ((j->n_out + j->step_o - 1) / j->step_o); t->plan[t->n_plan - 1].n_items += j->n_items;
+}
+
+/* ---- frozen weights as floats */
+static void lmi_unfold_rows(lm_train *t, const lmi_tensor *from, uint64_t row, uint64_t n_rows, lm_real *out) {
+    const lmi_type *type = lmi_type_of(from->type); uint64_t n = from->dims[0] * n_rows; const uint8_t *p = from->data + from->dims[0] / type->n * type->n_bytes * row;
+#if defined(LLAMA_TRAIN_DOUBLE)
+    float some[256]; uint64_t i, k;
+    for (; n > 0; n -= k, out += k, p += k / type->n * type->n_bytes) {
+        k = LMI_MIN(n, (uint64_t)256 / type->n * type->n);
+        lmi_dequantize(t->kernels, type, p, (size_t)k, some);
+        for (i = 0; i < k; i++) out[i] = some[i];
+    }
+#else
+    lmi_dequantize(t->kernels, type, p, (size_t)n, out);
+#endif
+}
+static void lmi_item_unfold(lm_train *t, const lmi_task *j, int slot, int item) { /* 16 rows of the group's */
+    int row = 16 * item, n = LMI_MIN(16, j->n_out - row), s = 0, k; lm_real *to = j->c + (size_t)row * (size_t)j->n_in;
+    (void)slot;
+    for (; n > 0; n -= k, row += k, to += (size_t)k * (size_t)j->n_in) {
+        for (s = 0, k = row; k >= j->lin->seg[s].n; s++) k -= j->lin->seg[s].n;
+        { int at = k; k = LMI_MIN(n, j->lin->seg[s].n - at); lmi_unfold_rows(t, j->lin->from[s], (uint64_t)at, (uint64_t)k, to); }
+    }
+}
+/* Adds to the work at hand, in which nobody uses such weights, what makes floats of them. */
+static void lmi_unfold(lm_train *t, lmi_dense *l) {
+    lmi_task *j; int s; lm_real *w = t->wide_w;
+    if (l->from[0] == NULL) return;
+    j = lmi_also(t, lmi_item_unfold, (l->n_out + 15) / 16); j->lin = l; j->n_in = l->n_in; j->n_out = l->n_out; j->c = w;
+    for (s = 0; s < l->n_seg; s++) { l->seg[s].w = w; w += (size_t)l->seg[s].n * (size_t)l->n_in; }
+}
+
+/* ---- small tasks; an item is a group of 16 tokens */
+static void lmi_item_norm(lm_train *t, const lmi_task *j, int slot, int b) {
+    int n = t->info.shape.n_embd;
+    (void)slot;
+    t->k->norm(LMI_WOVEN(j->x, b, n, 0), n, j->y, t->eps, j->to + 16 * b, LMI_WOVEN(j->c, b, n, 0));
+}
+static void lmi_item_renorm(lm_train *t, const lmi_task *j, int slot, int b) {
+    int n = t->info.shape.n_embd;
+    (void)slot;
+    t->k->renorm(LMI_WOVEN(j->x, b, n, 0), n, j->y, j->r + 16 * b, LMI_WOVEN(j->c, b, n, 0));
+}
+static void lmi_item_norm_back(lm_train *t, const lmi_task *j, int slot, int b) { /* dx (+)= what dh means for x */
+    int n = t->info.shape.n_embd;
+    (void)slot;
+    t->k->norm_back(LMI_WOVEN(j->x, b, n, 0), n, j->y, j->r + 16 * b, LMI_WOVEN(t->dh, b, n, 0), j->add ? LMI_WOVEN(j->add, b, n, 0) : NULL, LMI_WOVEN(j->c, b, n, 0));
+}
+static void lmi_item_norm_grad(lm_train *t, const lmi_task *j, int slot, int item) { /* of 16 weights */
+    int n = t->info.shape.n_embd, k = 16 * item;
+    (void)slot;
+    t->k->norm_grad(j->x + 16 * k, t->dh + 16 * k, j->r, LMI_MIN(16, n - k), t->nb, 16 * (size_t)n, j->c + k);
+}
+static void lmi_norm_task(lm_train *t, const lm_real *x, const lm_real *w, lm_real *r, lm_real *y) {
+    lmi_task *j = lmi_also(t, lmi_item_norm, t->nb); j->x = x; j->y = w; j->to = r; j->c = y;
+}
+static void lmi_renorm_task(lm_train *t, const lm_real *x, const lm_real *w, const lm_real *r, lm_real *y) {
+    lmi_task *j = lmi_also(t, lmi_item_renorm, t->nb); j->x = x; j->y = w; j->r = r; j->c = y;
+}
+static void lmi_norm_back_task(lm_train *t, const lm_real *x, const lm_real *w, const lm_real *r, lm_real *g, const lm_real *add) {
+    lmi_task *j = lmi_also(t, lmi_item_norm_back, t->nb); j->x = x; j->y = w; j->r = r; j->c = t->dx; j->add = add;
+    if (g) { j = lmi_also(t, lmi_item_norm_grad, (t->info.shape.n_embd + 15) / 16); j->x = x; j->r = r; j->c = g; }
+}
+static void lmi_item_gated(lm_train *t, const lmi_task *j, int slot, int b) {
+    int n = t->info.shape.n_ff; lm_real *g = LMI_WOVEN(j->c, b, 2 * n, 0), *y = LMI_WOVEN(t->act, b, n, 0);
+    (void)slot;
+    if (j->after == LMI_GATED) t->k->gated(g, g + 16 * (size_t)n, n, y); else t->k->gated_back(g, g + 16 * (size_t)n, n, y);
+}
+static void lmi_item_drop(lm_train *t, const lmi_task *j, int slot, int b) { /* c = x, some dropped */
+    lm_real *c = LMI_WOVEN(j->c, b, j->n_in, 0);
+    (void)slot;
+    if (c != LMI_WOVEN(j->x, b, j->n_in, 0)) memcpy(c, LMI_WOVEN(j->x, b, j->n_in, 0), 16 * (size_t)j->n_in * sizeof *c);
+    lmi_drop(t, j->place, b, 0, j->n_in, c);
+}
+static void lmi_drop_task(lm_train *t, const lm_real *x, int n, int place, lm_real *c) {
+    lmi_task *j = lmi_also(t, lmi_item_drop, t->nb); j->x = x; j->n_in = n; j->place = place; j->c = c;
+}
+static int lmi_drops(const lm_train *t) { return t->grad && t->d.dropout > 0; }
+
+/* ---- embedding */
+static int lmi_token_row(const lm_train *t, int at, int *pos) { *pos = at % (16 * t->row_blocks); return at / (16 * t->row_blocks); }
+static void lmi_item_embed(lm_train *t, const lmi_task *j, int slot, int b) {
+    int n = t->info.shape.n_embd, l, k, i, pos; lm_real *x = LMI_WOVEN(j->c, b, n, 0), tile[256], turned[256], *own = t->scratch[slot]; const lm_real *row[16]; double s, c;
+    for (l = 0; l < 16; l++) {
+        lm_token id = t->ids[16 * b + l];
+        row[l] = own + (size_t)l * (size_t)n;
+        if (id < 0) memset(own + (size_t)l * (size_t)n, 0, (size_t)n * sizeof *own);
+        else if (t->embd_from) lmi_unfold_rows(t, t->embd_from, (uint64_t)id, 1, own + (size_t)l * (size_t)n);
+        else row[l] = t->embd + (size_t)id * (size_t)n;
+        lmi_token_row(t, 16 * b + l, &pos);
+        for (i = 0; i < t->n_rot / 2; i++) {
+            lmi_sincos((double)(pos - t->start[16 * b + l]) * t->rope_freq[i], &s, &c);
+            LMI_WOVEN(t->co, b, t->n_rot / 2, i)[l] = (lm_real)(c * t->rope_mag); LMI_WOVEN(t->si, b, t->n_rot / 2, i)[l] = (lm_real)(s * t->rope_mag);
+        }
+    }
+    for (k = 0; k < n; k += 16) {
+        for (l = 0; l < 16; l++) for (i = 0; i < 16; i++) tile[16 * l + i] = k + i < n ? row[l][k + i] : 0;
+        t->k->turn(tile, 16, turned, 16);
+        memcpy(x + 16 * (size_t)k, turned, 16 * (size_t)LMI_MIN(16, n - k) * sizeof *x);
+    }
+    if (lmi_drops(t) && t->d.lora_rank == 0) lmi_drop(t, 0, b, 0, n, x);
+}
+static void lmi_item_embed_back(lm_train *t, const lmi_task *j, int slot, int item) { /* 16 columns of the gradient, token by token */
+    int n = t->info.shape.n_embd, k = 16 * item, w = LMI_MIN(16, n - k), b, l, i; lm_real tile[256];
+    (void)slot; (void)j;
+    for (b = 0; b < t->nb; b++) {
+        t->k->turn(LMI_WOVEN(t->dx, b, n, k), w, tile, 16);
+        for (l = 0; l < 16; l++) if (t->ids[16 * b + l] >= 0) {
+            lm_real *g = t->embd_g + (size_t)t->ids[16 * b + l] * (size_t)n + k;
+            for (i = 0; i < w; i++) g[i] = g[i] + tile[16 * l + i];
+        }
+    }
+}
+
+/* ---- attention: an item is one row of the batch and one head of keys and values, with the queries that share it */
+static void lmi_attn_tile(lmi_tile *p, const lm_train *t, int across) { /* a: keys or values, woven */
+    memset(p, 0, sizeof *p);
+    p->a_k = across ? 1 : 16; p->a_i = across ? 16 : 1; p->a_t = (size_t)t->k->tm * p->a_i; p->a_q = 16 * (size_t)t->n_wide; p->c_i = 16;
+    p->n_q = 1; p->n_k = across ? 16 : t->dk;
+}
+/* Groups of keys g0 .. of the row against nv groups of vectors x [dk] from group b: s [16 (g1 - g0)][16 tv]. */
+static void lmi_attn_scores(const lm_train *t, const lm_real *keys, int g0, int g1, const lm_real *x, int wide, int nv, lm_real *s) {
+    lmi_tile p; int g, ld = 16 * t->k->tv;
+    lmi_attn_tile(&p, t, 0);
+    p.b = x; p.b_k = 16; p.b_v = 16 * (size_t)wide; p.c_v = 16; p.c_i = (size_t)ld; p.n_i = 16; p.n_v = nv; p.n_lanes = 16 * nv;
+    for (g = g0; g < g1; g++) { p.a = keys + (size_t)g * p.a_q; p.c = s + (size_t)((g - g0) * 16) * (size_t)ld; t->k->block(&p); }
+}
+/* out [dk][16] of nv groups = sum over groups g0 .. of keys, of values times s */
+static void lmi_attn_values(const lm_train *t, const lm_real *values, int g0, int g1, const lm_real *s, int nv, lm_real *out, int wide) {
+    lmi_tile p; int ld = 16 * t->k->tv;
+    lmi_attn_tile(&p, t, 1);
+    p.a = values + (size_t)g0 * p.a_q; p.b = s; p.b_q = 16 * (size_t)ld; p.b_k = (size_t)ld; p.b_v = 16; p.c = out; p.c_v = 16 * (size_t)wide; p.n_q = g1 - g0; p.n_i = t->dk;
+    p.n_v = nv; p.n_lanes = 16 * nv;
+    t->k->block(&p);
+}
+static int lmi_attn_first(const lm_train *t, int b, int pos) { /* first group of keys that a group of queries sees */
+    int first = t->start[16 * b];
+    if (t->n_swa > 0) first = LMI_MAX(first, pos - t->n_swa + 1);
+    return first / 16;
+}
+static void lmi_item_attend(lm_train *t, const lmi_task *j, int slot, int item) {
+    lmi_tlayer *l = &t->layer[j->layer]; int row = item / t->info.shape.n_head_kv, kv = item % t->info.shape.n_head_kv, b0 = row * t->row_blocks, g, h, v, nv, first, half = t->n_rot / 2;
+    lm_real *k = LMI_WOVEN(l->qkv_x, b0, t->n_wide, t->n_q + kv * t->dk), *val = LMI_WOVEN(l->qkv_x, b0, t->n_wide, t->n_q + t->n_kv + kv * t->dk), *s = t->scratch[slot], inv[4][16];
+    size_t step = 16 * (size_t)t->n_wide; const int ld = 16 * t->k->tv; lm_real scale = (lm_real)(1 / sqrt((double)t->dk));
+    for (g = 0; g < t->row_blocks; g++) t->k->rotate(k + (size_t)g * step, t->n_rot, LMI_WOVEN(t->co, b0 + g, half, 0), LMI_WOVEN(t->si, b0 + g, half, 0), 0);
+    for (h = kv * t->per; h < (kv + 1) * t->per; h++) for (g = 0; g < t->row_blocks; g += nv) {
+        lm_real *q = LMI_WOVEN(l->qkv_x, b0 + g, t->n_wide, h * t->dk), *out = LMI_WOVEN(l->att, b0 + g, t->n_q, h * t->dk);
+        nv = LMI_MIN(t->k->tv, t->row_blocks - g); first = lmi_attn_first(t, b0 + g, 16 * g);
+        for (v = 0; v < nv; v++) t->k->rotate(q + (size_t)v * step, t->n_rot, LMI_WOVEN(t->co, b0 + g + v, half, 0), LMI_WOVEN(t->si, b0 + g + v, half, 0), 0);
+        lmi_attn_scores(t, k, first, g + nv, q, t->n_wide, nv, s);
+        for (v = 0; v < nv; v++) t->k->soften(s + 16 * v, (size_t)ld, 16 * (g + nv - first), 16 * first, 16 * (g + v), t->start + 16 * (b0 + g + v), t->n_swa, scale,
+            inv[v], LMI_WOVEN(l->lse, b0 + g + v, t->info.shape.n_head, h));
+        lmi_attn_values(t, val, first, g + nv, s, nv, out, t->n_q);
+        for (v = 0; v < nv; v++) t->k->rescale(out + 16 * (size_t)v * (size_t)t->n_q, t->dk, inv[v]);
+    }
+}
+/* Gradients of attention, from t->act [n_q]: they take the places of q, k, v, turned back. */
+static void lmi_item_attend_back(lm_train *t, const lmi_task *j, int slot, int item) {
+    lmi_tlayer *l = &t->layer[j->layer]; int row = item / t->info.shape.n_head_kv, kv = item % t->info.shape.n_head_kv, b0 = row * t->row_blocks, n = t->row_blocks, g, h, v, u, c, nv, first, lo, half = t->n_rot / 2;
+    lm_real *k = LMI_WOVEN(l->qkv_x, b0, t->n_wide, t->n_q + kv * t->dk), *val = LMI_WOVEN(l->qkv_x, b0, t->n_wide, t->n_q + t->n_kv + kv * t->dk), scale = (lm_real)(1 / sqrt((double)t->dk));
+    const int ld = 16 * t->k->tv, chunk = LMI_QUERIES_BACK / 16; size_t step = 16 * (size_t)t->n_wide, wide = 16 * (size_t)n, head = 16 * (size_t)t->dk; lmi_tile p;
+    lm_real *s = t->scratch[slot], *ds = s + wide * (size_t)ld, *pt = ds + wide * (size_t)ld, *dst = pt + LMI_QUERIES_BACK * wide, *dq = dst + LMI_QUERIES_BACK * wide;
+    lm_real *dk = dq + head * (size_t)(LMI_QUERIES_BACK / 16), *dv = dk + head * (size_t)n;
+    memset(dk, 0, 2 * head * (size_t)n * sizeof *dk);
+    for (h = kv * t->per; h < (kv + 1) * t->per; h++) for (c = 0; c < n; c += chunk) { /* a chunk of queries */
+        lm_real *q = LMI_WOVEN(l->qkv_x, b0 + c, t->n_wide, h * t->dk), *d_o = LMI_WOVEN(t->act, b0 + c, t->n_q, h * t->dk), *o = LMI_WOVEN(l->att, b0 + c, t->n_q, h * t->dk);
+        const int end = LMI_MIN(n, c + chunk);
+        for (lo = n, g = c; g < end; g += nv) {
+            size_t at = (size_t)(g - c), at_o = 16 * at * (size_t)t->n_q;
+            nv = LMI_MIN(t->k->tv, end - g); first = lmi_attn_first(t, b0 + g, 16 * g); lo = LMI_MIN(lo, first);
+            lmi_attn_scores(t, k, first, g + nv, q + at * step, t->n_wide, nv, s);
+            lmi_attn_scores(t, val, first, g + nv, d_o + at_o, t->n_q, nv, ds);
+            for (v = 0; v < nv; v++) t->k->unsoften(s + 16 * v, ds + 16 * v, (size_t)ld, 16 * (g + nv - first), 16 * first, 16 * (g + v), t->start + 16 * (b0 + g + v), t->n_swa, scale,
+                LMI_WOVEN(l->lse, b0 + g + v, t->info.shape.n_head, h), d_o + at_o + 16 * (size_t)v * (size_t)t->n_q, o + at_o + 16 * (size_t)v * (size_t)t->n_q, t->dk);
+            lmi_attn_values(t, k, first, g + nv, ds, nv, dq + at * head, t->dk);
+            for (v = 0; v < nv; v++) for (u = 0; u < n; u++) { /* [key][query] -> [query][key], 0 where none is seen */
+                lm_real *to = pt + (at + (size_t)v) * 16 * wide + 16 * u, tile[256]; int i, w, seen = u >= first && u < g + nv;
+                for (w = 0; w < 2; w++, to += dst - pt) {
+                    if (!seen) { for (i = 0; i < 16; i++) memset(to + (size_t)i * wide, 0, 16 * sizeof *to); continue; }
+                    for (i = 0; i < 16; i++) memcpy(tile + 16 * i, (w ? ds : s) + (size_t)((u - first) * 16 + i) * (size_t)ld + 16 * v, 16 * sizeof *tile);
+                    t->k->turn(tile, 16, to, wide);
+                }
+            }
+        }
+        lmi_attn_tile(&p, t, 1);
+        p.b_q = 16 * wide; p.b_k = wide; p.b_v = 16; p.c_v = head; p.n_i = t->dk; p.more = 1;
+        for (g = lo; g < end; g += nv) { /* groups of keys */
+            nv = LMI_MIN(t->k->tv, end - g); u = LMI_MAX(0, g - c); p.n_q = end - c - u; p.n_v = nv; p.n_lanes = 16 * nv;
+            p.a = q + (size_t)u * step; p.b = dst + (size_t)u * p.b_q + 16 * g; p.c = dk + (size_t)g * head; p.a_q = step; t->k->block(&p);
+            p.a = d_o + 16 * (size_t)u * (size_t)t->n_q; p.a_q = 16 * (size_t)t->n_q; p.b = pt + (size_t)u * p.b_q + 16 * g; p.c = dv + (size_t)g * head; t->k->block(&p);
+        }
+        for (g = c; g < end; g++) {
+            t->k->rotate(dq + (size_t)(g - c) * head, t->n_rot, LMI_WOVEN(t->co, b0 + g, half, 0), LMI_WOVEN(t->si, b0 + g, half, 0), 1);
+            memcpy(q + (size_t)(g - c) * step, dq + (size_t)(g - c) * head, head * sizeof *q);
+        }
+    }
+    for (g = 0; g < n; g++) {
+        t->k->rotate(dk + (size_t)g * head, t->n_rot, LMI_WOVEN(t->co, b0 + g, half, 0), LMI_WOVEN(t->si, b0 + g, half, 0), 1);
+        memcpy(k + (size_t)g * step, dk + (size_t)g * head, head * sizeof *k); memcpy(val + (size_t)g * step, dv + (size_t)g * head, head * sizeof *val);
+    }
+}
+
+/* ---- the head: logits of some tokens, their losses and, in the same place, what the gradient of the loss is for them */
+/* Losses of group b of 16 tokens (lm_train_batch says which), z [n_vocab]. The caller's arrays have rows of n_len tokens. */
+static void lmi_loss16(lm_train *t, int b, lm_real *z) {
+    const lm_train_batch *in = t->b; const int n = t->info.shape.n_vocab; lm_real top[16], sum[16], all[16], cold[16], hard[16], soft[16], less[16], zt[16];
+    double share = in->soft_p ? (double)in->soft_share : 0, temp = in->temperature > 0 ? (double)in->temperature : 1, smooth = (double)in->label_smoothing, ps[16], pz[16], pl[16], lns, p;
+    double own[16]; int l, k, pos, row, keep = t->grad && (share == 0 || temp == 1), any = 0; size_t at[16];
+    for (l = 0; l < 16; l++) {
+        lm_token target = t->targets[16 * b + l];
+        ps[l] = pz[l] = pl[l] = 0; row = lmi_token_row(t, 16 * b + l, &pos); at[l] = (size_t)row * (size_t)in->n_len + (size_t)pos;
+        any |= target >= 0; zt[l] = target >= 0 ? z[16 * (size_t)target + (size_t)l] : 0;
+        for (k = 0; share > 0 && target >= 0 && k < in->n_soft; k++) if ((p = (double)in->soft_p[at[l] * (size_t)in->n_soft + (size_t)k]) > 0) {
+            size_t id = in->soft_ids ? (size_t)in->soft_ids[at[l] * (size_t)in->n_soft + (size_t)k] : (size_t)k;
+            ps[l] += p; pz[l] += p * (double)z[16 * id + (size_t)l]; pl[l] += p * lmi_log(p);
+        }
+    }
+    if (!any) { /* nothing counts */
+        if (t->grad) memset(z, 0, 16 * (size_t)n * sizeof *z);
+        for (l = 0; l < 16; l++) t->tok_loss[16 * b + l] = t->tok_nll[16 * b + l] = 0;
+        return;
+    }
+    if (share > 0 && temp != 1) t->k->softsum(z, n, (lm_real)(1 / temp), 0, top, cold, all);
+    t->k->softsum(z, n, 1, keep, top, sum, all);
+    for (l = 0; l < 16; l++) {
+        double w = in->weight && t->targets[16 * b + l] >= 0 ? (double)in->weight[at[l]] : 1, f = t->targets[16 * b + l] < 0 ? 0 : w * (double)in->scale, c;
+        lns = lmi_log((double)sum[l]); t->tok_nll[16 * b + l] = t->tok_loss[16 * b + l] = 0; own[l] = f;
+        hard[l] = (lm_real)(f * (1 - share) / (double)sum[l]); soft[l] = 0; less[l] = (lm_real)(f * (1 - share) * smooth / n);
+        if (t->targets[16 * b + l] < 0) continue;
+        t->tok_nll[16 * b + l] = (double)top[l] - (double)zt[l] + lns;
+        c = (1 - share) * ((1 - smooth) * t->tok_nll[16 * b + l] + (smooth > 0 ? smooth * ((double)top[l] + lns - (double)all[l] / n) : 0));
+        if (share > 0) {
+            if (temp != 1) { soft[l] = (lm_real)(f * share * temp * ps[l] / (double)cold[l]); lns = lmi_log((double)cold[l]); }
+            else hard[l] = (lm_real)(f * (1 - share + share * ps[l]) / (double)sum[l]);
+            c += share * temp * temp * (pl[l] - pz[l] / temp + ps[l] * ((double)top[l] / temp + lns));
+        }
+        t->tok_loss[16 * b + l] = w * c;
+    }
+    if (!t->grad) return;
+    t->k->softgrad(z, n, (lm_real)(1 / temp), keep, top, hard, soft, less);
+    for (l = 0; l < 16; l++) if (t->targets[16 * b + l] >= 0) {
+        z[16 * (size_t)t->targets[16 * b + l] + (size_t)l] -= (lm_real)(own[l] * (1 - share) * (1 - smooth));
+        for (k = 0; share > 0 && k < in->n_soft; k++) {
+            size_t id = in->soft_ids ? (size_t)in->soft_ids[at[l] * (size_t)in->n_soft + (size_t)k] : (size_t)k;
+            z[16 * id + (size_t)l] -= (lm_real)(own[l] * share * temp * (double)in->soft_p[at[l] * (size_t)in->n_soft + (size_t)k]);
+        }
+    }
+}
+static void lmi_item_head(lm_train *t, const lmi_task *j, int slot, int item) {
+    int b, l, pos, row; size_t n = (size_t)t->info.shape.n_vocab, k; lm_real *to;
+    lmi_item_out(t, j, slot, item);
+    for (b = item * j->step_b; b < LMI_MIN(j->n_b, (item + 1) * j->step_b); b++) {
+        lm_real *z = LMI_WOVEN(j->c, b, j->wide_c, 0);
+        for (l = 0; t->b->logits && l < 16; l++) {
+            row = lmi_token_row(t, 16 * (j->at + b) + l, &pos);
+            if (pos >= t->b->n_len) continue;
+            to = t->b->logits + ((size_t)row * (size_t)t->b->n_len + (size_t)pos) * n;
+            for (k = 0; k < n; k++) to[k] = z[16 * k + (size_t)l];
+        }
+        lmi_loss16(t, j->at + b, z);
+    }
+}
+static void lmi_head(lm_train *t) {
+    int at, n = t->info.shape.n_embd; lmi_task *j; lmi_dense *l = &t->head; const lm_real *x = t->x;
+    lmi_then(t); lmi_norm_task(t, x, t->out_norm, t->rf, t->h);
+    for (at = 0; at < t->nb; at += t->head_blocks) {
+        t->span = LMI_MIN(t->head_blocks, t->nb - at);
+        lmi_then(t);
+        j = lmi_task_product(t, lmi_item_head, l->seg, 1, n, 0);
+        j->x = LMI_WOVEN(t->h, at, n, 0); j->wide_x = n; j->c = t->logits; j->wide_c = l->n_out; j->at = at; j->n_o = 1; j->step_o = l->n_out; j->step_b = t->k->tv; j->n_b = t->span;
+        j->n_items = (t->span + t->k->tv - 1) / t->k->tv; t->plan[t->n_plan - 1].n_items += j->n_items;
+        if (!t->grad) continue;
+        lmi_then(t);
+        lmi_mul_in(t, l->seg, 1, n, t->logits, l->n_out, LMI_WOVEN(t->dh, at, n, 0), n, NULL);
+        if (l->seg[0].g) lmi_mul_grad(t, l->seg, 1, n, t->logits, l->n_out, t->h, n, at, t->span);
+    }
+    t->span = t->nb;
+    if (!t->grad) return;
+    lmi_then(t); lmi_norm_back_task(t, x, t->out_norm, t->rf, t->out_norm_g, NULL);
+}
+
+/* ---- a layer */
+static lm_real lmi_lora_scale(const lm_train *t) { return (lm_real)((double)t->info.lora_alpha / t->d.lora_rank); }
+/* c = x W^T (+ add), and B (s A x) where there are adapters; what came before is done. */
+static void lmi_forth(lm_train *t, lmi_dense *l, const lm_real *x, int place, lm_real *c, const lm_real *add, int after) {
+    lmi_task *j; const int r = t->d.lora_rank, wide = l->n_a * r; int i; const lm_real *xd = x;
+    if (l->n_a && lmi_drops(t)) { lmi_then(t); lmi_drop_task(t, x, l->n_in, place, t->xd); xd = t->xd; }
+    lmi_then(t);
+    j = lmi_mul_out(t, l->seg, l->n_seg, l->n_in, x, l->n_in, c, l->n_out, add, after == LMI_GATED);
+    j->after = after; j->place = place; j->to = after == LMI_GATED ? t->act : c;
+    if (l->n_a == 0) return;
+    j = lmi_mul_out(t, l->a, l->n_a, l->n_in, xd, l->n_in, l->u, wide, NULL, 0); j->after = LMI_SCALE; j->scale = lmi_lora_scale(t);
+    lmi_then(t);
+    for (i = 0; i < l->n_a; i++)
+        lmi_mul_out(t, &l->b[i], 1, r, l->u + 16 * (size_t)(i * r), wide, c + 16 * (size_t)l->off[i], l->n_out, c + 16 * (size_t)l->off[i], 0);
+}
+/* Of y = W x + B u: dx = dy W (not where dx is NULL), W's and B's gradients, du. x is there, and for adapters xd becomes it, some dropped. */
+static void lmi_back(lm_train *t, lmi_dense *l, const lm_real *dy, const lm_real *x, int place, lm_real *dx, int after, lm_real *to, int later) {
+    lmi_task *j; const int r = t->d.lora_rank, wide = l->n_a * r; int i;
+    if (dx) { j = lmi_mul_in(t, l->seg, l->n_seg, l->n_in, dy, l->n_out, dx, l->n_in, NULL); j->after = after; j->to = to; }
+    if (l->seg[0].g && !later) lmi_mul_grad(t, l->seg, l->n_seg, l->n_in, dy, l->n_out, x, l->n_in, 0, t->nb);
+    for (i = 0; i < l->n_a; i++) {
+        const lm_real *y = dy + 16 * (size_t)l->off[i];
+        j = lmi_mul_in(t, &l->b[i], 1, r, y, l->n_out, t->du + 16 * (size_t)(i * r), wide, NULL); j->after = LMI_SCALE; j->scale = lmi_lora_scale(t);
+        lmi_mul_grad(t, &l->b[i], 1, r, y, l->n_out, l->u + 16 * (size_t)(i * r), wide, 0, t->nb);
+    }
+    if (l->n_a && x && !later && lmi_drops(t)) lmi_drop_task(t, x, l->n_in, place, t->xd);
+}
+/* u = s A xd: A's gradients; dx += du A, where not dropped. */
+static void lmi_back_a(lm_train *t, lmi_dense *l, const lm_real *x) {
+    if (l->n_a) lmi_mul_grad(t, l->a, l->n_a, l->n_in, t->du, l->n_a * t->d.lora_rank, lmi_drops(t) ? t->xd : x, l->n_in, 0, t->nb);
+}
+static void lmi_back_x(lm_train *t, lmi_dense *l, int place, lm_real *dx) {
+    lmi_task *j; const int wide = l->n_a * t->d.lora_rank;
+    if (l->n_a == 0 || dx == NULL) return;
+    if (!lmi_drops(t)) { lmi_mul_in(t, l->a, l->n_a, l->n_in, t->du, wide, dx, l->n_in, dx); return; }
+    j = lmi_mul_in(t, l->a, l->n_a, l->n_in, t->du, wide, t->tmp, l->n_in, dx);
+    j->after = LMI_DROP; j->place = place; j->to = dx;
+}
+/* The layer's output goes to the place of the next one's input; again: all but that. */
+static void lmi_layer_forth(lm_train *t, int i, int again) {
+    lmi_tlayer *l = &t->layer[i]; lmi_task *j; int place = 1 + 4 * i, drop = lmi_drops(t) && t->d.lora_rank == 0 ? LMI_DROP : LMI_AS_IS;
+    lmi_then(t); lmi_norm_task(t, l->x, l->norm1, l->r1, t->h); lmi_unfold(t, &l->qkv);
+    lmi_forth(t, &l->qkv, t->h, place, l->qkv_x, NULL, LMI_AS_IS);
+    lmi_then(t); j = lmi_also(t, lmi_item_attend, t->nb / t->row_blocks * t->info.shape.n_head_kv); j->layer = i; lmi_unfold(t, &l->o);
+    lmi_forth(t, &l->o, l->att, place + 1, l->mid, l->x, drop);                       /* mid = x + Wo att */
+    lmi_then(t); lmi_norm_task(t, l->mid, l->norm2, l->r2, t->h); lmi_unfold(t, &l->gu);
+    lmi_forth(t, &l->gu, t->h, place + 2, l->gu_x, NULL, l->gu.n_a ? LMI_AS_IS : LMI_GATED); /* act = silu(gate) up */
+    if (l->gu.n_a) { lmi_then(t); j = lmi_also(t, lmi_item_gated, t->nb); j->c = l->gu_x; j->after = LMI_GATED; }
+    else if (l->down.from[0]) lmi_then(t);
+    if (again) return;
+    lmi_unfold(t, &l->down);
+    lmi_forth(t, &l->down, t->act, place + 3, i + 1 < t->info.shape.n_layer ? l[1].x : t->x, l->mid, drop);
+}
+/* From the gradient dx of the layer's output to that of its input. */
+static void lmi_layer_back(lm_train *t, int i) {
+    lmi_tlayer *l = &t->layer[i]; lmi_task *j; int place = 1 + 4 * i, lora = t->d.lora_rank > 0, n = t->info.shape.n_embd, drop = lmi_drops(t) && !lora; lm_real *dy = drop ? t->tmp : t->dx, *dh = lora && i == 0 ? NULL : t->dh;
+    if (t->d.recompute) lmi_layer_forth(t, i, 1);
+    if (l->down.from[0]) { lmi_then(t); lmi_unfold(t, &l->down); }
+    if (drop) { lmi_then(t); lmi_drop_task(t, t->dx, n, place + 3, dy); }
+    lmi_then(t); lmi_renorm_task(t, l->mid, l->norm2, l->r2, t->h);
+    lmi_back(t, &l->down, dy, NULL, place + 3, t->act, lora ? LMI_AS_IS : LMI_GATED_BACK, l->gu_x, 1);
+    if (lora) {
+        if (l->down.n_a) { lmi_then(t); lmi_back_x(t, &l->down, place + 3, t->act); }
+        lmi_then(t); j = lmi_also(t, lmi_item_gated, t->nb); j->c = l->gu_x; j->after = LMI_GATED_BACK; lmi_unfold(t, &l->gu);
+        if (l->down.n_a && lmi_drops(t)) { lmi_then(t); lmi_drop_task(t, t->act, l->down.n_in, place + 3, t->xd); }
+        if (l->down.n_a) { lmi_then(t); lmi_back_a(t, &l->down, t->act); }
+    }
+    lmi_then(t);
+    if (!lora) lmi_mul_grad(t, l->down.seg, 1, l->down.n_in, dy, n, t->act, l->down.n_in, 0, t->nb);
+    lmi_back(t, &l->gu, l->gu_x, t->h, place + 2, t->dh, LMI_AS_IS, NULL, 0);
+    if (l->gu.n_a) { lmi_then(t); lmi_back_a(t, &l->gu, t->h); lmi_back_x(t, &l->gu, place + 2, t->dh); }
+    lmi_then(t); lmi_norm_back_task(t, l->mid, l->norm2, l->r2, l->norm2_g, t->dx); lmi_unfold(t, &l->o);
+    if (drop) { lmi_then(t); lmi_drop_task(t, t->dx, n, place + 1, dy); }
+    lmi_then(t); lmi_renorm_task(t, l->x, l->norm1, l->r1, t->h);
+    lmi_back(t, &l->o, dy, l->att, place + 1, t->act, LMI_AS_IS, NULL, 0);
+    if (l->o.n_a) { lmi_then(t); lmi_back_a(t, &l->o, l->att); lmi_back_x(t, &l->o, place + 1, t->act); }
+    lmi_then(t); j = lmi_also(t, lmi_item_attend_back, t->nb / t->row_blocks * t->info.shape.n_head_kv); j->layer = i; lmi_unfold(t, &l->qkv);
+    lmi_then(t); lmi_back(t, &l->qkv, l->qkv_x, t->h, place, dh, LMI_AS_IS, NULL, 0);
+    if (l->qkv.n_a) { lmi_then(t); lmi_back_a(t, &l->qkv, t->h); lmi_back_x(t, &l->qkv, place, dh); }
+    if (dh) { lmi_then(t); lmi_norm_back_task(t, l->x, l->norm1, l->r1, l->norm1_g, t->dx); }
+}
+
+/* ---- a micro-batch */
+static lm_status lmi_batch_check(lm_train *t, const lm_train_batch *b) {
+    int r, i, first; int64_t k; const int n = t->info.shape.n_vocab; lm_error *e = &t->error;
+    if (b->n_rows < 1 || b->n_rows > t->info.n_rows || b->n_len < 1 || b->n_len > t->info.n_len)
+        return lmi_fail(e, LM_E_ARG, "a batch of %d rows of %d tokens, opened for at most %d of %d", b->n_rows, b->n_len, t->info.n_rows, t->info.n_len);
+    if (b->ids == NULL || b->targets == NULL) return lmi_fail(e, LM_E_ARG, "a batch needs ids and targets");
+    if (!(b->label_smoothing >= 0 && b->label_smoothing < 1)) return lmi_fail(e, LM_E_ARG, "label_smoothing is %f, expected 0 to less than 1", (double)b->label_smoothing);
+    if (!lmi_finite64((double)b->scale)) return lmi_fail(e, LM_E_ARG, "scale is no number");
+    if (b->soft_p && (!(b->soft_share >= 0 && b->soft_share <= 1) || !(b->temperature >= 0) || !lmi_finite64((double)b->temperature)))
+        return lmi_fail(e, LM_E_ARG, "soft_share is %f, temperature %f; expected 0 to 1, and a positive number", (double)b->soft_share, (double)b->temperature);
+    if (b->soft_p && (b->soft_ids ? b->n_soft < 1 : b->n_soft != n)) return lmi_fail(e, LM_E_ARG, "n_soft is %d; without soft_ids it is n_vocab, %d", b->n_soft, n);
+    for (r = 0; r < b->n_rows; r++) for (first = 0, i = 0; i < b->n_len; i++) {
+        k = (int64_t)r * b->n_len + i;
+        if (b->ids[k] < 0 || b->ids[k] >= n) return lmi_fail(e, LM_E_ARG, "row %d, token %d is id %d, the vocabulary has %d", r, i, (int)b->ids[k], n);
+        if (b->targets[k] >= n) return lmi_fail(e, LM_E_ARG, "row %d, target %d is id %d, the vocabulary has %d", r, i, (int)b->targets[k], n);
+        if (b->start && (b->start[k] < first || b->start[k] > i)) return lmi_fail(e, LM_E_ARG, "row %d, start %d is %d, expected %d to %d", r, i, (int)b->start[k], first, i);
+        if (b->start) first = b->start[k];
+    }
+    for (k = 0; b->soft_p && b->soft_ids && k < (int64_t)b->n_rows * b->n_len * b->n_soft; k++)
+        if (b->soft_ids[k] < 0 || b->soft_ids[k] >= n) return lmi_fail(e, LM_E_ARG, "soft_ids has id %d, the vocabulary has %d", (int)b->soft_ids[k], n);
+    return LM_OK;
+}
+LMI_API lm_status lm_train_run(lm_train *t, lm_train_batch *b) {
+    int r, i, k, at; double loss = 0, nll = 0, row; lmi_task *j;
+    LMI_TRY(lmi_batch_check(t, b));
+    t->b = b; t->row_blocks = (b->n_len + 15) / 16; t->nb = t->span = b->n_rows * t->row_blocks; t->grad = b->scale != 0; t->key = lmi_mix64(lmi_mix64(t->d.seed) ^ b->step);
+    for (b->n_counted = 0, r = 0; r < b->n_rows; r++) for (i = 0; i < 16 * t->row_blocks; i++) {
+        at = 16 * t->row_blocks * r + i; k = b->n_len * r + i;
+        t->ids[at] = i < b->n_len ? b->ids[k] : -1; t->targets[at] = i < b->n_len ? b->targets[k] : -1; t->start[at] = i < b->n_len ? b->start ? b->start[k] : 0 : i;
+        b->n_counted += t->targets[at] >= 0;
+    }
+    lmi_then(t); j = lmi_also(t, lmi_item_embed, t->nb); j->c = t->layer[0].x;
+    for (i = 0; i < t->info.shape.n_layer; i++) lmi_layer_forth(t, i, 0);
+    lmi_head(t);
+    for (i = t->info.shape.n_layer - 1; t->grad && i >= 0; i--) lmi_layer_back(t, i);
+    if (t->grad && t->embd_g) {
+        if (lmi_drops(t)) { lmi_then(t); lmi_drop_task(t, t->dx, t->info.shape.n_embd, 0, t->dx); }
+        lmi_then(t); lmi_also(t, lmi_item_embed_back, (t->info.shape.n_embd + 15) / 16);
+    }
+    lmi_train_go(t);
+    for (r = 0; r < b->n_rows; r++) {
+        for (row = 0, i = 0; i < b->n_len; i++) {
+            at = 16 * t->row_blocks * r + i; row += t->tok_nll[at]; loss += t->tok_loss[at];
+            if (b->token_nll) b->token_nll[(size_t)r * (size_t)b->n_len + (size_t)i] = (lm_real)t->tok_nll[at];
+        }
+        nll += row;
+        if (b->row_nll) b->row_nll[r] = row;
+    }
+    b->nll = nll; b->loss = b->scale != 0 ? (double)b->scale * loss : loss;
+    if (!lmi_finite64(b->loss)) return lmi_fail(&t->error, LM_E_NUMERIC, "the loss is no number");
+    return lmi_ok(&t->error);
+}
+
+/* ---- optimizer */
+static void lmi_item_sum(lm_train *t, const lmi_task *j, int slot, int item) {
+    size_t at = (size_t)item * LMI_NORM_PART, end = LMI_MIN(t->info.n_floats, at + LMI_NORM_PART); double s[8]; int i;
+    (void)slot; (void)j;
+    for (i = 0; i < 8; i++) s[i] = 0;
+    for (; at < end; at += 8) for (i = 0; i < 8; i++) s[i] += (double)t->info.grad[at + (size_t)i] * (double)t->info.grad[at + (size_t)i];
+    t->sums[item] = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+}
+LMI_API double lm_train_norm(lm_train *t) {
+    int i, n = (int)((t->info.n_floats + LMI_NORM_PART - 1) / LMI_NORM_PART); double sum = 0;
+    lmi_then(t); lmi_also(t, lmi_item_sum, n); lmi_train_go(t);
+    for (i = 0; i < n; i++) sum += t->sums[i];
+    return sqrt(sum);
+}
+LMI_API void lm_train_zero(lm_train *t) { memset(t->info.grad, 0, t->info.n_floats * sizeof *t->info.grad); }
+static void lmi_item_step(lm_train *t, const lmi_task *j, int slot, int item) {
+    const lm_real *o = j->x; lm_real plain[11]; size_t at = (size_t)item * LMI_NORM_PART, end = LMI_MIN(t->info.n_floats, at + LMI_NORM_PART), to; int lo = 0, hi = t->n_param - 1, mid;
+    (void)slot;
+    memcpy(plain, o, sizeof plain); plain[8] = 1;
+    while (lo < hi) { mid = (lo + hi + 1) / 2; if (t->param[mid].at <= at) lo = mid; else hi = mid - 1; }
+    for (; at < end; at = to, lo++) { /* tensor by tensor */
+        to = LMI_MIN(end, lo + 1 < t->n_param ? t->param[lo + 1].at : t->info.n_floats);
+        t->k->adamw(t->param[lo].n_dims == 2 ? o : plain, (int)((to - at) / 16), t->info.value + at, t->info.grad + at, t->info.m + at, t->info.v + at, t->info.ema ? t->info.ema + at : NULL);
+    }
+}
+LMI_API lm_status lm_train_step(lm_train *t, lm_adamw *a) {
+    lm_real o[11]; lmi_task *j; double b1, b2;
+    if (a->t < 1 || !(a->beta1 >= 0 && a->beta1 < 1) || !(a->beta2 >= 0 && a->beta2 < 1) || !(a->eps >= 0) || !lmi_finite64(a->lr) || !lmi_finite64(a->weight_decay))
+        return lmi_fail(&t->error, LM_E_ARG, "t counts from 1, betas are 0 to less than 1, eps is not negative, lr and weight_decay are finite");
+    a->norm = lm_train_norm(t);
+    if (!lmi_finite64(a->norm)) { lm_train_zero(t); return lmi_fail(&t->error, LM_E_NUMERIC, "a gradient is infinite or no number"); }
+    b1 = 1 - (a->beta1 > 0 ? lmi_pow(a->beta1, (double)a->t) : 0); b2 = 1 - (a->beta2 > 0 ? lmi_pow(a->beta2, (double)a->t) : 0);
+    o[0] = (lm_real)(a->clip > 0 ? LMI_MIN(1.0, a->clip / (a->norm + 1e-6)) : 1.0);
+    o[1] = (lm_real)a->beta1; o[2] = (lm_real)(1 - a->beta1); o[3] = (lm_real)a->beta2; o[4] = (lm_real)(1 - a->beta2);
+    o[5] = (lm_real)(a->lr / b1); o[6] = (lm_real)(1 / b2); o[7] = (lm_real)a->eps; o[8] = (lm_real)(1 - a->lr * a->weight_decay);
+    o[9] = (lm_real)a->ema_decay; o[10] = (lm_real)(1 - a->ema_decay);
+    lmi_then(t); j = lmi_also(t, lmi_item_step, (int)((t->info.n_floats + LMI_NORM_PART - 1) / LMI_NORM_PART)); j->x = o;
+    lmi_train_go(t);
+    return lmi_ok(&t->error);
+}
+
+/* ---- opening: the same text counts bytes and lays the block out */
+static const char *const lmi_train_mats[7] = { "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down" };
+static lm_real *lmi_param_add(lm_train *t, int layer, const char *name, const char *suffix, int rows, int cols, lm_real **grad) { /* rows 0: a vector */
+    lmi_out o; lmi_param *p; size_t at = t->info.n_floats, n = (size_t)cols * (size_t)LMI_MAX(1, rows);
+    t->info.n_params += n; t->info.n_floats += (n + 15) & ~(size_t)15;
+    if (t->param) {
+        p = &t->param[t->n_param]; p->at = at; p->n_dims = rows ? 2 : 1; p->dims[0] = (uint64_t)cols; p->dims[1] = (uint64_t)LMI_MAX(1, rows);
+        o.p = p->name; o.n = 0; o.cap = sizeof p->name;
+        if (layer >= 0) { lmi_puts(&o, "blk."); lmi_put_u64(&o, (uint64_t)layer); lmi_putc(&o, '.'); }
+        lmi_puts(&o, name); lmi_puts(&o, suffix); o.p[o.n] = 0;
+    }
+    t->n_param++;
+    *grad = t->info.grad ? t->info.grad + at : NULL;
+    return t->info.value ? t->info.value + at : NULL;
+}
+static lm_real *lmi_train_vector(lm_train *t, lmi_arena *a, int layer, const char *name, lm_real **grad) { /* a norm's weights: trained, or copied */
+    int n = t->info.shape.n_embd;
+    if (t->d.lora_rank == 0) return lmi_param_add(t, layer, name, ".weight", 0, n, grad);
+    *grad = NULL;
+    return (lm_real *)lmi_push(a, (uint64_t)n, sizeof(lm_real));
+}
+static int lmi_in_place(const lmi_tensor *from) { /* can a frozen tensor be used as it lies? */
+#if defined(LLAMA_TRAIN_DOUBLE)
+    (void)from;
+    return 0;
+#else
+    const uint16_t one = 1; uint8_t first; memcpy(&first, &one, 1);
+    return first == 1 && from->type == LMI_F32 && (uintptr_t)from->data % sizeof(float) == 0;
+#endif
+}
+static void lmi_train_linear(lm_train *t, lmi_arena *a, int layer, lmi_dense *l, int id, int n_seg, const int *rows, int n_in) { /* id: of lmi_train_mats */
+    int s, k, direct = 1, r = t->d.lora_rank, blocks = t->n_blocks; lm_real *g;
+    l->n_seg = n_seg; l->n_in = n_in; l->n_out = 0; l->n_a = 0;
+    for (s = 0; s < n_seg; s++) {
+        l->seg[s].n = rows[s]; l->from[s] = NULL; l->seg[s].w = NULL; l->seg[s].g = NULL;
+        if (r == 0) { l->seg[s].w = lmi_param_add(t, layer, lmi_train_mats[id + s], ".weight", rows[s], n_in, &g); l->seg[s].g = g; }
+        else { l->from[s] = lmi_weight(t->base, layer, lmi_train_mats[id + s], ".weight"); direct &= lmi_in_place(l->from[s]); }
+        if (r > 0 && (t->info.lora_targets >> (id + s) & 1)) {
+            k = l->n_a++; l->off[k] = l->n_out;
+            l->a[k].w = lmi_param_add(t, layer, lmi_train_mats[id + s], ".weight.lora_a", r, n_in, &g); l->a[k].g = g; l->a[k].n = r;
+            l->b[k].w = lmi_param_add(t, layer, lmi_train_mats[id + s], ".weight.lora_b", rows[s], r, &g); l->b[k].g = g; l->b[k].n = rows[s];
+        }
+        l->n_out += rows[s];
+    }
+    if (r > 0 && !direct) t->n_wide_w = LMI_MAX(t->n_wide_w, (size_t)l->n_out * (size_t)n_in);
+    for (s = 0; r > 0 && direct && s < n_seg; s++) { l->seg[s].w = (const lm_real *)(const void *)l->from[s]->data; l->from[s] = NULL; }
+    if (l->n_a) l->u = (lm_real *)lmi_push(a, (uint64_t)blocks * 16 * (uint64_t)(l->n_a * r), sizeof(lm_real));
+}
+static lm_real *lmi_train_act(lm_train *t, lmi_arena *a, int width) { return (lm_real *)lmi_push(a, (uint64_t)t->n_blocks * 16 * (uint64_t)width, sizeof(lm_real)); }
+static void lmi_train_layout(lm_train *t, lmi_arena *a) {
+    const lm_train_shape *s = &t->info.shape; int i, k, n = s->n_embd, wide, rows[3]; lmi_tlayer one, *l = NULL, *kept = NULL; size_t head = 16 * (size_t)t->dk, row = (size_t)((t->info.n_len + 15) / 16) * 16, need;
+    uint64_t n_floats = t->info.n_floats; const int n_param = t->n_param, lora = t->d.lora_rank > 0; lm_real *g;
+    t->layer = (lmi_tlayer *)lmi_push(a, (uint64_t)s->n_layer, sizeof *t->layer);
+    t->param = (lmi_param *)lmi_push(a, (uint64_t)n_param, sizeof *t->param);
+    t->plan = (lmi_work *)lmi_push(a, LMI_TASKS, sizeof *t->plan); t->task = (lmi_task *)lmi_push(a, LMI_TASKS, sizeof *t->task);
+    t->info.value = (lm_real *)lmi_push(a, n_floats, sizeof(lm_real)); t->info.grad = (lm_real *)lmi_push(a, n_floats, sizeof(lm_real));
+    t->info.m = (lm_real *)lmi_push(a, n_floats, sizeof(lm_real)); t->info.v = (lm_real *)lmi_push(a, n_floats, sizeof(lm_real));
+    t->info.ema = t->d.ema ? (lm_real *)lmi_push(a, n_floats, sizeof(lm_real)) : NULL;
+    t->info.n_state_bytes = n_floats * sizeof(lm_real) * (t->d.ema ? 5 : 4);
+    t->sums = (double *)lmi_push(a, n_floats / LMI_NORM_PART + 1, sizeof *t->sums);
+    t->own_freq = t->base ? NULL : (double *)lmi_push(a, (uint64_t)t->n_rot / 2, sizeof *t->own_freq);
+    t->n_param = 0; t->info.n_floats = 0; t->info.n_params = 0; t->n_wide_w = 0;
+    t->embd = t->embd_g = NULL; t->embd_from = NULL;
+    if (!lora) t->embd = lmi_param_add(t, -1, "token_embd", ".weight", s->n_vocab, n, &t->embd_g);
+    for (i = 0; i < s->n_layer; i++) {
+        memset(&one, 0, sizeof one);
+        l = t->layer ? &t->layer[i] : &one;
+        l->norm1 = lmi_train_vector(t, a, i, "attn_norm", &l->norm1_g);
+        rows[0] = t->n_q; rows[1] = rows[2] = t->n_kv; lmi_train_linear(t, a, i, &l->qkv, 0, 3, rows, n);
+        rows[0] = n; lmi_train_linear(t, a, i, &l->o, 3, 1, rows, t->n_q);
+        l->norm2 = lmi_train_vector(t, a, i, "ffn_norm", &l->norm2_g);
+        rows[0] = rows[1] = s->n_ff; lmi_train_linear(t, a, i, &l->gu, 4, 2, rows, n);
+        rows[0] = n; lmi_train_linear(t, a, i, &l->down, 6, 1, rows, s->n_ff);
+        l->x = lmi_train_act(t, a, n);
+        if (kept && t->d.recompute) {
+            l->qkv_x = kept->qkv_x; l->att = kept->att; l->mid = kept->mid; l->gu_x = kept->gu_x; l->r1 = kept->r1; l->r2 = kept->r2; l->lse = kept->lse;
+        } else if (i == 0 || !t->d.recompute) {
+            l->qkv_x = lmi_train_act(t, a, t->n_wide); l->att = lmi_train_act(t, a, t->n_q); l->mid = lmi_train_act(t, a, n); l->gu_x = lmi_train_act(t, a, 2 * s->n_ff);
+            l->r1 = lmi_train_act(t, a, 1); l->r2 = lmi_train_act(t, a, 1); l->lse = lmi_train_act(t, a, s->n_head);
+            if (t->layer) kept = l;
+        }
+    }
+    t->out_norm = lmi_train_vector(t, a, -1, "output_norm", &t->out_norm_g);
+    t->head.n_seg = 1; t->head.n_in = n; t->head.n_out = s->n_vocab; t->head.seg[0].n = s->n_vocab; t->head.seg[0].w = t->embd; t->head.seg[0].g = t->embd_g;
+    if (!lora && !s->tied) { t->head.seg[0].w = lmi_param_add(t, -1, "output", ".weight", s->n_vocab, n, &g); t->head.seg[0].g = g; }
+    t->head_w = NULL;
+    if (lora) { /* once for all, as every micro-batch needs all of it */
+        const lmi_tensor *from = lmi_weight(t->base, -1, s->tied ? "token_embd" : "output", ".weight");
+        t->embd_from = lmi_weight(t->base, -1, "token_embd", ".weight"); t->head.seg[0].g = NULL;
+        if (lmi_in_place(from)) t->head.seg[0].w = (const lm_real *)(const void *)from->data;
+        else t->head.seg[0].w = t->head_w = (lm_real *)lmi_push(a, (uint64_t)s->n_vocab * (uint64_t)n, sizeof(lm_real));
+        t->wide_w = (lm_real *)lmi_push(a, t->n_wide_w, sizeof(lm_real));
+    }
+    wide = LMI_MAX(LMI_MAX(n, t->n_q), s->n_ff);
+    t->x = lmi_train_act(t, a, n); t->h = lmi_train_act(t, a, n); t->dx = lmi_train_act(t, a, n); t->dh = lmi_train_act(t, a, n); t->act = lmi_train_act(t, a, LMI_MAX(t->n_q, s->n_ff));
+    t->tmp = t->xd = t->du = NULL;
+    if (t->d.dropout > 0) t->tmp = lmi_train_act(t, a, wide);
+    if (t->d.dropout > 0 && lora) t->xd = lmi_train_act(t, a, wide);
+    if (lora) t->du = lmi_train_act(t, a, 3 * t->d.lora_rank);
+    t->co = lmi_train_act(t, a, t->n_rot / 2); t->si = lmi_train_act(t, a, t->n_rot / 2); t->rf = lmi_train_act(t, a, 1);
+    t->head_blocks = (int)LMI_MIN((size_t)t->n_blocks, LMI_MAX((size_t)4, LMI_HEAD_FLOATS / 16 / (size_t)s->n_vocab));
+    t->logits = (lm_real *)lmi_push(a, (uint64_t)t->head_blocks * 16 * (uint64_t)s->n_vocab, sizeof(lm_real));
+    t->tok_loss = (double *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(double)); t->tok_nll = (double *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(double));
+    t->start = (int32_t *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(int32_t));
+    t->ids = (lm_token *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(lm_token)); t->targets = (lm_token *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(lm_token));
+    need = LMI_MAX((size_t)LMI_OUTS * LMI_MAX(LMI_SUM_PART, 3 * (size_t)t->d.lora_rank), (size_t)LMI_SUM_PART * 16 * (size_t)t->k->tv);
+    need = LMI_MAX(need, 2 * row * 16 * (size_t)t->k->tv + 2 * LMI_QUERIES_BACK * row + head * (size_t)(LMI_QUERIES_BACK / 16) + 2 * head * (row / 16));
+    t->n_scratch = LMI_MAX(need, 16 * (size_t)n);
+    t->scratch = (lm_real **)lmi_push(a, (uint64_t)t->info.n_threads, sizeof *t->scratch);
+    t->team.share = (lmi_share *)lmi_push(a, (uint64_t)t->info.n_threads, sizeof *t->team.share);
+    for (k = 0; k < t->info.n_threads; k++) { g = (lm_real *)lmi_push(a, t->n_scratch, sizeof(lm_real)); if (t->scratch) t->scratch[k] = g; }
+}
+static lm_status lmi_train_number(const char *what, int64_t v, int64_t lo, int64_t hi, lm_error *err) {
+    if (v >= lo && v <= hi) return LM_OK;
+    return lmi_fail(err, LM_E_ARG, v < 0 ? "%s is negative" : "%s is %u, expected %u to %u", what, (uint64_t)v, (uint64_t)lo, (uint64_t)hi);
+}
+static lm_status lmi_train_base(lm_train *t, lm_error *err) { /* what can be trained of it */
+    const lm_model *m = t->base; lm_train_shape *s = &t->info.shape; int id, layer; const char *name; const lmi_mat *w; const lmi_tensor *x;
+    if (m->vocab_only) return lmi_fail(err, LM_E_ARG, "the base was opened with vocab_only");
+    if (m->dk != m->dv || m->dk % 2) return lmi_fail(err, LM_E_SUPPORT, "heads of %d keys and %d values cannot be trained: expected one even number", m->dk, m->dv);
+    for (id = 0; id < 7 * m->n_layer + 2; id++) {
+        w = lmi_mat_at(m, id, &layer, &name);
+        x = lmi_weight(m, layer, m->tied && id == 7 * m->n_layer ? "token_embd" : name, ".weight");
+        if (w->bias) return lmi_fail(err, LM_E_SUPPORT, "the base has biases (%s.bias), which cannot be trained", name);
+        if (x == NULL || x->data == NULL) return lmi_fail(err, LM_E_ARG, "the bytes of the base's tensors are not in memory: open it from a file that is mapped, from memory, or with plain_layout");
+        if (t->d.lora_rank > w->n_in || t->d.lora_rank > w->n_out) return lmi_fail(err, LM_E_SUPPORT, "lora_rank %d is more than a side of %s, %d by %d", t->d.lora_rank, name, w->n_out, w->n_in);
+    }
+    s->n_vocab = m->n_vocab; s->n_embd = m->n_embd; s->n_layer = m->n_layer; s->n_head = m->n_head; s->n_head_kv = m->n_head_kv; s->n_embd_head = m->dk; s->n_ff = m->n_ff;
+    s->tied = m->tied; s->rms_eps = m->eps; s->rope_freq_base = m->rope_base;
+    t->kernels = m->k; t->n_rot = m->n_rot; t->n_swa = m->n_swa; t->rope_mag = (double)m->rope_mag; t->rope_freq = m->rope_freq;
+    return LM_OK;
+}
+static lm_status lmi_train_shape_ok(lm_train *t, lm_error *err) {
+    lm_train_shape *s = &t->info.shape;
+    if (t->d.shape == NULL) return lmi_fail(err, LM_E_ARG, "a base or a shape must be given");
+    *s = *t->d.shape;
+    if (s->n_head_kv == 0) s->n_head_kv = s->n_head;
+    LMI_TRY(lmi_train_number("n_vocab", s->n_vocab, 2, 1 << 24, err)); LMI_TRY(lmi_train_number("n_embd", s->n_embd, 1, 1 << 20, err));
+    LMI_TRY(lmi_train_number("n_layer", s->n_layer, 1, 4096, err)); LMI_TRY(lmi_train_number("n_head", s->n_head, 1, 1 << 14, err));
+    LMI_TRY(lmi_train_number("n_head_kv", s->n_head_kv, 1, s->n_head, err)); LMI_TRY(lmi_train_number("n_ff", s->n_ff, 1, 1 << 22, err));
+    if (s->n_head % s->n_head_kv) return lmi_fail(err, LM_E_ARG, "n_head %d is no multiple of n_head_kv %d", s->n_head, s->n_head_kv);
+    if (s->n_embd_head == 0 && s->n_embd % s->n_head) return lmi_fail(err, LM_E_ARG, "n_embd %d is no multiple of n_head %d: n_embd_head must be given", s->n_embd, s->n_head);
+    if (s->n_embd_head == 0) s->n_embd_head = s->n_embd / s->n_head;
+    LMI_TRY(lmi_train_number("n_embd_head", s->n_embd_head, 2, 1 << 12, err));
+    if (s->n_embd_head % 2) return lmi_fail(err, LM_E_ARG, "n_embd_head is %d, expected an even number", s->n_embd_head);
+    if (s->rms_eps == 0) s->rms_eps = 1e-5f;
+    if (s->rope_freq_base == 0) s->rope_freq_base = 10000;
+    if (!(s->rms_eps > 0 && s->rms_eps < 1) || !(s->rope_freq_base > 1 && s->rope_freq_base <= 1e12f)) return lmi_fail(err, LM_E_ARG, "rms_eps is %f, rope_freq_base %f; expected 0 to 1, and more than 1", (double)s->rms_eps, (double)s->rope_freq_base);
+    t->n_rot = s->n_embd_head; t->rope_mag = 1;
+    return lmi_kernels_pick(&t->kernels, err);
+}
+static lm_status lmi_train_measure(lm_train *t, const lm_train_desc *d, lmi_arena *a, lm_error *err) {
+    lm_train_shape *s = &t->info.shape;
+    memset(t, 0, sizeof *t); memset(a, 0, sizeof *a);
+    t->d = *d; t->base = d->base; t->hooks = d->hooks;
+    LMI_TRY(lmi_train_number("lora_rank", d->lora_rank, 0, LMI_MAX_RANK, err)); LMI_TRY(lmi_train_number("n_threads", d->n_threads, 0, LMI_MAX_THREADS, err));
+    LMI_TRY(lmi_train_number("n_rows", d->n_rows, 0, 1 << 16, err)); LMI_TRY(lmi_train_number("n_len", d->n_len, 0, 1 << 20, err));
+    if (!(d->dropout >= 0 && d->dropout < 1)) return lmi_fail(err, LM_E_ARG, "dropout is %f, expected 0 to less than 1", (double)d->dropout);
+    if (d->lora_targets > 127) return lmi_fail(err, LM_E_ARG, "lora_targets has bits beyond the seven matrices'");
+    if (d->lora_rank && d->base == NULL) return lmi_fail(err, LM_E_ARG, "adapters need a base");
+    LMI_TRY(d->base ? lmi_train_base(t, err) : lmi_train_shape_ok(t, err));
+    t->info.lora_rank = d->lora_rank; t->info.lora_targets = d->lora_rank ? d->lora_targets ? d->lora_targets : 127 : 0;
+    t->info.lora_alpha = d->lora_rank ? d->lora_alpha != 0 ? d->lora_alpha : (float)d->lora_rank : 0;
+    t->info.n_rows = d->n_rows ? d->n_rows : 1; t->info.n_len = d->n_len ? d->n_len : 256; t->info.n_threads = d->n_threads ? d->n_threads : LMI_MIN(lmi_physical_cores(), LMI_MAX_THREADS);
+    t->info.isa = t->kernels->isa; t->k = t->kernels->trainer;
+    if ((int64_t)t->info.n_rows * ((t->info.n_len + 15) / 16) > 1 << 22) return lmi_fail(err, LM_E_ARG, "%d rows of %d tokens are more than 2^26 tokens", t->info.n_rows, t->info.n_len);
+    t->n_blocks = t->info.n_rows * ((t->info.n_len + 15) / 16);
+    t->dk = s->n_embd_head; t->per = s->n_head / s->n_head_kv; t->n_q = s->n_head * t->dk; t->n_kv = s->n_head_kv * t->dk; t->n_wide = t->n_q + 2 * t->n_kv; t->eps = (double)s->rms_eps;
+    if ((double)s->n_vocab * s->n_embd + (double)s->n_layer * ((double)s->n_embd * (2.0 * t->n_wide + 3.0 * s->n_ff)) > 1e12) return lmi_fail(err, LM_E_ARG, "the shape has more than a million million weights");
+    lmi_train_layout(t, a);                                  /* counts parameters */
+    memset(a, 0, sizeof *a); t->info.n_tensors = t->n_param;
+    lmi_push(a, 1, sizeof *t);
+    lmi_train_layout(t, a);
+    if (a->used == UINT64_MAX || a->used > SIZE_MAX / 2) return lmi_fail(err, LM_E_MEMORY, "training is larger than this system can address");
+    t->info.n_block_bytes = a->used + LMI_ALIGN;
+    return LM_OK;
+}
+LMI_API lm_status lm_train_size(const lm_train_desc *d, size_t *n_bytes, lm_error *err) {
+    lm_train t; lmi_arena a;
+    if (d == NULL || n_bytes == NULL) return lmi_fail(err, LM_E_ARG, "descriptor and result must be given");
+    LMI_TRY(lmi_train_measure(&t, d, &a, err));
+    *n_bytes = (size_t)t.info.n_block_bytes;
+    return lmi_ok(err);
+}
+/* First weights: normal numbers by Box and Muller, two of each place. */
+static void lmi_train_normal(uint64_t key, lm_real *x, uint64_t n, double deviation) {
+    uint64_t i, h; double r, s, c;
+    for (i = 0; i < n; i += 2) {
+        h = lmi_mix64(key + i); r = deviation * sqrt(-2 * lmi_log(((double)(h >> 11) + 1) * 1.1102230246251565e-16)); /* 2^-53 */
+        h = lmi_mix64(h); lmi_sincos((double)(h >> 11) * 1.1102230246251565e-16 * 6.283185307179586, &s, &c);
+        x[i] = (lm_real)(r * c);
+        if (i + 1 < n) x[i + 1] = (lm_real)(r * s);
+    }
+}
+static int lmi_name_has(const char *name, const char *part) { size_t n = strlen(part); for (; *name; name++) if (strncmp(name, part, n) == 0) return 1; return 0; }
+static void lmi_train_fill(lm_train *t) {
+    int i, k; const lmi_tensor *x; lmi_str name; double deep = sqrt(2.0 * t->info.shape.n_layer);
+    for (i = 0; i < t->n_param; i++) {
+        const lmi_param *p = &t->param[i]; lm_real *w = t->info.value + p->at; uint64_t n = p->dims[0] * p->dims[1], key = lmi_mix64(lmi_mix64(t->d.seed ^ 0x77656967687473u) + (uint64_t)i), at;
+        if (t->d.lora_rank) { if (p->name[strlen(p->name) - 1] == 'a') lmi_train_normal(key, w, n, 1 / sqrt((double)p->dims[0])); continue; }
+        if (t->base) { name = lmi_cstr(p->name); x = lmi_tensor_find(&t->base->gguf, name); if (x) lmi_unfold_rows(t, x, 0, p->dims[1], w); continue; }
+        if (p->n_dims == 1) { for (at = 0; at < n; at++) w[at] = 1; continue; }
+        lmi_train_normal(key, w, n, 0.02 / (lmi_name_has(p->name, "attn_output") || lmi_name_has(p->name, "ffn_down") ? deep : 1));
+    }
+    for (k = 0; t->d.lora_rank && k < t->info.shape.n_embd; k++) { /* norms of a frozen base are floats already */
+        t->out_norm[k] = t->base->output_norm[k];
+        for (i = 0; i < t->info.shape.n_layer; i++) { t->layer[i].norm1[k] = t->base->layer[i].attn_norm[k]; t->layer[i].norm2[k] = t->base->layer[i].ffn_norm[k]; }
+    }
+    if (t->head_w) lmi_unfold_rows(t, lmi_weight(t->base, -1, t->info.shape.tied ? "token_embd" : "output", ".weight"), 0, (uint64_t)t->info.shape.n_vocab, t->head_w);
+    for (i = 0; t->own_freq && i < t->n_rot / 2; i++) t->own_freq[i] = lmi_pow((double)t->info.shape.rope_freq_base, -2.0 * i / t->n_rot);
+    if (t->own_freq) t->rope_freq = t->own_freq;
+    if (t->info.ema) memcpy(t->info.ema, t->info.value, t->info.n_floats * sizeof *t->info.ema);
+}
+LMI_API lm_status lm_train_open(lm_train **out, const lm_train_desc *d, lm_error *err) {
+    lm_train tmp, *t; lmi_arena a; void *own; lm_status s; size_t bytes; lmi_fpenv fp;
+    if (d == NULL || out == NULL) return lmi_fail(err, LM_E_ARG, "descriptor and result must be given");
+    LMI_TRY(lmi_train_measure(&tmp, d, &a, err));
+    LMI_TRY(lmi_arena_open(&a, a.used, d->block, d->block_bytes, &d->hooks, &own, "training", err));
+    t = (lm_train *)lmi_push(&a, 1, sizeof *t);
+    bytes = (size_t)(a.cap - a.used);
+    memset(a.base + a.used, 0, bytes);                       /* weights, moments, activations that a short batch leaves out */
+    *t = tmp; t->own = own;
+    lmi_train_layout(t, &a);
+    s = lmi_team_open(&t->team, t->info.n_threads, &t->hooks, t, err);
+    if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)tmp.info.n_block_bytes); return s; }
+    fp = lmi_fp_enter(); lmi_train_fill(t); lmi_fp_leave(fp);
+    *out = t;
+    return lmi_ok(err);
+}
+LMI_API void lm_train_close(lm_train *t) {
+    lm_hooks h;
+    if (t == NULL) return;
+    lmi_team_close(&t->team);
+    h = t->hooks;
+    lmi_give(&h, t->own, (size_t)t->info.n_block_bytes);
+}
+LMI_API const char *lm_train_error(const lm_train *t) { return t->error.text; }
+LMI_API void lm_train_get_info(const lm_train *t, lm_train_info *out) { *out = t->info; }
+LMI_API lm_status lm_train_tensor_at(const lm_train *t, int i, lm_train_tensor *out) {
+    const lmi_param *p;
+    if (i < 0 || i >= t->n_param || out == NULL) return LM_E_ARG;
+    p = &t->param[i];
+    out->name = p->name; out->n_dims = p->n_dims; out->dims[0] = p->dims[0]; out->dims[1] = p->dims[1]; out->decays = p->n_dims == 2;
+    out->value = t->info.value + p->at; out->grad = t->info.grad + p->at; out->m = t->info.m + p->at; out->v = t->info.v + p->at; out->ema = t->info.ema ? t->info.ema + p->at : NULL;
+    return LM_OK;
+}
+#endif /* LLAMA_TRAIN */
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,8 @@ done
 part "hostile files" sh tests/hostile.sh "$B"
 if command -v python3 >/dev/null 2>&1; then part "converting models" python3 tests/convert.py "$B" forms hostile
 else echo "skipped: converting models, without python3"; skipped=$((skipped + 1)); fi
+if command -v python3 >/dev/null 2>&1; then part "training" python3 tests/train.py "$B" quick
+else echo "skipped: training, without python3"; skipped=$((skipped + 1)); fi
 part "the program that is shown" sh tests/shown.sh
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -193,6 +193,29 @@ static inline void cli_help(const char *usage, const cli_option *o, size_t n) {
         putchar('\n');
     }
 }
+/* How far apart two names are: letters put in, taken out, exchanged or swapped with their neighbour (Damerau and Levenshtein, with a table of three
+ * rows); names of more than 63 bytes are compared by their beginnings. */
+static inline int cli_distance(const char *a, const char *b) {
+    int d[3][64], i, k, n = (int)strlen(a), m = (int)strlen(b), *now, *last, *before;
+    n = n > 63 ? 63 : n; m = m > 63 ? 63 : m;
+    for (k = 0; k <= m; k++) d[0][k] = k;
+    for (i = 1; i <= n; i++) {
+        now = d[i % 3]; last = d[(i + 2) % 3]; before = d[(i + 1) % 3];
+        now[0] = i;
+        for (k = 1; k <= m; k++) {
+            now[k] = last[k - 1] + (a[i - 1] != b[k - 1]);
+            if (last[k] + 1 < now[k]) now[k] = last[k] + 1;
+            if (now[k - 1] + 1 < now[k]) now[k] = now[k - 1] + 1;
+            if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] && before[k - 2] + 1 < now[k]) now[k] = before[k - 2] + 1;
+        }
+    }
+    return d[n % 3][m];
+}
+static inline const char *cli_nearest(const char *name, const cli_option *o, size_t n) { /* the option most like it; "" where none is like it */
+    size_t i; const char *best = ""; int d, least = (int)strlen(name) / 3 + 1;
+    for (i = 0; i < n; i++) if ((d = cli_distance(name, o[i].name)) < least) { least = d; best = o[i].name; }
+    return best;
+}
 static inline int cli_set(const cli_option *o, const char *text) {
     switch (o->kind) {
         case CLI_FLAG: *(int *)o->to = 1; return 1;
@@ -258,7 +281,10 @@ static inline void cli_parse(const char *program, const char *usage, const cli_o
                 cli_usage("%s: %s is no %s from %.10g to %.10g", a, text, o[k].kind == CLI_INT ? "integer" : "number", o[k].lo, o[k].hi);
             cli_usage("%s: %s is no %s (--help)", a, text, o[k].value);
         }
-        if (!plain && a[0] == '-' && a[1] != 0) cli_usage("%s: unknown option (--help lists them)", a);
+        if (!plain && a[0] == '-' && a[1] != 0) {
+            const char *near_it = cli_nearest(a, o, n);
+            cli_usage("%s: unknown option%s%s (--help lists them)", a, *near_it ? "; the nearest is " : "", near_it);
+        }
         if (cli_positional && cli_positional(a)) continue;
         if (positional == NULL || *positional != NULL) cli_usage("%s: one argument too many (--help)", a);
         *positional = a;

@@ -12,6 +12,7 @@
 #include "gguf_write.h"
 #include "vocab.h"
 #include "general.h"
+#include "names.h"
 
 #define MAX_PARTS 128                 /* files of a Meta checkpoint */
 #define MAX_LAYERS 1024               /* llama.cpp has room for 512 */
@@ -326,24 +327,6 @@ static void read_peft(source *s) {
 }
 
 /* ================ the plan: which tensors the output has, and what they are made of */
-typedef enum size_of { N_EMBD, N_VOCAB, N_Q, N_KV, N_FF, N_NONE } size_of;
-typedef enum bias_of { NO_BIAS, ATTENTION, MLP } bias_of;
-typedef enum heads_of { WHOLE, Q, K } heads_of;
-typedef struct row { const char *gguf, *hugging_face, *meta; size_of in, out; int layered; bias_of bias; heads_of heads; } name_row;
-static const name_row rows[] = {
-    { "output",      "lm_head",                  "output",          N_EMBD, N_VOCAB, 0, NO_BIAS,   WHOLE },
-    { "token_embd",  "model.embed_tokens",       "tok_embeddings",  N_EMBD, N_VOCAB, 0, NO_BIAS,   WHOLE },
-    { "attn_norm",   "input_layernorm",          "attention_norm",  N_NONE, N_EMBD,  1, NO_BIAS,   WHOLE },
-    { "ffn_down",    "mlp.down_proj",            "feed_forward.w2", N_FF,   N_EMBD,  1, MLP,       WHOLE },
-    { "ffn_gate",    "mlp.gate_proj",            "feed_forward.w1", N_EMBD, N_FF,    1, MLP,       WHOLE },
-    { "ffn_up",      "mlp.up_proj",              "feed_forward.w3", N_EMBD, N_FF,    1, MLP,       WHOLE },
-    { "ffn_norm",    "post_attention_layernorm", "ffn_norm",        N_NONE, N_EMBD,  1, NO_BIAS,   WHOLE },
-    { "attn_k",      "self_attn.k_proj",         "attention.wk",    N_EMBD, N_KV,    1, ATTENTION, K },
-    { "attn_output", "self_attn.o_proj",         "attention.wo",    N_Q,    N_EMBD,  1, ATTENTION, WHOLE },
-    { "attn_q",      "self_attn.q_proj",         "attention.wq",    N_EMBD, N_Q,     1, ATTENTION, Q },
-    { "attn_v",      "self_attn.v_proj",         "attention.wv",    N_EMBD, N_KV,    1, ATTENTION, WHOLE },
-    { "output_norm", "model.norm",               "norm",            N_NONE, N_EMBD,  0, NO_BIAS,   WHOLE } };
-#define N_ROWS ((int)(sizeof rows / sizeof rows[0]))
 
 typedef struct item {                 /* a tensor of the output */
     char name[GGUF_MAX_NAME + 1]; int type, from; /* from: the type that it has in the input */
@@ -402,7 +385,7 @@ static void plan_tensor(source *s, const name_row *w, int layer, const char *suf
     for (i = 0; i < s->n_parts; i++) {
         const char *path = s->n_parts > 1 ? s->part[i].file[0].path : s->path;
         x->part[i] = take(s, i, name);
-        if (x->part[i] == NULL && w == rows) cli_die("%s: the tensor %s is missing, but %s does not tie it to the embedding", path, name, s->said);
+        if (x->part[i] == NULL && w == names_rows) cli_die("%s: the tensor %s is missing, but %s does not tie it to the embedding", path, name, s->said);
         if (x->part[i] == NULL) cli_die("%s: the tensor %s is missing, but %s asks for it", path, name, s->said);
     }
     x->vector = suffix[1] == 'b' || w->in == N_NONE;
@@ -437,9 +420,9 @@ static void plan_rope(const source *s) {
 static void plan_model(source *s) { /* in the order of llama.cpp's converter, which is that of the names in a Hugging Face file */
     int k, layer, stage;
     plan_rope(s);
-    for (stage = 0; stage < 3; stage++) for (layer = 0; layer < (stage == 1 ? s->n_layer : 1); layer++) for (k = 0; k < N_ROWS; k++) {
-        const name_row *w = &rows[k];
-        if (stage != (w->layered ? 1 : k == N_ROWS - 1 ? 2 : 0) || (k == 0 && s->tied)) continue;
+    for (stage = 0; stage < 3; stage++) for (layer = 0; layer < (stage == 1 ? s->n_layer : 1); layer++) for (k = 0; k < NAMES_ROWS; k++) {
+        const name_row *w = &names_rows[k];
+        if (stage != (w->layered ? 1 : k == NAMES_ROWS - 1 ? 2 : 0) || (k == 0 && s->tied)) continue;
         if ((w->bias == ATTENTION && s->attention_bias) || (w->bias == MLP && s->mlp_bias)) plan_tensor(s, w, layer, ".bias");
         plan_tensor(s, w, w->layered ? layer : -1, ".weight");
     }
@@ -472,9 +455,9 @@ static int plan_pair(source *s, const name_row *w, int layer, const char *prefix
 static void plan_adapter(source *s) {
     static const char *linear[2] = { ".lora_A.weight", ".lora_B.weight" }, *embedding[2] = { ".lora_embedding_A", ".lora_embedding_B" };
     int k, layer, stage, p; const char *prefix[2] = { "base_model.model.", "" };
-    for (stage = 0; stage < 2; stage++) for (layer = 0; layer < (stage ? s->n_layer : 1); layer++) for (k = 0; k < N_ROWS; k++)
-        for (p = 0; p < 2; p++) if (rows[k].layered == stage && rows[k].in != N_NONE
-            && plan_pair(s, &rows[k], stage ? layer : -1, prefix[p], k == 1 ? embedding : linear)) break;
+    for (stage = 0; stage < 2; stage++) for (layer = 0; layer < (stage ? s->n_layer : 1); layer++) for (k = 0; k < NAMES_ROWS; k++)
+        for (p = 0; p < 2; p++) if (names_rows[k].layered == stage && names_rows[k].in != N_NONE
+            && plan_pair(s, &names_rows[k], stage ? layer : -1, prefix[p], k == 1 ? embedding : linear)) break;
     account(s);
 }
 
@@ -583,13 +566,6 @@ static void gather(const source *s, const item *x, uint64_t row, size_t n, unsig
         tensors_rows(&s->part[i], &t, at, k, dst);
     }
 }
-/* A head's rotation takes pairs (i, i + half) in Hugging Face's order, (2i, 2i + 1) in GGUF's. */
-static void interleave(const unsigned char *from, unsigned char *to, size_t rows_of_head, size_t n_heads, size_t row_bytes) {
-    size_t h, i, half = rows_of_head / 2;
-    for (h = 0; h < n_heads; h++, from += rows_of_head * row_bytes) for (i = 0; i < half; i++, to += 2 * row_bytes) {
-        memcpy(to, from + i * row_bytes, row_bytes); memcpy(to + row_bytes, from + (i + half) * row_bytes, row_bytes);
-    }
-}
 static void write_item(gguf_writer *w, const source *s, int index, uint64_t *done, uint64_t total) {
     const item *x = &items[index]; static unsigned char *raw, *other, *out; static float *real; static size_t cap_raw, cap_real, cap_out;
     size_t row_bytes = (size_t)x->cols * tensors_size(x->from), unit = x->n_head ? (size_t)x->rows / (size_t)x->n_head : 1,
@@ -605,7 +581,7 @@ static void write_item(gguf_writer *w, const source *s, int index, uint64_t *don
         unsigned char *p = raw;
         n = x->rows - row < most ? (size_t)(x->rows - row) : most;
         gather(s, x, row, n, raw, other);
-        if (x->n_head) { interleave(raw, other, unit, n / unit, row_bytes); p = other; }
+        if (x->n_head) { names_interleave(raw, other, unit, n / unit, row_bytes); p = other; }
         out_bytes = x->vector ? 4 * n : (size_t)lm_row_bytes(x->type, x->cols) * n;
         if (x->type != x->from) {     /* through float32, which holds each exactly */
             size_t count = n * (size_t)x->cols;

@@ -1,4 +1,4 @@
-/* Reads where the tensors of a .safetensors file are (https://github.com/huggingface/safetensors). The format: 8 bytes, the header's length
+/* Reads where the tensors of a .safetensors file are, and writes such files (https://github.com/huggingface/safetensors). The format: 8 bytes, the header's length
  * n, little-endian; n bytes of JSON, { "NAME": { "dtype": "BF16", "shape": [rows, columns], "data_offsets": [begin, end] }, ...,
  * "__metadata__": { ... } }; then the data, to which the offsets refer. The tensors fill the data without a gap and without an overlap. */
 #ifndef SAFETENSORS_H
@@ -62,5 +62,33 @@ static inline void safetensors_read(tensors *l, const char *path) {
         cli_die("%s: the tensor %.100s %s the one before it", path, r[i].name, r[i].begin < at ? "overlaps" : "leaves a gap behind");
     if (at != size - 8 - n) cli_die("%s: %llu bytes follow the last tensor", path, (unsigned long long)(size - 8 - n - at));
     free(r); json_close(&d); free(text);
+}
+
+/* ---- writing, float32 only: NAME, dims outermost first, the numbers */
+typedef struct safetensors_out { const char *name; int n_dims; uint64_t dims[4]; const float *x; } safetensors_out;
+static inline void safetensors_write(const char *path, const safetensors_out *t, size_t n) {
+    FILE *f = cli_create(path); char *head = NULL; unsigned char b[8]; size_t i, k, len = 0, cap = 0; uint64_t at = 0, count; int d; uint32_t u;
+    for (i = 0; i <= n; i++) {        /* the header, filled up with blanks to a multiple of 8 bytes */
+        if (cap - len < 1024) head = (char *)cli_grow(head, cap = cap * 2 + 4096);
+        if (i == n) break;
+        len += (size_t)snprintf(head + len, cap - len, "%s\"%.500s\":{\"dtype\":\"F32\",\"shape\":[", i ? "," : "{", t[i].name);
+        for (d = 0, count = 1; d < t[i].n_dims; d++) { len += (size_t)snprintf(head + len, cap - len, "%s%llu", d ? "," : "", (unsigned long long)t[i].dims[d]); count *= t[i].dims[d]; }
+        len += (size_t)snprintf(head + len, cap - len, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at, (unsigned long long)(at + 4 * count));
+        at += 4 * count;
+    }
+    len += (size_t)snprintf(head + len, cap - len, n ? "}" : "{}");
+    while (len % 8) head[len++] = ' ';
+    for (k = 0; k < 8; k++) b[k] = (unsigned char)((uint64_t)len >> 8 * k & 255);
+    fwrite(b, 1, 8, f); fwrite(head, 1, len, f);
+    for (i = 0; i < n; i++) {
+        for (at = 0, count = 1, d = 0; d < t[i].n_dims; d++) count *= t[i].dims[d];
+        for (; at < count; at++) {
+            memcpy(&u, &t[i].x[at], 4);
+            for (k = 0; k < 4; k++) b[k] = (unsigned char)(u >> 8 * k & 255);
+            fwrite(b, 1, 4, f);
+        }
+    }
+    free(head);
+    cli_commit(f, path);              /* which asks whether all was written */
 }
 #endif /* SAFETENSORS_H */

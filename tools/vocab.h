@@ -1,5 +1,6 @@
 /* A tokenizer as published -> the tokenizer.* metadata of a GGUF file.
- *   vocab v; vocab_load(&v, "folder", pre, n_vocab);       or vocab_load_bin(&v, "tokenizer.bin", n_vocab) for llama2.c's
+ *   vocab v; vocab_load(&v, "folder", pre, n_vocab);       or vocab_load_bin(&v, "tokenizer.bin", n_vocab) for llama2.c's,
+ *                                                          or vocab_load_tokenizer(&v, "any.json"), a tokenizer.json alone
  *   ... v.n tokens, v.id[VOCAB_BOS] ...
  *   vocab_write(&v, &writer); ... vocab_close(&v);         last of all: it tells on stderr what could not be kept
  * What is read, the first that is there:
@@ -845,18 +846,18 @@ static inline void vocab_around(vocab *v, int from_json) { /* BOS, EOS and the s
     if (gpt2 ? strcmp(v->pre, "llama-bpe") == 0 || strcmp(v->pre, "tekken") == 0 || v->n == 49152 : vocab_plain(v)) v->add_bos = 0;
 }
 static inline void vocab_ids(vocab *v, int from_json) {
-    json_doc config, generation, map; const char *text[VOCAB_N_NAMED], *eot = NULL; int i, id; const json_doc *d = &v->tokenizer; const json *p;
-    memset(&config, 0, sizeof config); memset(&generation, 0, sizeof generation); memset(&map, 0, sizeof map);
+    json_doc own, generation, map; const char *text[VOCAB_N_NAMED], *eot = NULL; int i, id; const json_doc *d = &v->tokenizer; const json *p;
+    memset(&own, 0, sizeof own); memset(&generation, 0, sizeof generation); memset(&map, 0, sizeof map);
     for (i = 0; i < VOCAB_N_NAMED; i++) text[i] = vocab_named(&v->config, vocab_names[i], "token");
     if (text[VOCAB_BOS] == NULL) text[VOCAB_BOS] = text[VOCAB_CLS];
     if (text[VOCAB_EOS] == NULL) text[VOCAB_EOS] = text[VOCAB_SEP];
     p = d->root ? json_opt(d, d->root, "post_processor", JSON_OBJECT) : NULL;
     if (p) vocab_processor(v, p, &text[VOCAB_BOS], &text[VOCAB_EOS], &eot);
     vocab_around(v, from_json);
-    vocab_open(v, &config, "config.json"); vocab_open(v, &generation, "generation_config.json"); vocab_open(v, &map, "special_tokens_map.json");
+    vocab_open(v, &own, "config.json"); vocab_open(v, &generation, "generation_config.json"); vocab_open(v, &map, "special_tokens_map.json");
     for (i = 0; i < VOCAB_N_NAMED; i++) {
         id = vocab_added_id(v, text[i]);
-        if (id < 0) id = vocab_checked(v, &config, vocab_names[i], vocab_config_id(&config, vocab_names[i]));
+        if (id < 0) id = vocab_checked(v, &own, vocab_names[i], vocab_config_id(&own, vocab_names[i]));
         if (i == VOCAB_BOS || i == VOCAB_EOS) { /* without these a model cannot be used: every other source */
             if (id < 0 && text[i]) id = vocab_token_id(v, text[i]);
             if (id < 0 && vocab_named(&map, vocab_names[i], "token")) id = vocab_token_id(v, vocab_named(&map, vocab_names[i], "token"));
@@ -869,8 +870,8 @@ static inline void vocab_ids(vocab *v, int from_json) {
     vocab_code_llama(v);
     for (i = 0; i < VOCAB_N_EOT && v->id[VOCAB_EOT] < 0; i++) v->id[VOCAB_EOT] = vocab_control(v, vocab_eot_texts[i]);
     if (v->id[VOCAB_EOM] < 0) v->id[VOCAB_EOM] = vocab_control(v, "<|eom_id|>");
-    vocab_ends_list(v, &config, vocab_config_id(&config, "eos")); vocab_ends_list(v, &generation, vocab_config_id(&generation, "eos"));
-    json_close(&config); json_close(&generation); json_close(&map);
+    vocab_ends_list(v, &own, vocab_config_id(&own, "eos")); vocab_ends_list(v, &generation, vocab_config_id(&generation, "eos"));
+    json_close(&own); json_close(&generation); json_close(&map);
 }
 /* ---- chat templates */
 static inline void vocab_chat(vocab *v, const char *name, const char *text) {
@@ -934,6 +935,23 @@ static inline void vocab_load(vocab *v, const char *folder, const char *pre, int
     }
     vocab_ids(v, from_json);
     vocab_chats(v);
+}
+/* A tokenizer.json alone, whatever its name and whatever lies beside it. EOS, which is BOS too unless a BOS is put before texts: the first of its control
+ * tokens that readers know as an end. */
+static inline void vocab_load_tokenizer(vocab *v, const char *path) {
+    static const char *const ends[] = { "<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "[EOS]", "<|im_end|>", "<|eot_id|>" };
+    const char *bos = NULL, *eos = NULL, *eot = NULL; size_t i; const json *p;
+    vocab_begin_load(v, path);
+    if (json_read(&v->tokenizer, path)->kind != JSON_OBJECT) cli_die("%s: expected an object", path);
+    vocab_load_json(v, NULL, -1);
+    p = json_opt(&v->tokenizer, v->tokenizer.root, "post_processor", JSON_OBJECT);
+    if (p) vocab_processor(v, p, &bos, &eos, &eot);
+    if (eos) v->id[VOCAB_EOS] = vocab_token_id(v, eos);
+    for (i = 0; i < sizeof ends / sizeof *ends && v->id[VOCAB_EOS] < 0; i++) v->id[VOCAB_EOS] = vocab_control(v, ends[i]);
+    v->id[VOCAB_BOS] = bos ? vocab_token_id(v, bos) : v->id[VOCAB_EOS];
+    if (v->add_bos < 0) v->add_bos = bos != NULL;
+    if (v->id[VOCAB_UNK] < 0 && v->unk > 0) v->id[VOCAB_UNK] = v->unk;
+    for (i = 0; i < VOCAB_N_EOT && v->id[VOCAB_EOT] < 0; i++) v->id[VOCAB_EOT] = vocab_control(v, vocab_eot_texts[i]);
 }
 static inline void vocab_write_id(gguf_writer *w, const char *key, int id) { if (id >= 0) gguf_u32(w, key, (uint32_t)id); }
 static inline void vocab_write(const vocab *v, gguf_writer *w) {

@@ -1,0 +1,390 @@
+"""build/train and what belongs to it, from text to a GGUF, with the standard library alone.
+
+    python3 tests/train.py BUILD [PART ...]
+
+Parts: quick (configuration, one run, its resumption: in `make test`), reference (against LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut
+off and altered, a full disk, two processes), kinds (adapters, a teacher, pairs), events (the tensorboard package), mpi, embed. Without a name: all.
+Ends with `N passed, M failed, K skipped`."""
+import array
+import hashlib
+import json
+import math
+import os
+import random
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+build, parts = os.path.abspath(sys.argv[1]), sys.argv[2:]
+data = os.environ.get("LLAMA_TEST_DATA", "../shared")
+passed = failed = skipped = 0
+scratch = tempfile.TemporaryDirectory()
+os.environ["OMPI_ALLOW_RUN_AS_ROOT"] = os.environ["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+
+
+def check(ok, what):
+    global passed, failed
+    if ok:
+        passed += 1
+    else:
+        failed += 1
+        print("FAILED: " + what)
+
+
+def skip(what):
+    global skipped
+    skipped += 1
+    print("skipped: " + what)
+
+
+def at(name):
+    return os.path.join(scratch.name, name)
+
+
+def run(program, *args, **more):
+    return subprocess.run([os.path.join(build, program), *map(str, args)], capture_output=True, text=True, **more)
+
+
+def good(program, *args, **more):
+    r = run(program, *args, **more)
+    check(r.returncode == 0, f"{program} {args}: exit {r.returncode}: {r.stderr.strip()}")
+    return r.stdout
+
+
+def refused(status, needle, *args, program="train"):
+    r = run(program, *args)
+    check(r.returncode == status and r.stderr.count("\n") == 1 and needle in r.stderr, f"{program} {args}: exit {r.returncode}, {needle!r} not in {r.stderr!r}")
+
+
+def write(name, text):
+    with open(at(name), "w") as f:
+        f.write(text)
+    return at(name)
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def stories(n, seed):
+    r = random.Random(seed)
+    noun, verb, adjective = "cat dog bird girl boy tree house ball sun moon".split(), "saw found liked took made wanted".split(), "big red small happy old new".split()
+    return ["".join(f"The {r.choice(adjective)} {r.choice(noun)} {r.choice(verb)} the {r.choice(adjective)} {r.choice(noun)}. " for _ in range(r.randint(3, 8))).strip()
+            for _ in range(n)]
+
+
+def prepared():
+    """A vocabulary of 300, token files of texts; once."""
+    if not os.path.exists(at("g.vocab.gguf")):
+        write("g.txt", "".join(s + "\n<|endoftext|>\n" for s in stories(400, 1)))
+        good("prepare", write("p.json", json.dumps({"out": at("g"), "sources": [at("g.txt")], "vocab_size": 300, "clean.near": 0})))
+    return {"data": at("g.train.tokens"), "valid": at("g.valid.tokens"), "vocab": at("g.vocab.gguf"), "n_len": 32, "batch": 4, "steps": 30, "lr": 0.01, "warmup": 5,
+            "valid_every": 10, "save_every": 5, "shape": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_head_kv": 1, "n_ff": 32}}
+
+
+def config(name, **more):
+    return write(name + ".json", json.dumps({**prepared(), "out": at(name), **more}))
+
+
+def log(name):
+    with open(at(name + "/log.csv")) as f:
+        head, *lines = f.read().strip().split("\n")
+    return [dict(zip(head.split(","), line.split(","))) for line in lines]
+
+
+# ---- quick: the configuration; a run; what it wrote; the same again and resumed
+def quick():
+    c = config("a")
+    refused(2, "the nearest is --batch", c, "--batsh", 3)
+    refused(2, "--lr: fast is not a number from 0 to 10", c, "--lr", "fast")
+    refused(2, "--n_len: 0 is not an integer", c, "--n_len", 0)
+    refused(2, "is not constant|cosine|linear|wsd", c, "--schedule", "cosin")
+    refused(1, "shape.n_layers: is no key; the nearest is shape.n_layer", write("bad.json", '{"shape": {"n_layers": 3}}'))
+    refused(1, "tied: expected true or false", write("bad.json", '{"shape": {"tied": 3}}'))
+    refused(1, "lr: expected a number from 0 to 10", write("bad.json", '{"lr": 11}'))
+    refused(1, "line 1, column 7", write("bad.json", '{"a": '))
+    refused(1, "no such file", at("none.json"))
+    refused(2, "CONFIG.json is needed")
+    refused(1, "too small: ", c, "--n_len", 100000)
+    refused(1, "model, vocab: one of them is needed", c, "--vocab", "")
+    refused(1, "of another vocabulary", c, "--vocab", "models/SmolLM2-135M-Instruct.Q4_1.gguf") if os.path.exists("models/SmolLM2-135M-Instruct.Q4_1.gguf") else None
+    for path in (at("none"), scratch.name, c, at("g.txt")):
+        refused(1, path, c, "--data", path)
+    check("n_embd N" in good("train", "--help") and "default 288" in good("train", "--help"), "--help shows keys and defaults")
+    shown = good("train", c, "--show", 2)
+    check(shown.startswith("row 1: 32 tokens, 32 counted\n") and shown.count("row ") == 2, "--show: " + shown[:80])
+    out = good("train", c, "-t", 1)
+    check(out.count("\n") == 1 and "done at step 30 of 30, 3840 tokens" in out, "the summary: " + out)
+    rows = log("a")
+    check([r["step"] for r in rows] == ["10", "20", "30"], "steps of the log")
+    check(float(rows[2]["loss"]) < 0.75 * math.log(300) and float(rows[2]["valid_loss"]) < float(rows[0]["valid_loss"]), "it learns: %s" % [r["loss"] for r in rows])
+    check(sorted(f for f in os.listdir(at("a")) if f.startswith("step")) == ["step-%08d.ckpt" % s for s in (20, 25, 30)], "the last three checkpoints")
+    with open(at("a/curve.svg")) as f:
+        svg = f.read()
+    check(svg.startswith("<svg ") and svg.endswith("</svg>\n") and "polyline class=\"valid\"" in svg, "curve.svg")
+    bits = good("perplexity", "-m", at("a/model.gguf"), "-f", write("valid.txt", "".join(valid_texts())), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
+    check(abs(float(bits.split("nll ")[1].split(" ")[0]) - float(rows[2]["valid_loss"])) < 1e-4, f"perplexity --documents says what validation said: {bits} {rows[2]}")
+    worst = good("perplexity", "-m", at("a/model.gguf"), "-f", at("valid.txt"), "--documents", "--worst", 4).split("\n")
+    means = [float(w.split(": ")[1].split(" ")[0]) for w in worst[:4]]
+    check(len(worst) == 6 and worst[4].startswith("perplexity: ") and means == sorted(means, reverse=True), "--worst: %s" % worst)
+    json.loads(worst[0].split(": ", 2)[2])
+    good("train", c, "--out", at("b"), "-t", 2, "--log_every", 7, "--save_every", 11, "--valid_every", 9, "--recompute", "true")
+    check(digest(at("a/model.gguf")) == digest(at("b/model.gguf")), "two threads, another log, recomputed: the same bits")
+    p = subprocess.Popen([build + "/train", c, "--out", at("c"), "--steps", "100000"], stdout=subprocess.PIPE, text=True)
+    while not os.path.exists(at("c/step-00000010.ckpt")) and p.poll() is None:
+        time.sleep(0.02)
+    p.send_signal(signal.SIGTERM)
+    out = p.communicate()[0]
+    check(p.returncode == 0 and "stopped by a signal at step" in out, f"SIGTERM: {p.returncode} {out}")
+    check(os.path.exists(out.split(":")[0]), "its last checkpoint is there")
+    refused(1, "another configuration: steps=30, was steps=100000", c, "--out", at("c"))
+    good("train", c, "--out", at("d"), "--minutes", 1e-9)
+    n = 1
+    while "done" not in good("train", c, "--out", at("d"), "--minutes", 1e-9) and n < 40:
+        n += 1
+    check(n == 29 and digest(at("d/model.gguf")) == digest(at("a/model.gguf")), f"a step at a time, {n + 1} runs: the same bits")
+    check("done before at step 30" in good("train", c, "--out", at("d")), "nothing more to do")
+
+
+def story(line):
+    return "".join(part["text"] for part in json.loads(line)["parts"]).replace("<|endoftext|>", "") + "\n<|endoftext|>\n"
+
+
+def valid_texts():
+    """The texts behind g.valid.tokens, as prepare shows them."""
+    lines = good("prepare", "--show", at("g.valid.tokens"), "--model", at("g.vocab.gguf"), "-n", 1000).strip().split("\n")
+    return [story(line) for line in lines]
+
+
+# ---- reference: the fixtures' tolerances (README there): relative L2 2e-5 a tensor, gradients 1e-5
+def tensors(path):
+    with open(path, "rb") as f:
+        n = struct.unpack("<Q", f.read(8))[0]
+        head, body = json.loads(f.read(n)), f.read()
+    return {k: array.array("f", body[v["data_offsets"][0]:v["data_offsets"][1]]) for k, v in head.items() if k != "__metadata__"}
+
+
+def reference():
+    folder = os.path.join(data, "reference/train")
+    if not os.path.isdir(folder):
+        return skip("no reference data")
+    good("train", "--reference", folder, "--out", at("ref"))
+    with open(folder + "/loss.json") as f, open(at("ref/loss.json")) as g:
+        want, got = json.load(f), json.load(g)
+    for k in want:
+        for name in ("loss", "grad_norm", "counted_targets", "sum_nll"):
+            if name in want[k]:
+                check(abs(got[k][name] - want[k][name]) <= 2e-6 * abs(want[k][name]), f"{k} {name}: {got[k][name]} {want[k][name]}")
+    for name, bound in (("grads_full", 1e-5), ("grads_masked", 1e-5), ("grads_tied", 1e-5), ("params_step1", 2e-5), ("params_step10", 2e-5), ("params_cosine_step10", 2e-5),
+                        ("lora/grads", 1e-5), ("lora/adapter_step1", 2e-5), ("lora/adapter_step3", 2e-5), ("lora/merged_step3", 2e-5), ("accum/grads", 1e-5)):
+        a, b = tensors(f"{folder}/{name}.safetensors"), tensors(at(f"ref/{name}.safetensors"))
+        check(set(a) == set(b), f"{name}: names")
+        worst = max((math.sqrt(sum((x - y) ** 2 for x, y in zip(a[k], b[k])) / (sum(x * x for x in a[k]) + 1e-30)), k) for k in a)
+        check(worst[0] <= bound, f"{name}: relative L2 {worst[0]:.2e} of {worst[1]}")
+        if "params" in name:
+            n = sum(map(len, a.values()))
+            mean, most = sum(abs(x - y) for k in a for x, y in zip(a[k], b[k])) / n, max(abs(x - y) for k in a for x, y in zip(a[k], b[k]))
+            check(mean < 1e-7 and most <= 2e-3, f"{name}: mean {mean:.1e}, largest {most:.1e}")
+    check(not os.path.exists(at("ref/lora/base.gguf")), "what was needed on the way is removed")
+
+
+# ---- kill: 20 times at random, each resumed
+def kill():
+    more = ("--steps", 1500, "--save_every", 3, "--ema", 0.99, "--dropout", 0.1, "--sample.every", 100, "--type", "Q8_0", "--valid_every", 200)
+    c, r, kills = config("k"), random.Random(5), 0
+    began = time.time()
+    good("train", c, "--out", at("whole"), *more)
+    took = time.time() - began
+    while True:
+        p = subprocess.Popen([build + "/train", c, *map(str, more)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            if kills < 20:
+                p.wait(0.03 + r.random() * took / 14)
+            out, err = p.communicate()
+            check(p.returncode == 0, f"the last of the runs: {err}")
+            break
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+            kills += 1
+    check(kills == 20, f"{kills} kills before the end")
+    check(digest(at("whole/model.gguf")) == digest(at("k/model.gguf")), "killed 20 times: the same bits")
+    check([r["loss"] for r in log("whole")] == [r["loss"] for r in log("k")], "the log of both is the same but for times")
+    check(not [f for f in os.listdir(at("k")) if ".tmp" in f], "nothing unfinished is left")
+
+
+# ---- damage
+def damage():
+    c = config("h", steps=20)
+    good("train", c)
+    whole, newest = digest(at("h/model.gguf")), at("h/step-00000020.ckpt")
+    with open(newest, "rb") as f:
+        bytes_of = f.read()
+    r = random.Random(6)
+    cases = [bytes_of[:n] for n in (0, 1, 23, 56, 100, len(bytes_of) // 2, len(bytes_of) - 1)] + [bytes_of + b"\0" * 8]
+    for _ in range(12):
+        i = r.randrange(len(bytes_of))
+        cases.append(bytes_of[:i] + bytes([bytes_of[i] ^ 1 << r.randrange(8)]) + bytes_of[i + 1:])
+    for i, b in enumerate(cases):
+        os.path.exists(at("h/model.gguf")) and os.remove(at("h/model.gguf"))
+        with open(newest, "wb") as f:
+            f.write(b)
+        out = good("train", c, "--progress", "off")
+        check("done at step 20" in out and digest(at("h/model.gguf")) == whole, f"damage {i}: {out}")
+    for name in os.listdir(at("h")):
+        if name.startswith("step-"):
+            with open(at("h/" + name), "wb") as f:
+                f.write(b"LMTRAIN1")
+    check("done at step 20" in good("train", c) and digest(at("h/model.gguf")) == whole, "all are damaged: it begins anew")
+    full = config("f", steps=40)     # a file may not grow beyond what a checkpoint needs: as on a disk that is full
+    good("train", full, "--minutes", 1e-9)
+    before = sorted(os.listdir(at("f")))
+    size = os.path.getsize(at("f/step-00000001.ckpt"))
+    p = run("train", full, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1000, size - 1000)))
+    check(p.returncode == 1 and p.stderr.count("\n") == 1 and "File too large" in p.stderr, f"a full disk: {p.returncode} {p.stderr}")
+    check([f for f in sorted(os.listdir(at("f"))) if "ckpt" in f] == [f for f in before if "ckpt" in f], "the last checkpoint stays alone")
+    good("train", full)
+    good("train", full, "--out", at("f2"))
+    check(digest(at("f/model.gguf")) == digest(at("f2/model.gguf")), "and the run goes on from it")
+    p = subprocess.Popen([build + "/train", c, "--out", at("two"), "--steps", "1000000"], stdout=subprocess.PIPE)
+    while not os.path.exists(at("two/step-00000005.ckpt")) and p.poll() is None:
+        time.sleep(0.02)
+    refused(1, "another process trains in this folder", c, "--out", at("two"))
+    p.kill()
+    p.wait()
+    check("stopped" in good("train", c, "--out", at("two"), "--steps", 1000000, "--minutes", 1e-9), "the lock of a killed process is none")
+    nan = run("train", c, "--out", at("nan"), "--lr", 10, "--clip", 0, "--weight_decay", 10, "--warmup", 0, "--steps", 3000, "--max_bad", 3)
+    check(nan.returncode in (0, 1) and nan.stderr.count("\n") == nan.returncode, f"a learning rate beyond reason: {nan.returncode} {nan.stderr}")
+
+
+# ---- kinds: each learns, what it writes is read by llama.h
+def kinds():
+    base = at("base/model.gguf")
+    good("train", config("base", steps=150))
+    first = float(log("base")[-1]["valid_loss"])
+    other = write("o.txt", "".join(s.replace("cat", "elephant").replace("saw", "carried") + "\n<|endoftext|>\n" for s in stories(200, 9)))
+    good("prepare", write("po.json", json.dumps({"out": at("o"), "sources": [other], "model": base, "clean.near": 0})))
+    quantized = at("base.q8.gguf")
+    good("quantize", base, quantized, "Q8_0")
+    before = digest(quantized)
+    for kind, more in (("full", {"model": base}), ("lora", {"model": quantized, "lora.rank": 4, "lora.alpha": 8}), ("lora dropout", {"model": base, "lora.rank": 2, "dropout": 0.1})):
+        name = kind.replace(" ", "_")
+        c = config(name, data=at("o.train.tokens"), valid=at("o.valid.tokens"), vocab="", steps=60, lr=0.02, valid_every=1, **more)
+        out = good("train", c)
+        losses = [float(r["valid_loss"]) for r in log(name)]
+        check(losses[-1] < 0.8 * losses[0], f"{kind}: {losses[0]} to {losses[-1]}")
+        text = "".join(story(x) for x in
+                       good("prepare", "--show", at("o.valid.tokens"), "--model", base, "-n", 1000).strip().split("\n"))
+        if kind == "full":
+            says = good("perplexity", "-m", at(name + "/model.gguf"), "-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
+        else:
+            merged = at(name + ".gguf")
+            good("quantize", more["model"], merged, "F32", "--lora", at(name + "/adapter.gguf"))
+            says = good("perplexity", "-m", merged, "-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
+        check(abs(float(says.split("nll ")[1].split(" ")[0]) - losses[-1]) < 1e-3, f"{kind}: the file says {says}, training said {losses[-1]}")
+    check(digest(quantized) == before, "the quantized base is not touched")
+    small = {"shape": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_head_kv": 1, "n_ff": 16}, "steps": 60}
+    for name, more in (("student", {}), ("taught", {"teacher": base}), ("taught_all", {"teacher": base, "distill.top_k": 0, "distill.temperature": 2, "distill.share": 0.9})):
+        good("train", config(name, **small, **more))
+        check(float(log(name)[-1]["valid_loss"]) < 5, f"{name}: {log(name)[-1]['valid_loss']}")
+    print("  student %s, taught %s, by all %s; teacher %.3f" % (*(log(n)[-1]["valid_loss"] for n in ("student", "taught", "taught_all")), first))
+    pairs = [json.dumps({"prompt": s.split(". ")[0] + ". ", "chosen": "The happy girl made the new ball.", "rejected": "The old dog wanted the red moon."}) for s in stories(80, 4)]
+    write("pairs.jsonl", "\n".join(pairs) + "\n")
+    good("prepare", write("pp.json", json.dumps({"out": at("pairs"), "sources": [at("pairs.jsonl")], "model": base, "clean.near": 0, "clean.exact": False, "validation": 0.2})))
+    c = config("dpo", data=at("pairs.train.tokens"), valid=at("pairs.valid.tokens"), vocab="", model=base, n_len=64, steps=20, lr=1e-3, warmup=0, log_every=1, valid_every=20)
+    good("train", c)
+    rows = log("dpo")
+    check(abs(float(rows[0]["loss"]) - math.log(2)) <= 1e-6, f"DPO begins at ln 2: {rows[0]['loss']}")
+    check(float(rows[-1]["loss"]) < 0.5 and float(rows[-1]["valid_loss"]) < 0.6, f"DPO learns: {rows[-1]}")
+    check("(chosen)" in good("train", c, "--show", 2), "--show of pairs")
+
+
+# ---- events: read by the package
+def events():
+    try:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    except ImportError:
+        return skip("tensorboard is not installed")
+    c = config("e", **{"sample.every": 10, "sample.tokens": 8, "steps": 30})
+    p = subprocess.Popen([build + "/train", c], stdout=subprocess.PIPE)
+    while not os.path.exists(at("e/step-00000005.ckpt")) and p.poll() is None:
+        time.sleep(0.01)
+    p.kill()
+    p.wait()
+    good("train", c)
+    e = EventAccumulator(at("e"))
+    e.Reload()
+    rows = log("e")
+    for tag, column in (("train/loss", "loss"), ("train/learning_rate", "lr"), ("train/gradient_norm", "grad_norm"), ("train/tokens_per_s", "tokens_per_s"),
+                        ("valid/loss", "valid_loss"), ("valid/perplexity", "valid_perplexity"), ("valid/bits_per_byte", "valid_bits_per_byte")):
+        want = [(int(r["step"]), float(r[column])) for r in rows if r[column]]
+        got = [(s.step, s.value) for s in e.Scalars(tag)]
+        check([s for s, _ in got] == [s for s, _ in want], f"{tag}: steps {got}")
+        check(all(abs(a - b) <= 1e-3 * abs(b) + 1 * (column == "tokens_per_s") for (_, a), (_, b) in zip(got, want)), f"{tag}: {got} {want}")
+    texts = [(t.step, t.tensor_proto.string_val[0]) for t in e.Tensors("sample")]
+    check([s for s, _ in texts] == [10, 20, 30] and all(b"Once" in t for _, t in texts), f"samples: {texts}")
+
+
+# ---- mpi: two ranks are one with twice the batch
+def mpi():
+    if not os.path.exists(build + "/train-mpi") or not shutil.which("mpirun"):
+        return skip("train-mpi is not built, or there is no mpirun")
+    c = config("m", steps=50, log_every=1)
+    good("train", c, "--out", at("m1"), "--batch", 8)
+    mpirun = ["mpirun", "-n", "2", "--mca", "btl", "self,tcp", "--mca", "btl_tcp_if_include", "lo", "--mca", "oob_tcp_if_include", "lo", build + "/train-mpi", c, "-t", "1"]
+    p = subprocess.run([*mpirun, "--out", at("m2"), "--batch", "4"], capture_output=True, text=True)
+    check(p.returncode == 0 and p.stdout.count("\n") == 1, f"mpirun: {p.returncode} {p.stdout} {p.stderr}")
+    a, b = log("m1"), log("m2")
+    worst = max(abs(float(x["loss"]) - float(y["loss"])) / float(x["loss"]) for x, y in zip(a, b))
+    check(len(a) == len(b) == 50 and worst <= 1e-5, f"two ranks: losses differ by {worst:.1e}, {len(b)} steps")
+    print(f"  two ranks and one: largest relative difference of the loss over {len(b)} steps {worst:.1e}")
+    p = subprocess.run([*mpirun, "--out", at("m3"), "--batch", "4", "--minutes", "1e-9"], capture_output=True, text=True)
+    check("stopped by minutes" in p.stdout, f"mpirun stops: {p.stdout} {p.stderr}")
+    p = subprocess.run([*mpirun, "--out", at("m3"), "--batch", "4"], capture_output=True, text=True)
+    check("done at step 50" in p.stdout and digest(at("m2/model.gguf")) == digest(at("m3/model.gguf")), f"and goes on: {p.stdout} {p.stderr}")
+
+
+# ---- embed: a program with the model in it
+def embed():
+    model = at("em/model.gguf")
+    good("train", config("em", steps=20))
+    good("embed", model, "-o", at("one.c"), "--name", "one")
+    good("embed", model, "-o", at("two.c"), "--name", "two", "--form", "incbin")
+    refused(2, "is no name in C", model, "-o", at("x.c"), "--name", "1st", program="embed")
+    refused(1, "is no GGUF file", at("g.txt"), "-o", at("x.c"), program="embed")
+    refused(1, "no such file", at("none.gguf"), "-o", at("x.c"), program="embed")
+    check(not os.path.exists(at("x.c")), "embed leaves nothing behind")
+    write("main.c", """#include "llama.h"
+#include <stdio.h>
+#include <string.h>
+extern const unsigned char one[], two[]; extern const unsigned long long one_bytes, two_bytes;
+int main(void) {
+    lm_model_desc d; lm_model *m; lm_error err; lm_model_info info; int i;
+    for (i = 0; i < 2; i++) {
+        memset(&d, 0, sizeof d); d.source.data = i ? two : one; d.source.size = i ? two_bytes : one_bytes; d.plain_layout = i;
+        if (lm_model_open(&m, &d, &err)) return fprintf(stderr, "%s\\n", err.text), 1;
+        lm_model_get_info(m, &info); printf("%d ", info.n_vocab); lm_model_close(m);
+    }
+    return memcmp(one, two, one_bytes) != 0;
+}
+""")
+    cc = os.environ.get("CC", "cc").split()
+    p = subprocess.run([*cc, "-I.", at("main.c"), at("one.c"), at("two.c"), build + "/llama.o", "-o", at("embedded"), "-lm", "-lpthread"], capture_output=True, text=True)
+    check(p.returncode == 0, "a program with a model in it compiles: " + p.stderr[:300])
+    p = subprocess.run([at("embedded")], capture_output=True, text=True)
+    check(p.returncode == 0 and p.stdout == "300 300 ", f"it opens the model in memory: {p.stdout} {p.stderr}")
+
+
+os.chdir(os.path.dirname(os.path.abspath(__file__)) + "/..")
+for part in parts or ("quick", "reference", "kill", "damage", "kinds", "events", "mpi", "embed"):
+    began = time.time()
+    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "events": events, "mpi": mpi, "embed": embed}[part]()
+    print(f"  {part}: {time.time() - began:.1f} s")
+print(f"{passed} passed, {failed} failed, {skipped} skipped")
+sys.exit(failed != 0)
