@@ -363,7 +363,19 @@ def hostile(dir_, model):
         check(time.monotonic() - start < (30 if SANITIZED else 5), "%r: %.1f s" % (data[:8], time.monotonic() - start))
 
 
+def shown(dir_):
+    """the commands of README.md, as they stand there"""
+    readme = read("README.md").decode()
+    block = readme[readme.index("## Preparing training data"):]
+    block = block[block.index("```sh\n") + 6:]
+    os.symlink(os.path.abspath(BUILD), dir_ + "/build")
+    write(dir_ + "/stories.txt", MARK.join(story(i) for i in range(600)))
+    r = subprocess.run(["sh", "-e", "-c", block[:block.index("```")]], cwd=dir_, capture_output=True)
+    check(r.returncode == 0 and r.stderr == b"" and r.stdout.count(b"\n") > 5, "README's commands: exit %d %s" % (r.returncode, r.stderr[-300:]))
+
+
 def small(dir_):
+    shown(dir_)
     rules(dir_)
     duplicates(dir_)
     texts, model = sets(dir_)
