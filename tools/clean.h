@@ -293,9 +293,9 @@ static inline void clean_html(clean *c) {
 
 /* ---- contacts */
 static inline int clean_mail_char(int ch) { return clean_alpha(ch) || clean_digit(ch) || ch == '.' || ch == '_' || ch == '-' || ch == '+'; }
-static inline size_t clean_mail(const clean *c, size_t at, size_t *from) { /* at an '@': bytes from *from on; 0: none */
+static inline size_t clean_mail(const clean *c, size_t low, size_t at, size_t *from) { /* at an '@': bytes from *from >= low on; 0: none */
     size_t i = at + 1, dot = 0, start = at; const char *p = c->text.p;
-    while (start > 0 && clean_mail_char(p[start - 1]) && at - start < 64) start--;
+    while (start > low && clean_mail_char(p[start - 1]) && at - start < 64) start--;
     while (i < c->text.n && (clean_alpha(p[i]) || clean_digit(p[i]) || p[i] == '-' || (p[i] == '.' && i + 1 < c->text.n && clean_alpha(p[i + 1])))) { if (p[i] == '.') dot = i; i++; }
     if (start == at || dot == 0 || i - dot < 3) return 0;
     *from = start;
@@ -324,16 +324,16 @@ static inline size_t clean_phone(const clean *c, size_t at) { /* +49 30 1234567,
     return last + 1 - at;
 }
 static inline int clean_contacts(clean *c) { /* takes them out; -> how many there were */
-    size_t at, next, n, from = 0; int count = 0;
+    size_t at, next, n, from = 0, low = 0; int count = 0; /* low: after what was taken out last */
     for (at = 0; at < c->text.n; at = next) {
         int ch = c->text.p[at];
         next = at + 1; n = 0;
         if (ch == '@') {
-            n = clean_mail(c, at, &from);
+            n = clean_mail(c, low, at, &from);
             if (n) { c->other.n -= at - from; next = from + n; }
         } else if (ch == 'h' || ch == 'w' || ch == 'f') { n = clean_web(c, at); next = at + (n ? n : 1); }
         else if (clean_digit(ch) || ch == '+' || ch == '(') { n = clean_phone(c, at); next = at + (n ? n : 1); }
-        if (n) count++; else clean_put(c, c->text.p + at, 1);
+        if (n) { count++; low = next; } else clean_put(c, c->text.p + at, 1);
     }
     clean_swap(c);
     return count;

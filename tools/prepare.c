@@ -223,7 +223,7 @@ static void read_lines(const char *path, visitor visit) {
     memset(&r, 0, sizeof r); r.file = path;
     in_open(path);
     while ((line = in_line(&n)) != NULL) {
-        at++;
+        if (at++ == 0 && n >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) { line += 3; n -= 3; } /* a mark of byte order */
         if (strspn(line, " \t\r") == n) continue;
         snprintf(name, strlen(path) + 32, "%s: line %lu", path, at);
         json_parse(&line_doc, name, 0, line, n);
