@@ -3464,15 +3464,16 @@ typedef LMI_R(vf) LMI(vr);
 
 /* The first n lanes of a vector in memory. */
 LMI_OP LMI(vr) LMI(some)(const lm_real *p, int n) {
-    lm_real t[16];
+    lm_real t[16]; int i;
     if (n >= 16) return LMI_R(load)(p);
-    memset(t, 0, sizeof t); memcpy(t, p, (size_t)n * sizeof *t);
+    for (i = 0; i < 16; i++) t[i] = i < n ? p[i] : 0;
     return LMI_R(load)(t);
 }
 LMI_OP void LMI(put_some)(lm_real *p, LMI(vr) v, int n) {
-    lm_real t[16];
+    lm_real t[16]; int i;
     if (n >= 16) { LMI_R(store)(p, v); return; }
-    LMI_R(store)(t, v); memcpy(p, t, (size_t)n * sizeof *t);
+    LMI_R(store)(t, v);
+    for (i = 0; i < n; i++) p[i] = t[i];
 }
 /* m rows times nv vectors of lmi_tile's sums, from row i and vector v; m and nv are known where it is stamped, and so are a_k and a_i unless 0. */
 LMI_OP void LMI(tile)(const lmi_tile *p, int i0, int v0, const int m, const int nv, const size_t a_k, const size_t a_i) {
