@@ -3471,17 +3471,19 @@ LMI_OP LMI_R(vf) LMI_R(exp)(LMI_R(vf) a) { LMI_REALS(lmi_exp(a.v[i])); }
 #endif
 typedef LMI_R(vf) LMI(vr);
 
-/* The first n lanes of a vector in memory. */
+/* The first n lanes of a vector in memory; fewer than 16 only at the right edge of a gradient. */
+LMI_FN void LMI(edge)(const lm_real *p, int n, lm_real *t) { int i; for (i = 0; i < 16; i++) t[i] = i < n ? p[i] : 0; }
+LMI_FN void LMI(put_edge)(lm_real *p, int n, const lm_real *t) { int i; for (i = 0; i < n; i++) p[i] = t[i]; }
 LMI_OP LMI(vr) LMI(some)(const lm_real *p, int n) {
     lm_real t[16];
     if (n >= 16) return LMI_R(load)(p);
-    memset(t, 0, sizeof t); memcpy(t, p, (size_t)n * sizeof *t);
+    LMI(edge)(p, n, t);
     return LMI_R(load)(t);
 }
 LMI_OP void LMI(put_some)(lm_real *p, LMI(vr) v, int n) {
     lm_real t[16];
     if (n >= 16) { LMI_R(store)(p, v); return; }
-    LMI_R(store)(t, v); memcpy(p, t, (size_t)n * sizeof *t);
+    LMI_R(store)(t, v); LMI(put_edge)(p, n, t);
 }
 /* m rows times nv vectors of lmi_tile's sums, from row i and vector v; m and nv are known where it is stamped, and so are a_k and a_i unless 0. */
 LMI_OP void LMI(tile)(const lmi_tile *p, int i0, int v0, const int m, const int nv, const size_t a_k, const size_t a_i) {
