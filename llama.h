@@ -694,29 +694,27 @@ static float lmi_f16(uint16_t h) {
     if (f >= 65536.0f) u |= 0x7f800000u;                                                /* was infinity or NaN */
     return lmi_bits_f32(u | (uint32_t)(h & 0x8000) << 16);
 }
+/* The bits of a finite number below 65520, without a branch, so that compilers spread loops over vectors: a subnormal result is what rounding makes of a
+ * sum with 0.5, whose ulp is 2^-24. */
+static inline uint16_t lmi_half(uint32_t u) {
+    uint32_t a = u & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000u, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
+    return (uint16_t)((u >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
+}
 static uint16_t lmi_to_f16(float f) {
     uint32_t u = lmi_f32_bits(f), sign = (u >> 16) & 0x8000, a = u & 0x7fffffffu;
     if (a >= 0x7f800000u) return (uint16_t)(sign | 0x7c00 | (a > 0x7f800000u ? 0x200 | (a >> 13 & 0x3ff) : 0)); /* NaN: quiet, payload kept */
-    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00);                                 /* 65520 and more round to infinity */
-    if (a < 0x38800000u) {                                                                  /* subnormal: the sum's rounding does it */
-        return (uint16_t)(sign | (lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000u));     /* 0.5 has an ulp of 2^-24 */
-    }
-    return (uint16_t)(sign | ((a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13));
+    return a >= 0x477ff000u ? (uint16_t)(sign | 0x7c00) : lmi_half(u);                      /* 65520 and more round to infinity */
 }
 
-/* n floats -> float16, as lmi_to_f16 but in a form that compilers spread over vectors: subnormal results come out of an addition to 0.5, whose last bit
- * is theirs. 0: one is no number, or too large. */
+/* n floats. 0: one is no number, or too large. */
 static int lmi_to_f16s(const float *x, int n, uint16_t *out) {
     uint32_t u[16], most[16], big = 0; uint16_t h[16]; int i, j;
     memset(most, 0, sizeof most);
     for (i = 0; i < n; i += 16) {
         memset(u, 0, sizeof u);
         memcpy(u, x + i, (size_t)LMI_MIN(16, n - i) * sizeof(float));
-        for (j = 0; j < 16; j++) {
-            uint32_t a = u[j] & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
-            most[j] |= (0x477fefff - a) & 0x80000000u;       /* 65519.996 is the largest that does not round to infinity */
-            h[j] = (uint16_t)((u[j] >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
-        }
+        for (j = 0; j < 16; j++) most[j] |= (0x477fefff - (u[j] & 0x7fffffff)) & 0x80000000u; /* 65519.996 is the largest that does not round to infinity */
+        for (j = 0; j < 16; j++) h[j] = lmi_half(u[j]);
         memcpy(out + i, h, (size_t)LMI_MIN(16, n - i) * sizeof(uint16_t));
     }
     for (j = 0; j < 16; j++) big |= most[j];
@@ -3257,10 +3255,7 @@ LMI_FN void LMI(to_f16)(const float *x, int n, uint16_t *out) { /* n: a multiple
     for (i = 0; i < n; i += 16) {
         LMI(store)(y, LMI(min)(LMI(max)(LMI(load)(x + i), LMI(set1)(-65504.0f)), LMI(set1)(65504.0f)));
         memcpy(u, y, sizeof u);
-        for (k = 0; k < 16; k++) {
-            uint32_t a = u[k] & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
-            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
-        }
+        for (k = 0; k < 16; k++) h[k] = lmi_half(u[k]);
         memcpy(out + i, h, sizeof h);
     }
 }
