@@ -97,7 +97,8 @@ static inline int cli_end(void) { /* the last call of every main */
     return 0;
 }
 
-/* ---- progress, only where stderr is a terminal and the work takes longer than a moment: "label 42%", gone when done */
+/* ---- progress, only where stderr is a terminal and the work takes longer than a moment: "label 42%", of bytes "label 42%, 12.3 of 29.1 MB, 250 MB/s,
+ * 3 s left"; gone when done */
 static inline double cli_seconds(void) { /* since 1970 */
 #ifdef _WIN32
     FILETIME t; GetSystemTimeAsFileTime(&t);
@@ -107,13 +108,20 @@ static inline double cli_seconds(void) { /* since 1970 */
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 #endif
 }
-static inline void cli_progress(const char *label, uint64_t done, uint64_t total) {
-    static const char *current; static double start; static int last; int percent = total ? (int)((double)done * 100 / (double)total) : 0;
+static inline void cli_progress_line(const char *label, uint64_t done, uint64_t total, int bytes) {
+    static const char *current; static double start; static int last; int percent = total ? (int)((double)done * 100 / (double)total) : 0; double s, mb;
     if (!cli.tty || cli.quiet) return;
     if (label != current) { current = label; start = cli_seconds(); last = -1; }
     if (done >= total) { cli_clear(); current = NULL; return; }
-    if (percent != last && cli_seconds() - start > 0.3) { fprintf(stderr, "\r%s %d%%\033[K", label, percent); cli.line = 1; last = percent; }
+    if (percent == last || (s = cli_seconds() - start) <= 0.3) return;
+    fprintf(stderr, "\r%s %d%%", label, percent);
+    mb = (double)done / 1e6 / s;       /* a second */
+    if (bytes && done > 0) fprintf(stderr, ", %.1f of %.1f MB, %.0f MB/s, %.0f s left", (double)done / 1e6, (double)total / 1e6, mb, (double)(total - done) / 1e6 / mb);
+    fputs("\033[K", stderr);
+    cli.line = 1; last = percent;
 }
+static inline void cli_progress(const char *label, uint64_t done, uint64_t total) { cli_progress_line(label, done, total, 0); }
+static inline void cli_progress_bytes(const char *label, uint64_t done, uint64_t total) { cli_progress_line(label, done, total, 1); }
 static inline int cli_progress_hook(void *label, uint64_t done, uint64_t total) { cli_progress((const char *)label, done, total); return 0; }
 static inline void cli_log_hook(void *label, int level, const char *line) {
     (void)label;

@@ -552,19 +552,6 @@ static void write_metadata(gguf_writer *w, const source *s, const vocab *v) {
 }
 
 /* ================ writing */
-static void show_progress(uint64_t done, uint64_t total) { /* on a terminal: bytes, speed, time left */
-    static double start, last; double now;
-    if (!cli.tty || cli.quiet) return;
-    now = cli_seconds();
-    if (start == 0) start = now;
-    if (done >= total) { cli_clear(); return; }
-    if (now - start < 0.3 || now - last < 0.1) return;
-    last = now;
-    fprintf(stderr, "\rconverting %d%%, %.1f of %.1f MB, %.0f MB/s, %.0f s left\033[K", (int)((double)done * 100 / (double)total),
-        (double)done / 1e6, (double)total / 1e6,
-        (double)done / 1e6 / (now - start), (double)(total - done) / ((double)done / (now - start)));
-    cli.line = 1;
-}
 /* Rows of the whole, from the parts that hold them, as the input has them. beside: room for the rows of one part. */
 static void gather(const source *s, const item *x, uint64_t row, size_t n, unsigned char *dst, unsigned char *beside) {
     size_t size = tensors_size(x->from), row_bytes = (size_t)x->cols * size, k, r; int i; tensor t;
@@ -617,7 +604,7 @@ static void write_item(gguf_writer *w, const source *s, int index, uint64_t *don
             p = out;
         }
         gguf_data(w, index, p, out_bytes);
-        show_progress(*done += out_bytes, total);
+        cli_progress_bytes("converting", *done += out_bytes, total);
     }
 }
 static uint64_t write_all(const source *s, const char *path) { /* -> the file's bytes */
