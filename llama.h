@@ -221,8 +221,10 @@ typedef struct lm_model_desc {
     int         vocab_only;           /* 1: only metadata and vocabulary, whatever the architecture; lm_ctx_open refuses it. 2: any GGUF file, for its
                                          metadata and tensors: it need not have a vocabulary, and lm_tensor.data is never NULL */
     const char *quantize;             /* NULL: weights as the file has them. A mix's name (lm_mix_find): matrices of F32, F16 and BF16 are quantized as they
-                                         are read, 16 rows at a time: memory is the result's and some rows. The same bits as a file from tools/quantize.c
+                                         are read, 16 rows at a time: memory is the result's and some rows for each thread. The same bits as a file from tools/quantize.c
                                          without importance. Not with plain_layout. lm_tensor_at still tells what the file has */
+    int         n_threads;            /* that quantize a file in memory or mapped, not one that read_at delivers: started for the time of opening, or jobs of
+                                         hooks.parallel_for. 0: physical cores; 1: no thread is ever started */
     const char *pre;                  /* name of the pre-tokenizer to use instead of the file's; NULL: the file's */
     int         plain_layout;         /* 0: matrices are interleaved by 16 rows, in memory of the model's own (fast; of a mapped file the pages
                                          are let go). 1: they stay as and where the file has them (instant, least memory; the same results) */
@@ -3232,10 +3234,14 @@ LMI_FN void LMI(encode_q8_0)(const float *x, int n, uint8_t *out) {
         }
     }
 }
-LMI_FN int LMI(common)(const float *x) { /* LMI_GROUP of them: 1: all are numbers, and none is large; 0: who knows */
-    LMI(vf) sum = LMI(set1)(0.0f); float r[16]; int i, ok = 1;
-    for (i = 0; i < LMI_GROUP; i += 16) sum = LMI(add)(sum, LMI(mul)(LMI(load)(x + i), LMI(set1)(1e30f))); /* overflows from 1e7 on */
-    LMI(store)(r, sum);
+LMI_FN int LMI(common)(const float *x) { /* LMI_GROUP of them: 1: all are numbers, none beyond 2.8e8, where products overflow; 0: who knows */
+    LMI(vf) k = LMI(set1)(1.2e30f), sum[4]; float r[16]; int i, ok = 1;
+    sum[0] = sum[1] = sum[2] = sum[3] = LMI(set1)(0.0f);
+    for (i = 0; i < LMI_GROUP; i += 64) {
+        sum[0] = LMI(add)(sum[0], LMI(mul)(LMI(load)(x + i), k)); sum[1] = LMI(add)(sum[1], LMI(mul)(LMI(load)(x + i + 16), k));
+        sum[2] = LMI(add)(sum[2], LMI(mul)(LMI(load)(x + i + 32), k)); sum[3] = LMI(add)(sum[3], LMI(mul)(LMI(load)(x + i + 48), k));
+    }
+    LMI(store)(r, LMI(add)(LMI(add)(sum[0], sum[1]), LMI(add)(sum[2], sum[3])));
     for (i = 0; i < 16; i++) ok &= lmi_finite(r[i]);
     return ok;
 }
@@ -3813,6 +3819,13 @@ static void lmi_team_run(lmi_team *t, const lmi_work *list, int n_list) {
 #endif
         for (i = 0; i < t->n; i++) lmi_team_slot(t, i);
     }
+}
+static int lmi_team_size(int wanted, const lm_hooks *hooks) { /* slots; wanted 0: physical cores */
+#if !LMI_THREADS && !(defined(LLAMA_OPENMP) && defined(_OPENMP))
+    if (hooks->parallel_for == NULL || !LMI_ATOMICS) return 1;
+#endif
+    (void)hooks;
+    return LMI_MIN(wanted > 0 ? wanted : lmi_physical_cores(), LMI_MAX_THREADS);
 }
 /* n slots; starts n - 1 threads unless someone else brings them. Fewer threads than wanted is no error: items find their way. */
 static lm_status lmi_team_open(lmi_team *t, int n, const lm_hooks *hooks, void *owner, lm_error *err) {
@@ -7698,7 +7711,8 @@ struct lm_model {
 #ifndef LLAMA_NO_QUANTIZE
     lmi_mixing mixing;                            /* while opening, with a mix */
 #endif
-    size_t widest_rows; uint8_t *rows; uint64_t n_done; /* while opening: 16 rows of the widest matrix, scratch of that size, bytes bound */
+    size_t widest_rows; uint8_t *rows; uint64_t n_done; /* while opening: 16 rows of the widest matrix, scratch of that size for each thread, bytes bound */
+    struct lmi_team *team;                        /* while opening, where threads quantize; else NULL */
     uint64_t load_us;
 };
 
@@ -7837,10 +7851,11 @@ static lm_status lmi_check_scales(const lmi_tensor *t, const lmi_type *type, uin
     }
     return LM_OK;
 }
-/* n rows of a tensor of floats -> w's type, in the opening's scratch: [16 rows of the file][16 rows of the result][a row of floats]. */
-static lm_status lmi_bind_quantized(const lm_model *m, const lmi_tensor *t, const lmi_mat *w, size_t from_bytes, const uint8_t **from, int n, lm_error *err) {
+/* n rows of a tensor of floats -> w's type, in scratch: [16 rows of the file][16 rows of the result][a row of floats]. */
+static lm_status lmi_bind_quantized(const lm_model *m, const lmi_tensor *t, const lmi_mat *w, size_t from_bytes, const uint8_t **from, int n, uint8_t *scratch,
+    lm_error *err) {
 #ifndef LLAMA_NO_QUANTIZE
-    uint8_t *to = m->rows + 16 * ((from_bytes + 3) & ~(size_t)3); int r;
+    uint8_t *to = scratch + 16 * ((from_bytes + 3) & ~(size_t)3); int r;
     float *x = (float *)(void *)(to + 16 * ((w->row_bytes + 3) & ~(size_t)3));
     for (r = 0; r < n; r++) {
         lmi_read_floats(t->type, *from + (size_t)r * from_bytes, w->n_in, x);
@@ -7850,15 +7865,32 @@ static lm_status lmi_bind_quantized(const lm_model *m, const lmi_tensor *t, cons
     *from = to;
     return LM_OK;
 #else
-    (void)m; (void)t; (void)w; (void)from_bytes; (void)from; (void)n; (void)err;
+    (void)m; (void)t; (void)w; (void)from_bytes; (void)from; (void)n; (void)scratch; (void)err;
     return LM_E_SUPPORT;
 #endif
 }
+/* Group g of a matrix, interleaved to its place. */
+static lm_status lmi_bind_group(const lm_model *m, const lmi_tensor *t, const lmi_mat *w, int g, uint8_t *to, uint8_t *scratch, lm_error *err) {
+    const lmi_type *type = lmi_type_of(w->type); size_t blocks = (size_t)w->n_in / type->n, from_bytes = (size_t)(t->n_bytes / (uint64_t)w->n_out);
+    const uint8_t *row[16], *from = t->data ? t->data + (size_t)g * 16 * from_bytes : scratch; int r, n = LMI_MIN(16, w->n_out - 16 * g);
+    if (t->data == NULL) LMI_TRY(lmi_tensor_read(m, t, (uint64_t)g * 16 * from_bytes, (size_t)n * from_bytes, scratch, err));
+    if (w->type != t->type) LMI_TRY(lmi_bind_quantized(m, t, w, from_bytes, &from, n, scratch, err));
+    LMI_TRY(lmi_check_scales(t, type, (uint64_t)g * 16 * blocks, blocks * (size_t)n, from, err));
+    for (r = 0; r < 16; r++) row[r] = from + (size_t)LMI_MIN(r, n - 1) * w->row_bytes;
+    lmi_interleave(type, row, n, blocks, to + (size_t)g * 16 * w->row_bytes);
+    return LM_OK;
+}
+typedef struct lmi_binding { const lm_model *m; const lmi_tensor *t; const lmi_mat *w; uint8_t *to; uint64_t failed; } lmi_binding;
+static void lmi_bind_job(void *owner, const lmi_work *work, int slot, int item, int n) {
+    lmi_binding *b = (lmi_binding *)owner; uint8_t *scratch = b->m->rows + (size_t)slot * b->m->widest_rows;
+    (void)work;
+    for (; n > 0; n--, item++) if (lmi_bind_group(b->m, b->t, b->w, item, b->to, scratch, NULL) != LM_OK) lmi_atomic_set(&b->failed, 1);
+}
 /* A matrix's bytes: in place, or interleaved into the arena 16 rows at a time through the opening's scratch. */
 static lm_status lmi_bind_data(lm_model *m, lmi_arena *a, lmi_tensor *t, lmi_mat *w, lm_error *err) {
-    const lmi_type *type = lmi_type_of(w->type); size_t group_bytes = 16 * w->row_bytes, blocks = (size_t)w->n_in / type->n; int g, r, n, groups = (w->n_out + 15) / 16;
+    const lmi_type *type = lmi_type_of(w->type); size_t group_bytes = 16 * w->row_bytes, blocks = (size_t)w->n_in / type->n; int g, groups = (w->n_out + 15) / 16;
     size_t from_bytes = (size_t)(t->n_bytes / (uint64_t)w->n_out);
-    uint8_t *to; const uint8_t *row[16], *from;
+    uint8_t *to;
     w->woven = !m->plain; w->data = t->data;
     if (m->plain) { return a->base ? lmi_check_scales(t, type, 0, blocks * (size_t)w->n_out, t->data, err) : LM_OK; }
     w->data = to = (uint8_t *)lmi_push(a, (uint64_t)groups, group_bytes);
@@ -7866,15 +7898,14 @@ static lm_status lmi_bind_data(lm_model *m, lmi_arena *a, lmi_tensor *t, lmi_mat
         m->widest_rows = LMI_MAX(m->widest_rows, 16 * from_bytes + (w->type != t->type ? group_bytes + 4 * (size_t)w->n_in + 128 : 0));
         return LM_OK;
     }
-    for (g = 0; g < groups; g++, to += group_bytes) {
-        n = LMI_MIN(16, w->n_out - 16 * g);
-        from = t->data ? t->data + (size_t)g * 16 * from_bytes : m->rows;
-        if (t->data == NULL) LMI_TRY(lmi_tensor_read(m, t, (uint64_t)g * 16 * from_bytes, (size_t)n * from_bytes, m->rows, err));
-        if (w->type != t->type) LMI_TRY(lmi_bind_quantized(m, t, w, from_bytes, &from, n, err));
-        LMI_TRY(lmi_check_scales(t, type, (uint64_t)g * 16 * blocks, blocks * (size_t)n, from, err));
-        for (r = 0; r < 16; r++) row[r] = from + (size_t)LMI_MIN(r, n - 1) * w->row_bytes;
-        lmi_interleave(type, row, n, blocks, to);
-    }
+    if (m->team && w->type != t->type && t->data) {
+        lmi_binding b; lmi_work work;
+        memset(&work, 0, sizeof work);
+        b.m = m; b.t = t; b.w = w; b.to = to; b.failed = 0; m->team->owner = &b;
+        work.compute = lmi_bind_job; work.n_items = groups; work.most = 4;
+        lmi_team_run(m->team, &work, 1);
+        if (b.failed) return lmi_fail(err, LM_E_FORMAT, "tensor %S: a weight is no number", t->name);
+    } else for (g = 0; g < groups; g++) LMI_TRY(lmi_bind_group(m, t, w, g, to, m->rows, err));
     if (m->hooks.progress && m->hooks.progress(m->hooks.user, m->n_done += t->n_bytes, m->gguf.n_tensor_bytes) != 0) return lmi_fail(err, LM_E_CANCEL, "opening was cancelled");
     lmi_file_release(&m->file[t->part], t->offset, t->n_bytes);
     return LM_OK;
@@ -8160,11 +8191,34 @@ static lm_status lmi_scratch_tables(lmi_opening *o, lmi_gguf *g) {
     o->header = header.file;
     return lmi_fill_tables(&header, g);
 }
+/* Scratch for rows, and threads where matrices are quantized. In one block: [n][widest_rows] scratch, then team and shares. */
+typedef struct lmi_loaders { lmi_team team; lmi_share share[1]; } lmi_loaders;
+typedef struct lmi_loading { uint8_t *block; size_t bytes; } lmi_loading;
+static lm_status lmi_loaders_open(lmi_loading *l, lm_model *m, const lm_model_desc *d, lm_error *err) {
+    int n = d->quantize ? lmi_team_size(d->n_threads, &d->hooks) : 1; size_t rows; lmi_loaders *t; lm_status s;
+    m->widest_rows = (m->widest_rows + 63) & ~(size_t)63;
+    rows = (size_t)n * m->widest_rows;
+    l->bytes = rows + (n > 1 ? sizeof *t + (size_t)n * sizeof t->share[0] : 0);
+    l->block = m->rows = (uint8_t *)lmi_take(&d->hooks, l->bytes);
+    if (l->block == NULL) return lmi_fail(err, LM_E_MEMORY, "allocation of %u bytes failed", (uint64_t)l->bytes);
+    if (n == 1) return LM_OK;
+    t = (lmi_loaders *)(void *)(l->block + rows);
+    memset(t, 0, l->bytes - rows);
+    t->team.share = t->share;
+    s = lmi_team_open(&t->team, n, &m->hooks, NULL, err);
+    if (s == LM_OK) m->team = &t->team;
+    return s;
+}
+static void lmi_loaders_close(const lmi_loading *l, lm_model *m) {
+    if (m->team) lmi_team_close(m->team);
+    lmi_give(&m->hooks, l->block, l->bytes);
+    m->team = NULL; m->rows = NULL;
+}
 /* Measures (out NULL) or opens. */
 static lm_status lmi_model_make(lm_model **out, uint64_t *n_bytes, lmi_opening *o) {
     const lm_model_desc *d = o->d; lm_error *err = o->err; lm_model *m, tmp; lmi_arena a; lmi_front f; void *own; lm_status s; int i;
-    uint64_t t0 = lmi_now_us();
-    memset(&tmp, 0, sizeof tmp); memset(&a, 0, sizeof a);
+    uint64_t t0 = lmi_now_us(); lmi_loading loaders;
+    memset(&tmp, 0, sizeof tmp); memset(&a, 0, sizeof a); memset(&loaders, 0, sizeof loaders);
     tmp.hooks = d->hooks;
     LMI_TRY(lmi_kernels_pick(&tmp.k, err));
     LMI_TRY(lmi_open_files(o));
@@ -8185,13 +8239,11 @@ static lm_status lmi_model_make(lm_model **out, uint64_t *n_bytes, lmi_opening *
     if (s == LM_OK) s = lmi_fill_tables(o, &m->gguf);
     if (s == LM_OK) s = lmi_gguf_overlap(&m->gguf, f.order, err);
     memcpy(m->file, o->file, (size_t)o->n_files * sizeof(lmi_file));
-    if (s == LM_OK && tmp.widest_rows > 0 && (o->n_header_bytes > 0 || d->quantize)) { /* something is read row by row */
-        m->rows = (uint8_t *)lmi_take(&d->hooks, tmp.widest_rows);
-        if (m->rows == NULL) s = lmi_fail(err, LM_E_MEMORY, "allocation of %u bytes failed", (uint64_t)tmp.widest_rows);
-    }
+    m->widest_rows = tmp.widest_rows;
+    if (s == LM_OK && tmp.widest_rows > 0 && (o->n_header_bytes > 0 || d->quantize)) s = lmi_loaders_open(&loaders, m, d, err); /* something is read row by row */
     if (s == LM_OK) s = lmi_model_layout(m, &a, d, err);
     if (s == LM_OK) s = lmi_vocab_build(&m->vocab, &m->gguf, d, err);
-    lmi_give(&d->hooks, m->rows, tmp.widest_rows);
+    lmi_loaders_close(&loaders, m);
     if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)*n_bytes); return s; }
     for (i = 0; i < m->n_files; i++) {
         if (o->file[i].opened == 2) { lmi_file_close(&o->file[i]); m->file[i].opened = 0; } /* nothing is read any more */
@@ -9074,10 +9126,7 @@ static lm_status lmi_ctx_defaults(const lm_model *m, const lm_ctx_desc *d, lm_ct
     i->n_batch = LMI_MIN(d->n_batch ? d->n_batch : 512, 1 << 16);
     i->n_seq = d->n_seq ? d->n_seq : 1;
     i->n_logits = d->n_logits ? d->n_logits : 1;
-    i->n_threads = LMI_MIN(d->n_threads ? d->n_threads : lmi_physical_cores(), LMI_MAX_THREADS);
-#if !LMI_THREADS && !(defined(LLAMA_OPENMP) && defined(_OPENMP))
-    if (d->hooks.parallel_for == NULL || !LMI_ATOMICS) i->n_threads = 1;
-#endif
+    i->n_threads = lmi_team_size(d->n_threads, &d->hooks);
     if (i->n_ctx > INT32_MAX - LMI_PAGE) return lmi_fail(err, LM_E_ARG, "n_ctx is %d, too many", i->n_ctx);
     i->cache_type = d->cache_type; i->compute = d->compute; i->full = d->full;
     if (d->full != LM_FULL_ROLL) return LM_OK;
