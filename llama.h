@@ -110,7 +110,7 @@
  * 10. HISTORY (newest first; ! breaks callers)
  *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore;
  *           chat templates: lm_chat_render, lm_chat_tokenize
- *           lm_quantize, lm_mix_types; lm_model_desc.quantize, vocab_only 2; lm_ctx_desc.observe; lm_row_bytes, lm_type_find, lm_tensor_find,
+ *           lm_quantize, lm_mix_types; lm_model_desc.quantize, n_threads, vocab_only 2; lm_tensor_release; lm_ctx_desc.observe; lm_row_bytes, lm_type_find, lm_tensor_find,
  *           lm_cores, lm_meta.raw_bytes
  *           ! hooks.progress counts layers times tokens while decoding; lm_ctx_desc and lm_ctx_info have new fields
  *    0.1.0  first version
@@ -293,6 +293,7 @@ typedef struct lm_tensor {
 LMI_API int         lm_tensor_count(const lm_model *m);
 LMI_API lm_status   lm_tensor_at(const lm_model *m, int i, lm_tensor *out);
 LMI_API lm_status   lm_tensor_find(const lm_model *m, const char *name, lm_tensor *out);  /* LM_E_ARG: no such tensor */
+LMI_API void        lm_tensor_release(const lm_model *m, int i); /* its data may leave memory, where the file is mapped, and comes back when it is read again */
 LMI_API const char *lm_type_name(int type);                            /* "Q4_K"; "?" for a number that names no type */
 LMI_API int         lm_type_find(const char *name);                    /* the number of "Q4_K", in capitals; -1: no such type */
 LMI_API uint64_t    lm_row_bytes(int type, uint64_t n);                /* of a row of n weights; 0: no such type, or n is no multiple of its block */
@@ -8314,6 +8315,12 @@ LMI_API lm_status lm_tensor_at(const lm_model *m, int i, lm_tensor *out) {
     memcpy(out->dims, t->dims, sizeof out->dims);
     out->offset = t->offset; out->n_bytes = t->n_bytes; out->data = t->data;
     return LM_OK;
+}
+LMI_API void lm_tensor_release(const lm_model *m, int i) {
+    const lmi_tensor *t;
+    if (m == NULL || i < 0 || (uint64_t)i >= m->gguf.n_tensor) return;
+    t = &m->gguf.tensor[i];
+    lmi_file_release(&m->file[t->part], t->offset, t->n_bytes);
 }
 LMI_API lm_status lm_tensor_find(const lm_model *m, const char *name, lm_tensor *out) {
     const lmi_tensor *t = lmi_tensor_find(&m->gguf, lmi_cstr(name));

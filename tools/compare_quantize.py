@@ -211,7 +211,7 @@ def make(args, who, source, target, mix, threads, *more):
 def files(args, out):
     """Seconds of either, without what the peer's Python takes to start."""
     for source in filter(None, (args.model, args.large)):
-        for mix in args.mixes or MIXES:
+        for mix in args.mixes or [m for m in MIXES if m != "Q2_K_S"]:  # which llama.cpp refuses without importance
             for threads in (1, 2):
                 key, best = "files/%s/%s/%d" % (os.path.basename(source), mix, threads), [1e9, 1e9]
                 for k in range(args.rounds if out.need(key) else 0):
@@ -396,6 +396,7 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--mixes", type=lambda s: s.split(","), help="those only (files, memory, load)")
     p.add_argument("--seconds", type=float, help="begin nothing more after so long")
+    p.add_argument("--scratch", help="folder for the files that are made (default: that of --build)")
     p.add_argument("--results", default="build/compare_quantize.json")
     args = p.parse_args()
     for part in args.parts:
@@ -410,7 +411,7 @@ def main():
     if "files" in args.parts and out.need("startup"):
         out.put("startup", startup(args))
     failed = []
-    with tempfile.TemporaryDirectory(dir=args.build) as args.scratch:
+    with tempfile.TemporaryDirectory(dir=args.scratch or args.build) as args.scratch:
         for part in args.parts:
             PARTS[part][0](args, out)
     for part, (_, table) in PARTS.items():

@@ -185,6 +185,7 @@ int main(int argc, char **argv) {
             gguf_data(&w, i, work.out, w.tensor[i].n_bytes);
             free(work.out);
         }
+        lm_tensor_release(m, i);
         from_bytes += t.n_bytes; done += t.n_bytes;
         cli_progress_bytes("quantizing", done, total);
     }
