@@ -3,6 +3,7 @@
  *   build/convert FOLDER                     Meta: params.json, consolidated.00.pth and, split over processors, more of them
  *   build/convert stories15M.bin             llama2.c, versions 0, 1 and 2
  *   build/convert ADAPTER --base MODEL       a LoRA adapter of PEFT: adapter_config.json, adapter_model.safetensors or .bin
+ *   build/convert FOLDER -o - | build/generate -m - -p "Once"           without a file; or into build/quantize - OUT.gguf Q4_K_M
  * From top to bottom: what a source says of its model; one function for each form that reads this and lists the tensors; the table of
  * names, by which the tensors of the output are planned and all of the input's are accounted for; metadata; and one loop that writes.
  * A tensor goes through memory in pieces of some megabytes.
@@ -21,7 +22,7 @@ static const char *in_path, *out_path, *pre_name, *base_path;
 static int type_choice = -1;
 static const int type_number[] = { TENSOR_F32, TENSOR_F16, TENSOR_BF16, 8 /* Q8_0 */ };
 static const cli_option options[] = {
-    { "-o", "OUT.gguf", CLI_TEXT, &out_path, 0, 0, NULL, "the file to write (default: the input's name with .gguf, in this folder)" },
+    { "-o", "OUT.gguf", CLI_TEXT, &out_path, 0, 0, NULL, "the file to write; -: stdout (default: the input's name with .gguf, in\nthis folder)" },
     { "--type", "f32|f16|bf16|q8_0", CLI_CHOICE, &type_choice, 0, 0, NULL,
         "type of the matrices (default: each its own). Vectors are F32; what has no\nrows of a multiple of 32 is F16 in place of Q8_0" },
     { "--pre", "NAME", CLI_TEXT, &pre_name, 0, 0, NULL, "the pre-tokenizer, where its regular expression is not recognised" },
@@ -653,7 +654,7 @@ int main(int argc, char **argv) {
     base_name(in_path, name, sizeof name - 5);
     strcat(name, ".gguf");
     size = write_all(s, out_path ? out_path : name);
-    printf("%s: %d tensors, %.1f MB\n", out_path ? out_path : name, n_items, (double)size / 1e6);
+    if (out_path == NULL || strcmp(out_path, "-") != 0) printf("%s: %d tensors, %.1f MB\n", out_path ? out_path : name, n_items, (double)size / 1e6);
     for (i = 0; i < s->n_parts; i++) tensors_close(&s->part[i]);
     return cli_end();
 }

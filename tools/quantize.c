@@ -1,5 +1,5 @@
 /* Writes a model with smaller (or larger) weights.
- *   build/quantize IN.gguf OUT.gguf Q4_K_M --imatrix calibration.gguf
+ *   build/quantize IN.gguf OUT.gguf Q4_K_M --imatrix calibration.gguf       (IN -: stdin; OUT -: stdout)
  *
  * TYPE is a type of weights or a mix of them (lm_mix_find in llama.h says which and what they do). Weights that are quantized already are dequantized
  * first, those that have their type already are copied. --imatrix gives columns their importance: a file of perplexity --imatrix-out or of llama.cpp's
@@ -193,7 +193,7 @@ int main(int argc, char **argv) {
         uint64_t tensor_bytes = 0;
         for (i = 0; i < n; i++) tensor_bytes += w.tensor[i].n_bytes;
         gguf_end(&w);
-        printf("%s: %s, %.1f MiB at %.2f bits per weight -> %.1f MiB at %.2f bits per weight, %.1f s\n", out_path, mix,
+        if (strcmp(out_path, "-") != 0) printf("%s: %s, %.1f MiB at %.2f bits per weight -> %.1f MiB at %.2f bits per weight, %.1f s\n", out_path, mix,
                (double)from_bytes / 1048576, 8 * (double)from_bytes / (double)n_params, (double)to_bytes / 1048576, 8 * (double)tensor_bytes / (double)n_params, cli_seconds() - start);
     }
     for (i = 0; i < cli_adapters.n; i++) lm_model_close(loras[i].file);
