@@ -3888,6 +3888,7 @@ static const lmi_recipe *lmi_recipe_of(int type) {
 }
 static int lmi_little(void) { uint16_t one = 1; uint8_t first; memcpy(&first, &one, 1); return first; } /* endian; a constant to compilers */
 static void lmi_put_u16(uint8_t *p, unsigned v) { p[0] = (uint8_t)(v & 255); p[1] = (uint8_t)(v >> 8 & 255); }
+static void lmi_put_u32(uint8_t *p, uint32_t v) { if (lmi_little()) memcpy(p, &v, 4); else { lmi_put_u16(p, v & 0xffff); lmi_put_u16(p + 2, v >> 16); } }
 static float lmi_as_f16(float x) { return lmi_f16(lmi_to_f16(LMI_MAX(-65504.0f, LMI_MIN(65504.0f, x)))); } /* what is left of a scale in a block */
 static void lmi_put_f16(uint8_t *p, float x) { lmi_put_u16(p, lmi_to_f16(x)); }
 static int lmi_nearest(float x, int lo, int hi) { return x <= (float)lo ? lo : x >= (float)hi ? hi : (int)lmi_f32_bits(x + 12582912.0f) - 0x4b400000; }
@@ -3974,13 +3975,16 @@ static void lmi_pack_low(uint8_t *p, const uint8_t *c, int n_bits, int mask) { /
 }
 /* Blocks of 32 from the words that section kernels' codes makes of them: a block's scale, offset, fifth bits, and the rest. */
 static void lmi_pack_small(int bits, int offset, int n_blocks, const float *words, const uint16_t *d, const uint16_t *m, uint8_t *out) {
-    int i, b, n = bits == 8 ? 16 : 8; uint32_t u[256];
-    memcpy(u, words, sizeof u);
+    int i, b, n = bits == 8 ? 8 : 4; uint32_t u[32], pair[128];
+    for (i = 0; i < n + (bits == 5); i++) {
+        memcpy(u, words + 32 * i, sizeof u);
+        for (b = 0; b < 16; b++) pair[16 * i + b] = (u[b] & 0xffff) | u[16 + b] << 16;
+    }
     for (b = 0; b < n_blocks; b++) {
         lmi_put_u16(out, d[b]); out += 2;
         if (offset) { lmi_put_u16(out, m[b]); out += 2; }
-        for (i = 8; bits == 5 && i < 10; i++, out += 2) lmi_put_u16(out, u[16 * i + b] & 0xffff);
-        for (i = 0; i < n; i++, out += 2) lmi_put_u16(out, u[16 * i + b] & 0xffff);
+        if (bits == 5) { lmi_put_u32(out, pair[64 + b]); out += 4; }
+        for (i = 0; i < n; i++, out += 4) lmi_put_u32(out, pair[16 * i + b]);
     }
 }
 static void lmi_pack_scales(uint8_t *p, const int *l, const int *k) { /* Q4_K, Q5_K: 6 bits of l and k, 8 of each */
@@ -4056,7 +4060,7 @@ static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const
     unsigned block = 0, block_bytes = 0;
     lmi_turn(x, r->n, lanes, xs);
     if (w) lmi_turn(w, r->n, lanes, ws);
-    memset(&f, 0, sizeof f);
+    memset(f.m, 0, sizeof f.m); f.plain = 0;
     f.n = r->n; f.line = r->line; f.minus = r->minus; f.iq4 = r->iq4; f.lo = (float)r->lo; f.hi = (float)r->hi;
     f.levels[0] = levels[0]; f.levels[1] = levels[1];
     f.x = xs; f.w = w ? ws : NULL; f.y = ys; f.tries = r->tries; f.shifts = r->shifts; f.n_try = r->n_try; f.n_more = r->n_more;
