@@ -111,7 +111,7 @@
  * 10. HISTORY (newest first; ! breaks callers)
  *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore;
  *           chat templates: lm_chat_render, lm_chat_tokenize
- *           lm_quantize, lm_mix_types; lm_model_desc.quantize, vocab_only 2; lm_ctx_desc.observe; lm_row_bytes, lm_type_find, lm_tensor_find,
+ *           lm_quantize, lm_mix_types; lm_model_desc.quantize, n_threads, vocab_only 2; lm_tensor_release; lm_ctx_desc.observe; lm_row_bytes, lm_type_find, lm_tensor_find,
  *           lm_cores, lm_meta.raw_bytes
  *           ! hooks.progress counts layers times tokens while decoding; lm_ctx_desc and lm_ctx_info have new fields
  *    0.1.0  first version
@@ -223,8 +223,10 @@ typedef struct lm_model_desc {
     int         vocab_only;           /* 1: only metadata and vocabulary, whatever the architecture; lm_ctx_open refuses it. 2: any GGUF file, for its
                                          metadata and tensors: it need not have a vocabulary, and lm_tensor.data is never NULL */
     const char *quantize;             /* NULL: weights as the file has them. A mix's name (lm_mix_find): matrices of F32, F16 and BF16 are quantized as they
-                                         are read, 16 rows at a time: memory is the result's and some rows. The same bits as a file from tools/quantize.c
+                                         are read, 16 rows at a time: memory is the result's and some rows for each thread. The same bits as a file from tools/quantize.c
                                          without importance. Not with plain_layout. lm_tensor_at still tells what the file has */
+    int         n_threads;            /* that quantize a file in memory or mapped, not one that read_at delivers: started for the time of opening, or jobs of
+                                         hooks.parallel_for. 0: physical cores; 1: no thread is ever started */
     const char *pre;                  /* name of the pre-tokenizer to use instead of the file's; NULL: the file's */
     int         plain_layout;         /* 0: matrices are interleaved by 16 rows, in memory of the model's own (fast; of a mapped file the pages
                                          are let go). 1: they stay as and where the file has them (instant, least memory; the same results) */
@@ -293,6 +295,7 @@ typedef struct lm_tensor {
 LMI_API int         lm_tensor_count(const lm_model *m);
 LMI_API lm_status   lm_tensor_at(const lm_model *m, int i, lm_tensor *out);
 LMI_API lm_status   lm_tensor_find(const lm_model *m, const char *name, lm_tensor *out);  /* LM_E_ARG: no such tensor */
+LMI_API void        lm_tensor_release(const lm_model *m, int i); /* its data may leave memory, where the file is mapped, and comes back when it is read again */
 LMI_API const char *lm_type_name(int type);                            /* "Q4_K"; "?" for a number that names no type */
 LMI_API int         lm_type_find(const char *name);                    /* the number of "Q4_K", in capitals; -1: no such type */
 LMI_API uint64_t    lm_row_bytes(int type, uint64_t n);                /* of a row of n weights; 0: no such type, or n is no multiple of its block */
@@ -815,29 +818,27 @@ static float lmi_f16(uint16_t h) {
     if (f >= 65536.0f) u |= 0x7f800000u;                                                /* was infinity or NaN */
     return lmi_bits_f32(u | (uint32_t)(h & 0x8000) << 16);
 }
+/* The bits of a finite number below 65520, without a branch, so that compilers spread loops over vectors: a subnormal result is what rounding makes of a
+ * sum with 0.5, whose ulp is 2^-24. */
+static inline uint16_t lmi_half(uint32_t u) {
+    uint32_t a = u & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000u, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
+    return (uint16_t)((u >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
+}
 static uint16_t lmi_to_f16(float f) {
     uint32_t u = lmi_f32_bits(f), sign = (u >> 16) & 0x8000, a = u & 0x7fffffffu;
     if (a >= 0x7f800000u) return (uint16_t)(sign | 0x7c00 | (a > 0x7f800000u ? 0x200 | (a >> 13 & 0x3ff) : 0)); /* NaN: quiet, payload kept */
-    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00);                                 /* 65520 and more round to infinity */
-    if (a < 0x38800000u) {                                                                  /* subnormal: the sum's rounding does it */
-        return (uint16_t)(sign | (lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000u));     /* 0.5 has an ulp of 2^-24 */
-    }
-    return (uint16_t)(sign | ((a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13));
+    return a >= 0x477ff000u ? (uint16_t)(sign | 0x7c00) : lmi_half(u);                      /* 65520 and more round to infinity */
 }
 
-/* n floats -> float16, as lmi_to_f16 but in a form that compilers spread over vectors: subnormal results come out of an addition to 0.5, whose last bit
- * is theirs. 0: one is no number, or too large. */
+/* n floats. 0: one is no number, or too large. */
 static int lmi_to_f16s(const float *x, int n, uint16_t *out) {
     uint32_t u[16], most[16], big = 0; uint16_t h[16]; int i, j;
     memset(most, 0, sizeof most);
     for (i = 0; i < n; i += 16) {
         memset(u, 0, sizeof u);
         memcpy(u, x + i, (size_t)LMI_MIN(16, n - i) * sizeof(float));
-        for (j = 0; j < 16; j++) {
-            uint32_t a = u[j] & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
-            most[j] |= (0x477fefff - a) & 0x80000000u;       /* 65519.996 is the largest that does not round to infinity */
-            h[j] = (uint16_t)((u[j] >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
-        }
+        for (j = 0; j < 16; j++) most[j] |= (0x477fefff - (u[j] & 0x7fffffff)) & 0x80000000u; /* 65519.996 is the largest that does not round to infinity */
+        for (j = 0; j < 16; j++) h[j] = lmi_half(u[j]);
         memcpy(out + i, h, (size_t)LMI_MIN(16, n - i) * sizeof(uint16_t));
     }
     for (j = 0; j < 16; j++) big |= most[j];
@@ -3409,10 +3410,14 @@ LMI_FN void LMI(encode_q8_0)(const float *x, int n, uint8_t *out) {
         }
     }
 }
-LMI_FN int LMI(common)(const float *x) { /* LMI_GROUP of them: 1: all are numbers, and none is large; 0: who knows */
-    LMI(vf) sum = LMI(set1)(0.0f); float r[16]; int i, ok = 1;
-    for (i = 0; i < LMI_GROUP; i += 16) sum = LMI(add)(sum, LMI(mul)(LMI(load)(x + i), LMI(set1)(1e30f))); /* overflows from 1e7 on */
-    LMI(store)(r, sum);
+LMI_FN int LMI(common)(const float *x) { /* LMI_GROUP of them: 1: all are numbers, none beyond 2.8e8, where products overflow; 0: who knows */
+    LMI(vf) k = LMI(set1)(1.2e30f), sum[4]; float r[16]; int i, ok = 1;
+    sum[0] = sum[1] = sum[2] = sum[3] = LMI(set1)(0.0f);
+    for (i = 0; i < LMI_GROUP; i += 64) {
+        sum[0] = LMI(add)(sum[0], LMI(mul)(LMI(load)(x + i), k)); sum[1] = LMI(add)(sum[1], LMI(mul)(LMI(load)(x + i + 16), k));
+        sum[2] = LMI(add)(sum[2], LMI(mul)(LMI(load)(x + i + 32), k)); sum[3] = LMI(add)(sum[3], LMI(mul)(LMI(load)(x + i + 48), k));
+    }
+    LMI(store)(r, LMI(add)(LMI(add)(sum[0], sum[1]), LMI(add)(sum[2], sum[3])));
     for (i = 0; i < 16; i++) ok &= lmi_finite(r[i]);
     return ok;
 }
@@ -3432,10 +3437,7 @@ LMI_FN void LMI(to_f16)(const float *x, int n, uint16_t *out) { /* n: a multiple
     for (i = 0; i < n; i += 16) {
         LMI(store)(y, LMI(min)(LMI(max)(LMI(load)(x + i), LMI(set1)(-65504.0f)), LMI(set1)(65504.0f)));
         memcpy(u, y, sizeof u);
-        for (k = 0; k < 16; k++) {
-            uint32_t a = u[k] & 0x7fffffff, small = lmi_f32_bits(lmi_bits_f32(a) + 0.5f) - 0x3f000000, normal = (a - 0x38000000u + 0xfff + (a >> 13 & 1)) >> 13;
-            h[k] = (uint16_t)((u[k] >> 16 & 0x8000) | (a < 0x38800000u ? small : normal));
-        }
+        for (k = 0; k < 16; k++) h[k] = lmi_half(u[k]);
         memcpy(out + i, h, sizeof h);
     }
 }
@@ -4238,6 +4240,13 @@ static void lmi_team_run(lmi_team *t, const lmi_work *list, int n_list) {
         for (i = 0; i < t->n; i++) lmi_team_slot(t, i);
     }
 }
+static int lmi_team_size(int wanted, const lm_hooks *hooks) { /* slots; wanted 0: physical cores */
+#if !LMI_THREADS && !(defined(LLAMA_OPENMP) && defined(_OPENMP))
+    if (hooks->parallel_for == NULL || !LMI_ATOMICS) return 1;
+#endif
+    (void)hooks;
+    return LMI_MIN(wanted > 0 ? wanted : lmi_physical_cores(), LMI_MAX_THREADS);
+}
 /* n slots; starts n - 1 threads unless someone else brings them. Fewer threads than wanted is no error: items find their way. */
 static lm_status lmi_team_open(lmi_team *t, int n, const lm_hooks *hooks, void *owner, lm_error *err) {
     t->n = n; t->hooks = hooks; t->owner = owner;
@@ -4298,6 +4307,7 @@ static const lmi_recipe *lmi_recipe_of(int type) {
 }
 static int lmi_little(void) { uint16_t one = 1; uint8_t first; memcpy(&first, &one, 1); return first; } /* endian; a constant to compilers */
 static void lmi_put_u16(uint8_t *p, unsigned v) { p[0] = (uint8_t)(v & 255); p[1] = (uint8_t)(v >> 8 & 255); }
+static void lmi_put_u32(uint8_t *p, uint32_t v) { if (lmi_little()) memcpy(p, &v, 4); else { lmi_put_u16(p, v & 0xffff); lmi_put_u16(p + 2, v >> 16); } }
 static float lmi_as_f16(float x) { return lmi_f16(lmi_to_f16(LMI_MAX(-65504.0f, LMI_MIN(65504.0f, x)))); } /* what is left of a scale in a block */
 static void lmi_put_f16(uint8_t *p, float x) { lmi_put_u16(p, lmi_to_f16(x)); }
 static int lmi_nearest(float x, int lo, int hi) { return x <= (float)lo ? lo : x >= (float)hi ? hi : (int)lmi_f32_bits(x + 12582912.0f) - 0x4b400000; }
@@ -4384,13 +4394,16 @@ static void lmi_pack_low(uint8_t *p, const uint8_t *c, int n_bits, int mask) { /
 }
 /* Blocks of 32 from the words that section kernels' codes makes of them: a block's scale, offset, fifth bits, and the rest. */
 static void lmi_pack_small(int bits, int offset, int n_blocks, const float *words, const uint16_t *d, const uint16_t *m, uint8_t *out) {
-    int i, b, n = bits == 8 ? 16 : 8; uint32_t u[256];
-    memcpy(u, words, sizeof u);
+    int i, b, n = bits == 8 ? 8 : 4; uint32_t u[32], pair[128];
+    for (i = 0; i < n + (bits == 5); i++) {
+        memcpy(u, words + 32 * i, sizeof u);
+        for (b = 0; b < 16; b++) pair[16 * i + b] = (u[b] & 0xffff) | u[16 + b] << 16;
+    }
     for (b = 0; b < n_blocks; b++) {
         lmi_put_u16(out, d[b]); out += 2;
         if (offset) { lmi_put_u16(out, m[b]); out += 2; }
-        for (i = 8; bits == 5 && i < 10; i++, out += 2) lmi_put_u16(out, u[16 * i + b] & 0xffff);
-        for (i = 0; i < n; i++, out += 2) lmi_put_u16(out, u[16 * i + b] & 0xffff);
+        if (bits == 5) { lmi_put_u32(out, pair[64 + b]); out += 4; }
+        for (i = 0; i < n; i++, out += 4) lmi_put_u32(out, pair[16 * i + b]);
     }
 }
 static void lmi_pack_scales(uint8_t *p, const int *l, const int *k) { /* Q4_K, Q5_K: 6 bits of l and k, 8 of each */
@@ -4466,7 +4479,7 @@ static void lmi_quantize_group(const lmi_recipe *r, const lmi_fitter *fit, const
     unsigned block = 0, block_bytes = 0;
     lmi_turn(x, r->n, lanes, xs);
     if (w) lmi_turn(w, r->n, lanes, ws);
-    memset(&f, 0, sizeof f);
+    memset(f.m, 0, sizeof f.m); f.plain = 0;
     f.n = r->n; f.line = r->line; f.minus = r->minus; f.iq4 = r->iq4; f.lo = (float)r->lo; f.hi = (float)r->hi;
     f.levels[0] = levels[0]; f.levels[1] = levels[1];
     f.x = xs; f.w = w ? ws : NULL; f.y = ys; f.tries = r->tries; f.shifts = r->shifts; f.n_try = r->n_try; f.n_more = r->n_more;
@@ -8122,7 +8135,8 @@ struct lm_model {
 #ifndef LLAMA_NO_QUANTIZE
     lmi_mixing mixing;                            /* while opening, with a mix */
 #endif
-    size_t widest_rows; uint8_t *rows; uint64_t n_done; /* while opening: 16 rows of the widest matrix, scratch of that size, bytes bound */
+    size_t widest_rows; uint8_t *rows; uint64_t n_done; /* while opening: 16 rows of the widest matrix, scratch of that size for each thread, bytes bound */
+    struct lmi_team *team;                        /* while opening, where threads quantize; else NULL */
     uint64_t load_us;
 };
 
@@ -8261,10 +8275,11 @@ static lm_status lmi_check_scales(const lmi_tensor *t, const lmi_type *type, uin
     }
     return LM_OK;
 }
-/* n rows of a tensor of floats -> w's type, in the opening's scratch: [16 rows of the file][16 rows of the result][a row of floats]. */
-static lm_status lmi_bind_quantized(const lm_model *m, const lmi_tensor *t, const lmi_mat *w, size_t from_bytes, const uint8_t **from, int n, lm_error *err) {
+/* n rows of a tensor of floats -> w's type, in scratch: [16 rows of the file][16 rows of the result][a row of floats]. */
+static lm_status lmi_bind_quantized(const lm_model *m, const lmi_tensor *t, const lmi_mat *w, size_t from_bytes, const uint8_t **from, int n, uint8_t *scratch,
+    lm_error *err) {
 #ifndef LLAMA_NO_QUANTIZE
-    uint8_t *to = m->rows + 16 * ((from_bytes + 3) & ~(size_t)3); int r;
+    uint8_t *to = scratch + 16 * ((from_bytes + 3) & ~(size_t)3); int r;
     float *x = (float *)(void *)(to + 16 * ((w->row_bytes + 3) & ~(size_t)3));
     for (r = 0; r < n; r++) {
         lmi_read_floats(t->type, *from + (size_t)r * from_bytes, w->n_in, x);
@@ -8274,15 +8289,32 @@ static lm_status lmi_bind_quantized(const lm_model *m, const lmi_tensor *t, cons
     *from = to;
     return LM_OK;
 #else
-    (void)m; (void)t; (void)w; (void)from_bytes; (void)from; (void)n; (void)err;
+    (void)m; (void)t; (void)w; (void)from_bytes; (void)from; (void)n; (void)scratch; (void)err;
     return LM_E_SUPPORT;
 #endif
 }
+/* Group g of a matrix, interleaved to its place. */
+static lm_status lmi_bind_group(const lm_model *m, const lmi_tensor *t, const lmi_mat *w, int g, uint8_t *to, uint8_t *scratch, lm_error *err) {
+    const lmi_type *type = lmi_type_of(w->type); size_t blocks = (size_t)w->n_in / type->n, from_bytes = (size_t)(t->n_bytes / (uint64_t)w->n_out);
+    const uint8_t *row[16], *from = t->data ? t->data + (size_t)g * 16 * from_bytes : scratch; int r, n = LMI_MIN(16, w->n_out - 16 * g);
+    if (t->data == NULL) LMI_TRY(lmi_tensor_read(m, t, (uint64_t)g * 16 * from_bytes, (size_t)n * from_bytes, scratch, err));
+    if (w->type != t->type) LMI_TRY(lmi_bind_quantized(m, t, w, from_bytes, &from, n, scratch, err));
+    LMI_TRY(lmi_check_scales(t, type, (uint64_t)g * 16 * blocks, blocks * (size_t)n, from, err));
+    for (r = 0; r < 16; r++) row[r] = from + (size_t)LMI_MIN(r, n - 1) * w->row_bytes;
+    lmi_interleave(type, row, n, blocks, to + (size_t)g * 16 * w->row_bytes);
+    return LM_OK;
+}
+typedef struct lmi_binding { const lm_model *m; const lmi_tensor *t; const lmi_mat *w; uint8_t *to; uint64_t failed; } lmi_binding;
+static void lmi_bind_job(void *owner, const lmi_work *work, int slot, int item, int n) {
+    lmi_binding *b = (lmi_binding *)owner; uint8_t *scratch = b->m->rows + (size_t)slot * b->m->widest_rows;
+    (void)work;
+    for (; n > 0; n--, item++) if (lmi_bind_group(b->m, b->t, b->w, item, b->to, scratch, NULL) != LM_OK) lmi_atomic_set(&b->failed, 1);
+}
 /* A matrix's bytes: in place, or interleaved into the arena 16 rows at a time through the opening's scratch. */
 static lm_status lmi_bind_data(lm_model *m, lmi_arena *a, lmi_tensor *t, lmi_mat *w, lm_error *err) {
-    const lmi_type *type = lmi_type_of(w->type); size_t group_bytes = 16 * w->row_bytes, blocks = (size_t)w->n_in / type->n; int g, r, n, groups = (w->n_out + 15) / 16;
+    const lmi_type *type = lmi_type_of(w->type); size_t group_bytes = 16 * w->row_bytes, blocks = (size_t)w->n_in / type->n; int g, groups = (w->n_out + 15) / 16;
     size_t from_bytes = (size_t)(t->n_bytes / (uint64_t)w->n_out);
-    uint8_t *to; const uint8_t *row[16], *from;
+    uint8_t *to;
     w->woven = !m->plain; w->data = t->data;
     if (m->plain) { return a->base ? lmi_check_scales(t, type, 0, blocks * (size_t)w->n_out, t->data, err) : LM_OK; }
     w->data = to = (uint8_t *)lmi_push(a, (uint64_t)groups, group_bytes);
@@ -8290,15 +8322,14 @@ static lm_status lmi_bind_data(lm_model *m, lmi_arena *a, lmi_tensor *t, lmi_mat
         m->widest_rows = LMI_MAX(m->widest_rows, 16 * from_bytes + (w->type != t->type ? group_bytes + 4 * (size_t)w->n_in + 128 : 0));
         return LM_OK;
     }
-    for (g = 0; g < groups; g++, to += group_bytes) {
-        n = LMI_MIN(16, w->n_out - 16 * g);
-        from = t->data ? t->data + (size_t)g * 16 * from_bytes : m->rows;
-        if (t->data == NULL) LMI_TRY(lmi_tensor_read(m, t, (uint64_t)g * 16 * from_bytes, (size_t)n * from_bytes, m->rows, err));
-        if (w->type != t->type) LMI_TRY(lmi_bind_quantized(m, t, w, from_bytes, &from, n, err));
-        LMI_TRY(lmi_check_scales(t, type, (uint64_t)g * 16 * blocks, blocks * (size_t)n, from, err));
-        for (r = 0; r < 16; r++) row[r] = from + (size_t)LMI_MIN(r, n - 1) * w->row_bytes;
-        lmi_interleave(type, row, n, blocks, to);
-    }
+    if (m->team && w->type != t->type && t->data) {
+        lmi_binding b; lmi_work work;
+        memset(&work, 0, sizeof work);
+        b.m = m; b.t = t; b.w = w; b.to = to; b.failed = 0; m->team->owner = &b;
+        work.compute = lmi_bind_job; work.n_items = groups; work.most = 4;
+        lmi_team_run(m->team, &work, 1);
+        if (b.failed) return lmi_fail(err, LM_E_FORMAT, "tensor %S: a weight is no number", t->name);
+    } else for (g = 0; g < groups; g++) LMI_TRY(lmi_bind_group(m, t, w, g, to, m->rows, err));
     if (m->hooks.progress && m->hooks.progress(m->hooks.user, m->n_done += t->n_bytes, m->gguf.n_tensor_bytes) != 0) return lmi_fail(err, LM_E_CANCEL, "opening was cancelled");
     lmi_file_release(&m->file[t->part], t->offset, t->n_bytes);
     return LM_OK;
@@ -8584,11 +8615,34 @@ static lm_status lmi_scratch_tables(lmi_opening *o, lmi_gguf *g) {
     o->header = header.file;
     return lmi_fill_tables(&header, g);
 }
+/* Scratch for rows, and threads where matrices are quantized. In one block: [n][widest_rows] scratch, then team and shares. */
+typedef struct lmi_loaders { lmi_team team; lmi_share share[1]; } lmi_loaders;
+typedef struct lmi_loading { uint8_t *block; size_t bytes; } lmi_loading;
+static lm_status lmi_loaders_open(lmi_loading *l, lm_model *m, const lm_model_desc *d, lm_error *err) {
+    int n = d->quantize ? lmi_team_size(d->n_threads, &d->hooks) : 1; size_t rows; lmi_loaders *t; lm_status s;
+    m->widest_rows = (m->widest_rows + 63) & ~(size_t)63;
+    rows = (size_t)n * m->widest_rows;
+    l->bytes = rows + (n > 1 ? sizeof *t + (size_t)n * sizeof t->share[0] : 0);
+    l->block = m->rows = (uint8_t *)lmi_take(&d->hooks, l->bytes);
+    if (l->block == NULL) return lmi_fail(err, LM_E_MEMORY, "allocation of %u bytes failed", (uint64_t)l->bytes);
+    if (n == 1) return LM_OK;
+    t = (lmi_loaders *)(void *)(l->block + rows);
+    memset(t, 0, l->bytes - rows);
+    t->team.share = t->share;
+    s = lmi_team_open(&t->team, n, &m->hooks, NULL, err);
+    if (s == LM_OK) m->team = &t->team;
+    return s;
+}
+static void lmi_loaders_close(const lmi_loading *l, lm_model *m) {
+    if (m->team) lmi_team_close(m->team);
+    lmi_give(&m->hooks, l->block, l->bytes);
+    m->team = NULL; m->rows = NULL;
+}
 /* Measures (out NULL) or opens. */
 static lm_status lmi_model_make(lm_model **out, uint64_t *n_bytes, lmi_opening *o) {
     const lm_model_desc *d = o->d; lm_error *err = o->err; lm_model *m, tmp; lmi_arena a; lmi_front f; void *own; lm_status s; int i;
-    uint64_t t0 = lmi_now_us();
-    memset(&tmp, 0, sizeof tmp); memset(&a, 0, sizeof a);
+    uint64_t t0 = lmi_now_us(); lmi_loading loaders;
+    memset(&tmp, 0, sizeof tmp); memset(&a, 0, sizeof a); memset(&loaders, 0, sizeof loaders);
     tmp.hooks = d->hooks;
     LMI_TRY(lmi_kernels_pick(&tmp.k, err));
     LMI_TRY(lmi_open_files(o));
@@ -8609,13 +8663,11 @@ static lm_status lmi_model_make(lm_model **out, uint64_t *n_bytes, lmi_opening *
     if (s == LM_OK) s = lmi_fill_tables(o, &m->gguf);
     if (s == LM_OK) s = lmi_gguf_overlap(&m->gguf, f.order, err);
     memcpy(m->file, o->file, (size_t)o->n_files * sizeof(lmi_file));
-    if (s == LM_OK && tmp.widest_rows > 0 && (o->n_header_bytes > 0 || d->quantize)) { /* something is read row by row */
-        m->rows = (uint8_t *)lmi_take(&d->hooks, tmp.widest_rows);
-        if (m->rows == NULL) s = lmi_fail(err, LM_E_MEMORY, "allocation of %u bytes failed", (uint64_t)tmp.widest_rows);
-    }
+    m->widest_rows = tmp.widest_rows;
+    if (s == LM_OK && tmp.widest_rows > 0 && (o->n_header_bytes > 0 || d->quantize)) s = lmi_loaders_open(&loaders, m, d, err); /* something is read row by row */
     if (s == LM_OK) s = lmi_model_layout(m, &a, d, err);
     if (s == LM_OK) s = lmi_vocab_build(&m->vocab, &m->gguf, d, err);
-    lmi_give(&d->hooks, m->rows, tmp.widest_rows);
+    lmi_loaders_close(&loaders, m);
     if (s != LM_OK) { lmi_give(&d->hooks, own, (size_t)*n_bytes); return s; }
     for (i = 0; i < m->n_files; i++) {
         if (o->file[i].opened == 2) { lmi_file_close(&o->file[i]); m->file[i].opened = 0; } /* nothing is read any more */
@@ -8686,6 +8738,12 @@ LMI_API lm_status lm_tensor_at(const lm_model *m, int i, lm_tensor *out) {
     memcpy(out->dims, t->dims, sizeof out->dims);
     out->offset = t->offset; out->n_bytes = t->n_bytes; out->data = t->data;
     return LM_OK;
+}
+LMI_API void lm_tensor_release(const lm_model *m, int i) {
+    const lmi_tensor *t;
+    if (m == NULL || i < 0 || (uint64_t)i >= m->gguf.n_tensor) return;
+    t = &m->gguf.tensor[i];
+    lmi_file_release(&m->file[t->part], t->offset, t->n_bytes);
 }
 LMI_API lm_status lm_tensor_find(const lm_model *m, const char *name, lm_tensor *out) {
     const lmi_tensor *t = lmi_tensor_find(&m->gguf, lmi_cstr(name));
@@ -9502,10 +9560,7 @@ static lm_status lmi_ctx_defaults(const lm_model *m, const lm_ctx_desc *d, lm_ct
     i->n_batch = LMI_MIN(d->n_batch ? d->n_batch : 512, 1 << 16);
     i->n_seq = d->n_seq ? d->n_seq : 1;
     i->n_logits = d->n_logits ? d->n_logits : 1;
-    i->n_threads = LMI_MIN(d->n_threads ? d->n_threads : lmi_physical_cores(), LMI_MAX_THREADS);
-#if !LMI_THREADS && !(defined(LLAMA_OPENMP) && defined(_OPENMP))
-    if (d->hooks.parallel_for == NULL || !LMI_ATOMICS) i->n_threads = 1;
-#endif
+    i->n_threads = lmi_team_size(d->n_threads, &d->hooks);
     if (i->n_ctx > INT32_MAX - LMI_PAGE) return lmi_fail(err, LM_E_ARG, "n_ctx is %d, too many", i->n_ctx);
     i->cache_type = d->cache_type; i->compute = d->compute; i->full = d->full;
     if (d->full != LM_FULL_ROLL) return LM_OK;

@@ -402,6 +402,15 @@ def forms(dir_):
                 n += 1
         check(len(files) == len(kinds) and len(set(files.values())) == 1, "%s: other bytes from %s" % (dtype, [k for k in files
             if files[k] != files.get("one")]))
+        whole = program("convert", made(dtype, "one", "model"), "-o", "-").stdout  # through pipes, without a file
+        check(whole == files.get("one"), "%s: other bytes on stdout" % dtype)
+        piped, logits = program("quantize", "-", "-", "Q8_0", input=whole).stdout, []
+        program("quantize", made(dtype, "one.gguf"), made(dtype, "q8.gguf"), "Q8_0")
+        check(piped == open(made(dtype, "q8.gguf"), "rb").read(), "%s: quantize of stdin" % dtype)
+        for model in ("-", made(dtype, "q8.gguf")):
+            r = program("logits", "-m", model, "--ids", "1,2,3", "-o", made(dtype, "logits"), input=piped)
+            logits.append(open(made(dtype, "logits"), "rb").read() if r.returncode == 0 else r.stderr)
+        check(len(logits[0]) == 4 * c["vocab_size"] and logits[0] == logits[1], "%s: logits of a model on stdin" % dtype)
         theirs = read_gguf(made(dtype, "one.gguf"))[1]
         number = {"F32": 0, "F16": 1, "BF16": 30}[dtype]
         check(all(t[0] == (0 if len(t[1]) == 1 else number) for t in theirs.values()), "%s: types" % dtype)

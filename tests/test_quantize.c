@@ -106,13 +106,14 @@ static bytes quantized_file(const tiny_spec *s, const char *mix) { /* what tools
 }
 static int read_at(void *user, uint64_t offset, void *dst, size_t n) { memcpy(dst, (const uint8_t *)user + offset, n); return 0; }
 static void while_reading(const char *name, const char *mix) {
-    const tiny_spec *s = tiny_find(name); gguf_writer g; bytes plain, file = quantized_file(s, mix); lm_model *m[3]; lm_model_desc d;
-    uint64_t sum[3][SUMS_N], us; float range[2]; lm_error e; lm_model_info info[2]; heap h; int i; size_t most;
+    const tiny_spec *s = tiny_find(name); gguf_writer g; bytes plain, file = quantized_file(s, mix); lm_model *m[4]; lm_model_desc d; lm_tensor t;
+    uint64_t sum[4][SUMS_N], us; float range[2]; lm_error e; lm_model_info info[2]; heap h; int i; size_t most;
     tiny_writer(s, &g); plain = gguf_write(&g); gguf_free(&g);
     m[0] = open_bytes(file);
-    for (i = 1; i < 3; i++) { /* from memory, and through read_at */
+    for (i = 1; i < 4; i++) { /* from memory, through read_at, from memory by three threads */
         memset(&d, 0, sizeof d); memset(&h, 0, sizeof h); d.source.size = plain.n; d.quantize = mix; d.hooks = heap_hooks(&h);
-        if (i == 1) d.source.data = plain.p; else { d.source.read_at = read_at; d.source.user = plain.p; }
+        d.n_threads = i == 1 ? 1 : 3;
+        if (i != 2) d.source.data = plain.p; else { d.source.read_at = read_at; d.source.user = plain.p; }
         m[i] = NULL;
         if (lm_model_open(&m[i], &d, &e) != LM_OK) { FAIL("lm_model_open"); note("%s", e.text); }
         else { memset(range, 0, sizeof range); most = h.peak; logit_sums(m[i], 0, 1, 64, TINY_TOKENS, sum[i], range, &us);
@@ -122,13 +123,23 @@ static void while_reading(const char *name, const char *mix) {
     if (m[0]) {
         memset(range, 0, sizeof range);
         logit_sums(m[0], 0, 1, 64, TINY_TOKENS, sum[0], range, &us);
-        CHECK_BITS(sum[1], sum[0], sizeof sum[0]); CHECK_BITS(sum[2], sum[0], sizeof sum[0]);
+        for (i = 1; i < 4; i++) CHECK_BITS(sum[i], sum[0], sizeof sum[0]);
         lm_model_close(m[0]);
     }
     memset(&d, 0, sizeof d); d.source.data = plain.p; d.source.size = plain.n; d.quantize = "Q4_K_X";
     CHECK_STATUS(lm_model_open(&m[0], &d, &e), LM_E_ARG);
     d.quantize = "Q8_0"; d.plain_layout = 1;
     CHECK_STATUS(lm_model_open(&m[0], &d, &e), LM_E_ARG);
+    d.quantize = NULL; d.plain_layout = 0; d.vocab_only = 2;
+    if (CHECK(lm_model_open(&m[0], &d, &e) == LM_OK)) {
+        CHECK_STATUS(lm_tensor_find(m[0], "blk.1.ffn_down.weight", &t), LM_OK);
+        memset(plain.p + ((const uint8_t *)t.data - plain.p) + 64, 255, 4); /* no number */
+        lm_model_close(m[0]);
+        for (i = 1; i < 4; i++) {
+            d.vocab_only = 0; d.quantize = mix; d.n_threads = i;
+            CHECK_STATUS(lm_model_open(&m[0], &d, &e), LM_E_FORMAT); CHECK(strstr(e.text, "blk.1.ffn_down.weight: a weight is no number") != NULL);
+        }
+    }
     free(plain.p); free(file.p);
 }
 

@@ -97,7 +97,8 @@ static inline int cli_end(void) { /* the last call of every main */
     return 0;
 }
 
-/* ---- progress, only where stderr is a terminal and the work takes longer than a moment: "label 42%", gone when done */
+/* ---- progress, only where stderr is a terminal and the work takes longer than a moment: "label 42%", of bytes "label 42%, 12.3 of 29.1 MB, 250 MB/s,
+ * 3 s left"; gone when done */
 static inline double cli_seconds(void) { /* since 1970 */
 #ifdef _WIN32
     FILETIME t; GetSystemTimeAsFileTime(&t);
@@ -107,13 +108,20 @@ static inline double cli_seconds(void) { /* since 1970 */
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 #endif
 }
-static inline void cli_progress(const char *label, uint64_t done, uint64_t total) {
-    static const char *current; static double start; static int last; int percent = total ? (int)((double)done * 100 / (double)total) : 0;
+static inline void cli_progress_line(const char *label, uint64_t done, uint64_t total, int bytes) {
+    static const char *current; static double start; static int last; int percent = total ? (int)((double)done * 100 / (double)total) : 0; double s, mb;
     if (!cli.tty || cli.quiet) return;
     if (label != current) { current = label; start = cli_seconds(); last = -1; }
     if (done >= total) { cli_clear(); current = NULL; return; }
-    if (percent != last && cli_seconds() - start > 0.3) { fprintf(stderr, "\r%s %d%%\033[K", label, percent); cli.line = 1; last = percent; }
+    if (percent == last || (s = cli_seconds() - start) <= 0.3) return;
+    fprintf(stderr, "\r%s %d%%", label, percent);
+    mb = (double)done / 1e6 / s;       /* a second */
+    if (bytes && done > 0) fprintf(stderr, ", %.1f of %.1f MB, %.0f MB/s, %.0f s left", (double)done / 1e6, (double)total / 1e6, mb, (double)(total - done) / 1e6 / mb);
+    fputs("\033[K", stderr);
+    cli.line = 1; last = percent;
 }
+static inline void cli_progress(const char *label, uint64_t done, uint64_t total) { cli_progress_line(label, done, total, 0); }
+static inline void cli_progress_bytes(const char *label, uint64_t done, uint64_t total) { cli_progress_line(label, done, total, 1); }
 static inline int cli_progress_hook(void *label, uint64_t done, uint64_t total) { cli_progress((const char *)label, done, total); return 0; }
 static inline void cli_log_hook(void *label, int level, const char *line) {
     (void)label;
@@ -160,7 +168,7 @@ typedef struct cli_option {
     const char *name, *value; cli_kind kind; void *to; double lo, hi; int (*call)(void *to, const char *text);
     const char *help;                 /* unit and default */
 } cli_option;
-#define CLI_MODEL(need) { "-m", "MODEL.gguf", CLI_TEXT, &cli.model, 0, 0, NULL, need }
+#define CLI_MODEL(need) { "-m", "MODEL.gguf", CLI_TEXT, &cli.model, 0, 0, NULL, need "; -: stdin" }
 #define CLI_CTX(dflt) { "-c", "CTX", CLI_INT, &cli.n_ctx, 1, INT_MAX, NULL, "context in tokens (default: " dflt ")" }
 #define CLI_OWN_CTX "the smaller of the model's own and 4096"
 #define CLI_COMPUTE \
@@ -330,20 +338,28 @@ static inline int64_t cli_size(FILE *f) { /* of a regular file; -1: unknown */
     return fseeko(f, 0, SEEK_END) == 0 ? (int64_t)ftello(f) : -1;
 #endif
 }
-/* A whole file, or stdin for "-". One 0 byte follows the end. */
-static inline char *cli_read(const char *path, size_t *n_bytes) {
+/* A whole file of at most `most` bytes, or stdin for "-". One 0 byte follows the end. */
+static inline char *cli_read_most(const char *path, size_t *n_bytes, size_t most) {
     int from_stdin = strcmp(path, "-") == 0; FILE *f = from_stdin ? stdin : cli_fopen(path, "rb");
     char *p = NULL; size_t n = 0, cap = 0, got;
     if (f == NULL) cli_die("%s: %s", path, strerror(errno));
     do {
         if (cap - n < 2) p = (char *)cli_grow(p, cap = cap * 2 + 65536);
         got = fread(p + n, 1, cap - n - 1, f); n += got;
-        if (n > CLI_MAX_TEXT) cli_die("%s: longer than %lu bytes", path, (unsigned long)CLI_MAX_TEXT);
+        if (n > most) cli_die("%s: longer than %lu bytes", path, (unsigned long)most);
     } while (got > 0);
     if (ferror(f)) cli_die("%s: %s", path, strerror(errno));
     if (!from_stdin) fclose(f);
     p[n] = 0; *n_bytes = n;
     return p;
+}
+static inline char *cli_read(const char *path, size_t *n_bytes) { return cli_read_most(path, n_bytes, CLI_MAX_TEXT); }
+/* Where a model comes from: a path, or for "-" all of stdin, which stays in memory. */
+static inline void cli_source(lm_model_desc *d, const char *path) {
+    static char *all; static size_t n;
+    if (strcmp(path, "-") != 0) { d->path = path; return; }
+    if (all == NULL) all = cli_read_most(path, &n, (size_t)-1 / 4);
+    d->source.data = all; d->source.size = n;
 }
 /* The next line of stdin without its end, *n its bytes, a 0 byte behind them; NULL at the end. The buffer is the next call's too. */
 static inline char *cli_line(size_t *n) {
@@ -358,10 +374,12 @@ static inline char *cli_line(size_t *n) {
     line[*n] = 0;
     return line;
 }
-/* An output file: written to a temporary name beside the target, flushed to the disk, then renamed, so that a reader sees the old file
+/* An output file, or stdout for "-": written to a temporary name beside the target, flushed to the disk, then renamed, so that a reader sees the old file
  * or the whole new one. What is no regular file (a device, a pipe) is written directly. */
 static inline FILE *cli_create(const char *path) {
-    size_t n = strlen(path) + 32; char *temp = (char *)cli_grow(NULL, n); FILE *f;
+    size_t n = strlen(path) + 32; char *temp; FILE *f;
+    if (strcmp(path, "-") == 0) return stdout;
+    temp = (char *)cli_grow(NULL, n);
 #ifdef _WIN32
     snprintf(temp, n, "%s.tmp%lu", path, (unsigned long)GetCurrentProcessId());
 #else
@@ -381,6 +399,9 @@ static inline void cli_commit(FILE *f, const char *path) {
     int bad = fflush(f) != 0 || ferror(f);
 #ifdef _WIN32
     wchar_t *from, *to;
+#endif
+    if (f == stdout) { if (bad) cli_die("stdout: cannot be written: %s", strerror(errno)); return; }
+#ifdef _WIN32
     bad = bad || _commit(_fileno(f)) != 0;
     if (fclose(f) != 0 || bad) cli_die("%s: %s", path, strerror(errno));
     from = cli_wide(cli.temp); to = cli_wide(path);
@@ -437,7 +458,7 @@ static inline const char *cli_error_text(const lm_error *err) { /* with the file
 static inline lm_status cli_try_model(int vocab_only, lm_error *err) {
     lm_model_desc d; static char label[] = "opening the model";
     memset(&d, 0, sizeof d);
-    d.path = cli.model; d.vocab_only = vocab_only; d.plain_layout = cli.plain;
+    cli_source(&d, cli.model); d.vocab_only = vocab_only; d.plain_layout = cli.plain;
     d.hooks.user = label; d.hooks.progress = cli_progress_hook; d.hooks.log = cli_log_hook;
     return lm_model_open(&cli.m, &d, err);
 }

@@ -3,6 +3,7 @@
  *   build/convert FOLDER                     Meta: params.json, consolidated.00.pth and, split over processors, more of them
  *   build/convert stories15M.bin             llama2.c, versions 0, 1 and 2
  *   build/convert ADAPTER --base MODEL       a LoRA adapter of PEFT: adapter_config.json, adapter_model.safetensors or .bin
+ *   build/convert FOLDER -o - | build/generate -m - -p "Once"           without a file; or into build/quantize - OUT.gguf Q4_K_M
  * From top to bottom: what a source says of its model; one function for each form that reads this and lists the tensors; the table of
  * names, by which the tensors of the output are planned and all of the input's are accounted for; metadata; and one loop that writes.
  * A tensor goes through memory in pieces of some megabytes.
@@ -22,7 +23,7 @@ static const char *in_path, *out_path, *pre_name, *base_path;
 static int type_choice = -1;
 static const int type_number[] = { TENSOR_F32, TENSOR_F16, TENSOR_BF16, 8 /* Q8_0 */ };
 static const cli_option options[] = {
-    { "-o", "OUT.gguf", CLI_TEXT, &out_path, 0, 0, NULL, "the file to write (default: the input's name with .gguf, in this folder)" },
+    { "-o", "OUT.gguf", CLI_TEXT, &out_path, 0, 0, NULL, "the file to write; -: stdout (default: the input's name with .gguf, in\nthis folder)" },
     { "--type", "f32|f16|bf16|q8_0", CLI_CHOICE, &type_choice, 0, 0, NULL,
         "type of the matrices (default: each its own). Vectors are F32; what has no\nrows of a multiple of 32 is F16 in place of Q8_0" },
     { "--pre", "NAME", CLI_TEXT, &pre_name, 0, 0, NULL, "the pre-tokenizer, where its regular expression is not recognised" },
@@ -535,19 +536,6 @@ static void write_metadata(gguf_writer *w, const source *s, const vocab *v) {
 }
 
 /* ================ writing */
-static void show_progress(uint64_t done, uint64_t total) { /* on a terminal: bytes, speed, time left */
-    static double start, last; double now;
-    if (!cli.tty || cli.quiet) return;
-    now = cli_seconds();
-    if (start == 0) start = now;
-    if (done >= total) { cli_clear(); return; }
-    if (now - start < 0.3 || now - last < 0.1) return;
-    last = now;
-    fprintf(stderr, "\rconverting %d%%, %.1f of %.1f MB, %.0f MB/s, %.0f s left\033[K", (int)((double)done * 100 / (double)total),
-        (double)done / 1e6, (double)total / 1e6,
-        (double)done / 1e6 / (now - start), (double)(total - done) / ((double)done / (now - start)));
-    cli.line = 1;
-}
 /* Rows of the whole, from the parts that hold them, as the input has them. beside: room for the rows of one part. */
 static void gather(const source *s, const item *x, uint64_t row, size_t n, unsigned char *dst, unsigned char *beside) {
     size_t size = tensors_size(x->from), row_bytes = (size_t)x->cols * size, k, r; int i; tensor t;
@@ -593,7 +581,7 @@ static void write_item(gguf_writer *w, const source *s, int index, uint64_t *don
             p = out;
         }
         gguf_data(w, index, p, out_bytes);
-        show_progress(*done += out_bytes, total);
+        cli_progress_bytes("converting", *done += out_bytes, total);
     }
 }
 static uint64_t write_all(const source *s, const char *path) { /* -> the file's bytes */
@@ -642,7 +630,7 @@ int main(int argc, char **argv) {
     base_name(in_path, name, sizeof name - 5);
     strcat(name, ".gguf");
     size = write_all(s, out_path ? out_path : name);
-    printf("%s: %d tensors, %.1f MB\n", out_path ? out_path : name, n_items, (double)size / 1e6);
+    if (out_path == NULL || strcmp(out_path, "-") != 0) printf("%s: %d tensors, %.1f MB\n", out_path ? out_path : name, n_items, (double)size / 1e6);
     for (i = 0; i < s->n_parts; i++) tensors_close(&s->part[i]);
     return cli_end();
 }

@@ -9,11 +9,11 @@
 typedef struct imatrix_entry { char *name; size_t name_bytes; uint64_t n_in, n_mat; float *w; } imatrix_entry; /* w [n_mat][n_in]: mean squares */
 typedef struct imatrix { imatrix_entry *v; int n; uint32_t n_chunks; char *dataset; } imatrix;
 
-static inline lm_model *imatrix_open(const char *path) { /* any GGUF file, for its tables and tensors */
+static inline lm_model *imatrix_open(const char *path) { /* any GGUF file, or "-", for its tables and tensors */
     lm_model_desc d; lm_error err; lm_model *m; size_t k = strlen(path) < 80 ? strlen(path) : 80;
     memset(&d, 0, sizeof d);
     if (*path == 0) cli_die("the path is empty");
-    d.path = path; d.vocab_only = 2;
+    cli_source(&d, path); d.vocab_only = 2;
     if (lm_model_open(&m, &d, &err) != LM_OK) { /* the line may name the file already */
         if (strncmp(err.text, path, k) == 0) cli_die("%s", err.text);
         cli_die("%.900s: %s", path, err.text);

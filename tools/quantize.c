@@ -1,5 +1,5 @@
 /* Writes a model with smaller (or larger) weights.
- *   build/quantize IN.gguf OUT.gguf Q4_K_M --imatrix calibration.gguf
+ *   build/quantize IN.gguf OUT.gguf Q4_K_M --imatrix calibration.gguf       (IN -: stdin; OUT -: stdout)
  *
  * TYPE is a type of weights or a mix of them (lm_mix_find in llama.h says which and what they do). Weights that are quantized already are dequantized
  * first, those that have their type already are copied. --imatrix gives columns their importance: a file of perplexity --imatrix-out or of llama.cpp's
@@ -8,11 +8,9 @@
 #include "cli.h"
 #include "gguf_write.h"
 #include "imatrix.h"
-#ifndef _WIN32
-#include <pthread.h>
-#endif
+#include "parallel.h"
 
-#define WEIGHTS 65536                 /* that a thread takes at a time: some rows */
+#define WEIGHTS (1u << 18)            /* that a thread takes at a time, some rows: of its cache's size, and worth the time in which lm_quantize asks the CPU what it can */
 
 static const char *in_path, *out_path, *mix, *imatrix_path;
 static const cli_option options[] = {
@@ -63,11 +61,8 @@ static void lora_open(int i, const lm_model *m) { /* and every tensor of it must
 static struct {
     const lm_tensor *t; int type; const float *importance; size_t n_importance; /* for each of the third dimension's matrices, or one for all */
     const float *a[8], *b[8]; float scale[8]; uint64_t rank[8]; int n_lora, embd;
-    uint64_t n_rows; size_t in_bytes, row_bytes; char *out;
-    uint64_t next, n_take; const char *error;
-#ifndef _WIN32
-    pthread_mutex_t lock;
-#endif
+    uint64_t n_rows, n_take; size_t in_bytes, row_bytes; char *out;
+    float *x; size_t n_x;             /* n_x of each thread: the rows that it is at */
 } work;
 
 static void merge(uint64_t row, float *x) {
@@ -80,8 +75,11 @@ static void merge(uint64_t row, float *x) {
         }
     }
 }
-static const char *do_rows(uint64_t first, uint64_t n, float *x) { /* -> what is wrong */
-    const lm_tensor *t = work.t; size_t n_in = (size_t)t->dims[0]; uint64_t r, k; lm_status s;
+static const char *do_rows(void *unused, uint64_t job, int thread) { /* -> what is wrong */
+    const lm_tensor *t = work.t; size_t n_in = (size_t)t->dims[0]; uint64_t first = job * work.n_take, n = work.n_rows - first, r, k; lm_status s;
+    float *x = work.x + work.n_x * (size_t)thread;
+    (void)unused;
+    if (n > work.n_take) n = work.n_take;
     if (lm_dequantize(t->type, (const char *)t->data + first * work.in_bytes, (size_t)n * n_in, x) != LM_OK) return "type cannot be read";
     for (r = 0; r < n; r++) merge(first + r, x + r * n_in);
     for (r = 0; r < n; r += k) { /* up to where another of the third dimension's matrices begins */
@@ -92,49 +90,14 @@ static const char *do_rows(uint64_t first, uint64_t n, float *x) { /* -> what is
     }
     return NULL;
 }
-static void *worker(void *x) {
-    for (;;) {
-        uint64_t first; const char *bad = NULL;
-#ifndef _WIN32
-        pthread_mutex_lock(&work.lock);
-#endif
-        first = work.error ? work.n_rows : work.next; work.next = first + work.n_take;
-#ifndef _WIN32
-        pthread_mutex_unlock(&work.lock);
-#endif
-        if (first >= work.n_rows) return NULL;
-        bad = do_rows(first, work.n_rows - first < work.n_take ? work.n_rows - first : work.n_take, (float *)x);
-#ifndef _WIN32
-        if (bad) { pthread_mutex_lock(&work.lock); work.error = bad; pthread_mutex_unlock(&work.lock); }
-#else
-        if (bad) work.error = bad;
-#endif
-    }
-}
-static void run(const lm_tensor *t) { /* work: all but next, error */
-    size_t n_float; int i, n = cli.n_threads; float *x;
+static void run(const lm_tensor *t) { /* work: all but n_take, x, n_x */
+    const char *error; int n = cli.n_threads < PARALLEL_MAX ? cli.n_threads : PARALLEL_MAX;
     if (t->dims[0] > ((size_t)-1 >> 12)) cli_die("tensor %.*s: rows are too long", (int)t->name_bytes, t->name);
-    work.next = 0; work.error = NULL; work.n_take = t->dims[0] < WEIGHTS ? WEIGHTS / t->dims[0] : 1;
-    n_float = (size_t)(t->dims[0] * work.n_take);
-#ifdef _WIN32
-    n = 1;
-#endif
-    x = (float *)cli_grow(NULL, n_float * sizeof *x * (size_t)n);
-#ifdef _WIN32
-    worker(x);
-#else
-    {
-        pthread_t thread[64]; int started = 0;
-        pthread_mutex_init(&work.lock, NULL);
-        for (i = 1; i < n && i < 64; i++) { if (pthread_create(&thread[started], NULL, worker, x + n_float * (size_t)i) != 0) break; started++; } /* fewer will do */
-        worker(x);
-        for (i = 0; i < started; i++) pthread_join(thread[i], NULL);
-        pthread_mutex_destroy(&work.lock);
-    }
-#endif
-    (void)i;
-    free(x);
-    if (work.error) cli_die("%s: tensor %.*s: %s", in_path, (int)t->name_bytes, t->name, work.error);
+    work.n_take = t->dims[0] < WEIGHTS ? WEIGHTS / t->dims[0] : 1; work.n_x = (size_t)(t->dims[0] * work.n_take);
+    work.x = (float *)cli_grow(NULL, work.n_x * sizeof *work.x * (size_t)n);
+    error = parallel(n, (work.n_rows + work.n_take - 1) / work.n_take, do_rows, NULL);
+    free(work.x);
+    if (error) cli_die("%s: tensor %.*s: %s", in_path, (int)t->name_bytes, t->name, error);
 }
 static int adapt(const lm_tensor *t) { /* the adapters' parts for t -> how many */
     static float *keep[16]; int i; lm_tensor a, b;
@@ -222,14 +185,15 @@ int main(int argc, char **argv) {
             gguf_data(&w, i, work.out, w.tensor[i].n_bytes);
             free(work.out);
         }
+        lm_tensor_release(m, i);
         from_bytes += t.n_bytes; done += t.n_bytes;
-        cli_progress("quantizing", done, total);
+        cli_progress_bytes("quantizing", done, total);
     }
     {
         uint64_t tensor_bytes = 0;
         for (i = 0; i < n; i++) tensor_bytes += w.tensor[i].n_bytes;
         gguf_end(&w);
-        printf("%s: %s, %.1f MiB at %.2f bits per weight -> %.1f MiB at %.2f bits per weight, %.1f s\n", out_path, mix,
+        if (strcmp(out_path, "-") != 0) printf("%s: %s, %.1f MiB at %.2f bits per weight -> %.1f MiB at %.2f bits per weight, %.1f s\n", out_path, mix,
                (double)from_bytes / 1048576, 8 * (double)from_bytes / (double)n_params, (double)to_bytes / 1048576, 8 * (double)tensor_bytes / (double)n_params, cli_seconds() - start);
     }
     for (i = 0; i < cli_adapters.n; i++) lm_model_close(loras[i].file);
