@@ -194,26 +194,25 @@ def reference():
     check(not os.path.exists(at("ref/lora/base.gguf")), "what was needed on the way is removed")
 
 
-# ---- kill: 20 times at random, each resumed
+# ---- kill: 20 times, at random steps and moments, each resumed
+def newest(name):
+    return max([int(f[5:13]) for f in os.listdir(at(name)) if f.startswith("step-") and f.endswith(".ckpt")], default=0) if os.path.isdir(at(name)) else 0
+
+
 def kill():
-    more = ("--steps", 1500, "--save_every", 3, "--ema", 0.99, "--dropout", 0.1, "--sample.every", 100, "--type", "Q8_0", "--valid_every", 200)
+    more = ("--steps", 600, "--save_every", 2, "--ema", 0.99, "--dropout", 0.1, "--sample.every", 100, "--type", "Q8_0", "--valid_every", 150)
     c, r, kills = config("k"), random.Random(5), 0
-    began = time.time()
     good("train", c, "--out", at("whole"), *more)
-    took = time.time() - began
-    while True:
-        p = subprocess.Popen([build + "/train", c, *map(str, more)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            if kills < 20:
-                p.wait(0.03 + r.random() * took / 14)
-            out, err = p.communicate()
-            check(p.returncode == 0, f"the last of the runs: {err}")
-            break
-        except subprocess.TimeoutExpired:
-            p.kill()
-            p.wait()
-            kills += 1
+    for step in sorted(r.sample(range(600 - 40), 20)):
+        p = subprocess.Popen([build + "/train", c, *map(str, more)], stdout=subprocess.DEVNULL)
+        while newest("k") < step and p.poll() is None:
+            time.sleep(0.002)
+        time.sleep(r.random() * 0.02)
+        kills += p.poll() is None
+        p.kill()
+        p.wait()
     check(kills == 20, f"{kills} kills before the end")
+    good("train", c, *more)
     check(digest(at("whole/model.gguf")) == digest(at("k/model.gguf")), "killed 20 times: the same bits")
     check([r["loss"] for r in log("whole")] == [r["loss"] for r in log("k")], "the log of both is the same but for times")
     check(not [f for f in os.listdir(at("k")) if ".tmp" in f], "nothing unfinished is left")
@@ -289,14 +288,16 @@ def kinds():
             says = good("perplexity", "-m", merged, "-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
         check(abs(float(says.split("nll ")[1].split(" ")[0]) - losses[-1]) < 1e-3, f"{kind}: the file says {says}, training said {losses[-1]}")
     check(digest(quantized) == before, "the quantized base is not touched")
-    small = {"shape": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_head_kv": 1, "n_ff": 16}, "steps": 60}
+    small = {"shape": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_head_kv": 1, "n_ff": 16}, "steps": 250}
     for name, more in (("student", {}), ("taught", {"teacher": base}), ("taught_all", {"teacher": base, "distill.top_k": 0, "distill.temperature": 2, "distill.share": 0.9})):
         good("train", config(name, **small, **more))
-        check(float(log(name)[-1]["valid_loss"]) < 5, f"{name}: {log(name)[-1]['valid_loss']}")
+    check(all(float(log(n)[-1]["valid_loss"]) < float(log("student")[-1]["valid_loss"]) for n in ("taught", "taught_all")), "a student is better with its teacher")
     print("  student %s, taught %s, by all %s; teacher %.3f" % (*(log(n)[-1]["valid_loss"] for n in ("student", "taught", "taught_all")), first))
     pairs = [json.dumps({"prompt": s.split(". ")[0] + ". ", "chosen": "The happy girl made the new ball.", "rejected": "The old dog wanted the red moon."}) for s in stories(80, 4)]
+    template = write("chat.jinja", "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|endoftext|>{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}")
     write("pairs.jsonl", "\n".join(pairs) + "\n")
-    good("prepare", write("pp.json", json.dumps({"out": at("pairs"), "sources": [at("pairs.jsonl")], "model": base, "clean.near": 0, "clean.exact": False, "validation": 0.2})))
+    good("prepare", write("pp.json", json.dumps({"out": at("pairs"), "sources": [at("pairs.jsonl")], "model": base, "clean.near": 0, "clean.exact": False, "validation": 0.2,
+                                                "chat_template": template})))
     c = config("dpo", data=at("pairs.train.tokens"), valid=at("pairs.valid.tokens"), vocab="", model=base, n_len=64, steps=20, lr=1e-3, warmup=0, log_every=1, valid_every=20)
     good("train", c)
     rows = log("dpo")
