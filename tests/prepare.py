@@ -356,14 +356,27 @@ def hostile(dir_, model):
     for n in (10, 1000, 5000):
         refuse("room for %d bytes" % n, d("config.json"), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)))
     check(read(old) == b"as it was" and not [f for f in os.listdir(dir_) if ".tmp" in f], "a full disk leaves the file that was there")
-    for data in (b"\xff" * 1000, b"<" * 100000, b"&" * 100000, b"@" * 100000, b"<!--" * 20000, b"<a href=" * 10000, b"\xc3\xa2\xe2\x82\xac" * 20000, b"http://" * 10000, b"a" * 300000, b"\xe2\x80\x8b" * 30000, b"+1" * 50000):
+    for data in (b"\xff" * 1000, b"<" * 100000, b"&" * 100000, b"@" * 100000, b"<!--" * 20000, b"<a href=" * 10000, b"\xc3\xa2\xe2\x82\xac" * 20000, b"http://" * 10000, b"a" * 300000, b"\xe2\x80\x8b" * 30000, b"+1" * 50000,
+                 b"+49 123 4567890a@b.cd http://a@b.cd (555) 010-0199@x.yz" * 500):
         start = time.monotonic()
         good("--clean", write(d("odd.txt"), data), "-o", d("odd.out"))
         check(prepare("--train-bpe", "257", "-o", d("odd.out"), d("odd.txt")).returncode == 0 and prepare("--train-bpe", "300", "-o", d("odd.out"), d("odd.txt")).returncode in (0, 1), "BPE of %r" % data[:8])
         check(time.monotonic() - start < (30 if SANITIZED else 5), "%r: %.1f s" % (data[:8], time.monotonic() - start))
 
 
+def shown(dir_):
+    """the commands of README.md, as they stand there"""
+    readme = read("README.md").decode()
+    block = readme[readme.index("## Preparing training data"):]
+    block = block[block.index("```sh\n") + 6:]
+    os.symlink(os.path.abspath(BUILD), dir_ + "/build")
+    write(dir_ + "/stories.txt", MARK.join(story(i) for i in range(600)))
+    r = subprocess.run(["sh", "-e", "-c", block[:block.index("```")]], cwd=dir_, capture_output=True)
+    check(r.returncode == 0 and r.stderr == b"" and r.stdout.count(b"\n") > 5, "README's commands: exit %d %s" % (r.returncode, r.stderr[-300:]))
+
+
 def small(dir_):
+    shown(dir_)
     rules(dir_)
     duplicates(dir_)
     texts, model = sets(dir_)

@@ -26,10 +26,11 @@ for p in make_hostile limit; do
         { echo "FAILED: $p does not compile"; failed=$((failed + 1)); }
 done
 part "hostile files" sh tests/hostile.sh "$B"
-if command -v python3 >/dev/null 2>&1; then part "converting models" python3 tests/convert.py "$B" forms hostile
-else echo "skipped: converting models, without python3"; skipped=$((skipped + 1)); fi
-if command -v python3 >/dev/null 2>&1; then part "training" python3 tests/train.py "$B" quick
-else echo "skipped: training, without python3"; skipped=$((skipped + 1)); fi
+if command -v python3 >/dev/null 2>&1; then
+    part "converting models" python3 tests/convert.py "$B" forms hostile
+    part "preparing data" python3 tests/prepare.py "$B" small
+    part "training" python3 tests/train.py "$B" quick
+else echo "skipped: converting models, preparing data and training, without python3"; skipped=$((skipped + 3)); fi
 part "the program that is shown" sh tests/shown.sh
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

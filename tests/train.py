@@ -3,7 +3,7 @@
     python3 tests/train.py BUILD [PART ...]
 
 Parts: quick (configuration, one run, its resumption: in `make test`), reference (against LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut
-off and altered, a full disk, two processes), kinds (adapters, a teacher, pairs), events (the tensorboard package), mpi, embed. Without a name: all.
+off and altered, a full disk, two processes), kinds (adapters, a teacher, pairs), events (the tensorboard package), mpi, embed, readme (its commands as they stand there). Without a name: all.
 Ends with `N passed, M failed, K skipped`."""
 import array
 import hashlib
@@ -382,10 +382,26 @@ int main(void) {
     check(p.returncode == 0 and p.stdout == "300 300 ", f"it opens the model in memory: {p.stdout} {p.stderr}")
 
 
+# ---- readme: the commands of its two sections, as they stand there
+def readme():
+    if not os.path.isdir(data + "/data/tinystories"):
+        return skip("no reference data")
+    with open("README.md") as f:
+        text = f.read()
+    script = "set -e\n" + "".join(text.split(f"\n## {title}\n")[1].split("```sh\n")[1].split("```")[0] for title in ("Preparing training data", "Training"))
+    os.mkdir(at("readme"))
+    os.symlink(build, at("readme/build"))
+    with open(data + "/data/tinystories/train.txt", "rb") as f, open(at("readme/stories.txt"), "wb") as g:
+        g.write(f.read(1 << 19).rsplit(b"<|endoftext|>", 1)[0] + b"<|endoftext|>\n")
+    p = subprocess.run(["bash", "-c", script], cwd=at("readme"), capture_output=True, text=True)
+    check(p.returncode == 0, f"README: exit {p.returncode}: {p.stderr[-300:]}")
+    check("done before at step 60" in p.stdout and p.stdout.count("Once upon a time") >= 2 and os.path.exists(at("readme/student/model.gguf")), "README: " + p.stdout[-500:])
+
+
 os.chdir(os.path.dirname(os.path.abspath(__file__)) + "/..")
-for part in parts or ("quick", "reference", "kill", "damage", "kinds", "events", "mpi", "embed"):
+for part in parts or ("quick", "reference", "kill", "damage", "kinds", "events", "mpi", "embed", "readme"):
     began = time.time()
-    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "events": events, "mpi": mpi, "embed": embed}[part]()
+    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "events": events, "mpi": mpi, "embed": embed, "readme": readme}[part]()
     print(f"  {part}: {time.time() - began:.1f} s")
 print(f"{passed} passed, {failed} failed, {skipped} skipped")
 sys.exit(failed != 0)

@@ -5,7 +5,8 @@
  *   bpe_write(&b, "tokenizer.json");                       as Hugging Face's tokenizers has it
  *   bpe_close(&b);
  * The rule, which is that library's: special tokens first, then the 256 bytes in the order of their characters in GPT-2's byte alphabet, then merges.
- * Texts are cut by GPT-2's expression ('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+) into words, which are counted once.
+ * Texts are cut by GPT-2's expression ('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+) into words, which are
+ * counted once.
  * Each step joins the pair of neighbours of the highest count, among equals the one of the smallest (left id, right id), until there are as many
  * entries as wanted or no pair comes twice. A merge whose text is an entry already keeps that entry's id (Sennrich, Haddow and Birch 2016,
  * arXiv:1508.07909). Counts of pairs change only where a merge happens: each pair has the list of words that may hold it, and a heap has the
@@ -148,7 +149,8 @@ static inline void bpe_more(bpe *b, uint32_t left, uint32_t right, uint32_t w) {
     }
     if (p->touched) return;
     p->touched = 1;
-    if (b->n_touched == b->cap_touched) b->touched = (uint32_t *)cli_grow(b->touched, (b->cap_touched = b->cap_touched * 2 + 4096) * sizeof *b->touched);
+    if (b->n_touched == b->cap_touched) b->touched = (uint32_t *)cli_grow(b->touched,
+        (b->cap_touched = b->cap_touched * 2 + 4096) * sizeof *b->touched);
     b->touched[b->n_touched++] = i;
 }
 static inline void bpe_less(bpe *b, uint32_t left, uint32_t right, uint32_t w) { b->pair[bpe_pair_of(b, left, right)].count -= b->word[w].count; }
@@ -213,7 +215,8 @@ static inline void bpe_join(bpe *b, uint32_t w, uint32_t left, uint32_t right, u
     b->word[w].n = k;
 }
 static inline void bpe_merge(bpe *b, uint64_t key) {
-    uint32_t left = (uint32_t)(key >> 32), right = (uint32_t)key, made, i, n, *list; char *text; size_t n_left = b->token[left].n, n_right = b->token[right].n;
+    uint32_t left = (uint32_t)(key >> 32), right = (uint32_t)key, made, i, n, *list; char *text;
+    size_t n_left = b->token[left].n, n_right = b->token[right].n;
     bpe_pair *p = &b->pair[bpe_pair_of(b, left, right)];
     text = (char *)cli_grow(NULL, n_left + n_right);
     memcpy(text, b->tokens + b->token[left].at, n_left); memcpy(text + n_left, b->tokens + b->token[right].at, n_right);
@@ -254,19 +257,23 @@ static inline void bpe_put_id(FILE *f, const bpe *b, uint32_t id) {
     if (id < b->n_special) cli_json_text(f, b->special[id], strlen(b->special[id])); else bpe_put_text(f, b, id);
 }
 static inline void bpe_write(const bpe *b, const char *path) {
-    FILE *f = cli_create(path); uint32_t i; static const char *const level = "\"type\": \"ByteLevel\",\n    \"add_prefix_space\": %s,\n    \"trim_offsets\": true,\n    \"use_regex\": true\n  }";
+    FILE *f = cli_create(path); uint32_t i;
+    static const char *const level = "\"type\": \"ByteLevel\",\n    \"add_prefix_space\": %s,\n    \"trim_offsets\": true,\n"
+        "    \"use_regex\": true\n  }";
     fprintf(f, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [");
     for (i = 0; i < b->n_special; i++) {
         fprintf(f, "%s\n    {\n      \"id\": %lu,\n      \"content\": ", i ? "," : "", (unsigned long)i);
         bpe_put_id(f, b, i);
-        fprintf(f, ",\n      \"single_word\": false,\n      \"lstrip\": false,\n      \"rstrip\": false,\n      \"normalized\": false,\n      \"special\": true\n    }");
+        fprintf(f, ",\n      \"single_word\": false,\n      \"lstrip\": false,\n"
+            "      \"rstrip\": false,\n      \"normalized\": false,\n      \"special\": true\n    }");
     }
     fprintf(f, "\n  ],\n  \"normalizer\": null,\n  \"pre_tokenizer\": {\n    ");
     fprintf(f, level, "false");
     fprintf(f, ",\n  \"post_processor\": null,\n  \"decoder\": {\n    ");
     fprintf(f, level, "true");
-    fprintf(f, ",\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n    \"continuing_subword_prefix\": null,\n"
-        "    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n    \"vocab\": {");
+    fprintf(f, ",\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"
+        "    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n"
+        "    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n    \"vocab\": {");
     for (i = 0; i < b->n_token; i++) { fprintf(f, "%s\n      ", i ? "," : ""); bpe_put_id(f, b, i); fprintf(f, ": %lu", (unsigned long)i); }
     fprintf(f, "\n    },\n    \"merges\": [");
     for (i = 0; i < b->n_merge; i++) {

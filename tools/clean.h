@@ -5,15 +5,16 @@
  *   clean_close(&c);
  * What is repaired, in this order:
  *   encoding     a record that is no UTF-8 but reads as Windows-1252 (single accented letters and quotes) is decoded as that, any other dropped
- *   mojibake     UTF-8 that was decoded as Windows-1252 (three signs for a quote) is encoded back where it then is sound UTF-8 and no likely text as it
- *                stands; what is left with U+FFFD or half a sign is dropped
+ *   mojibake     UTF-8 that was decoded as Windows-1252 (three signs for a quote) is encoded back where it then is sound UTF-8 and no likely
+ *                text as it stands; what is left with U+FFFD or half a sign is dropped
  *   html         tags (of records that have a closing one, or a break), comments, scripts and styles go, entities become characters
  *   contacts     e-mail addresses, web addresses, telephone numbers: the record is dropped, or they are taken out, or kept
  *   characters   control bytes and characters without width go, line ends become \n, spaces of any kind one space; lines lose their outer spaces,
  *                at most one empty line is between two; then normal form C (Unicode 16, whole)
- * What is dropped then: the too short, the too long, the repetitive, what does not end a sentence, what came before. Exact duplicates have the same text
- * after cleaning. Near ones share most runs of three words, where words are letters and digits without case: estimated by 128 minimum hashes
- * (Broder 1997), found by 32 bands of 4, so that of pairs as like as 0.7 fewer than one in a thousand is missed; memory about 900 bytes a kept record. */
+ * What is dropped then: the too short, the too long, the repetitive, what does not end a sentence, what came before. Exact duplicates have the
+ * same text after cleaning. Near ones share most runs of three words, where words are letters and digits without case: estimated by 128 minimum
+ * hashes (Broder 1997), found by 32 bands of 4, so that of pairs as like as 0.7 fewer than one in a thousand is missed; memory about 900 bytes a
+ * kept record. */
 #ifndef CLEAN_H
 #define CLEAN_H
 #include "unicode.h"
@@ -25,8 +26,8 @@
 #define CLEAN_NAME(name, text) text,
 typedef enum clean_reason { CLEAN_REASONS(CLEAN_REASON) CLEAN_N_REASONS } clean_reason;
 static const char *const clean_names[] = { CLEAN_REASONS(CLEAN_NAME) };
-#define CLEAN_REPAIRS(X) X(ENCODING, "encoding") X(FIX_MOJIBAKE, "mojibake") X(HTML, "html") X(FIX_CONTACTS, "contacts") X(FIX_CONTROL, "control_bytes") \
-    X(LINE_ENDS, "line_ends") X(SPACES, "white_space") X(NFC, "normal_form")
+#define CLEAN_REPAIRS(X) X(ENCODING, "encoding") X(FIX_MOJIBAKE, "mojibake") X(HTML, "html") X(FIX_CONTACTS, "contacts") \
+    X(FIX_CONTROL, "control_bytes") X(LINE_ENDS, "line_ends") X(SPACES, "white_space") X(NFC, "normal_form")
 typedef enum clean_repair { CLEAN_REPAIRS(CLEAN_REASON) CLEAN_N_REPAIRS } clean_repair;
 static const char *const clean_repair_names[] = { CLEAN_REPAIRS(CLEAN_NAME) };
 enum { CLEAN_DROP, CLEAN_REMOVE, CLEAN_KEEP };
@@ -35,7 +36,8 @@ typedef struct clean_rules {
     int64_t min_bytes, max_bytes;     /* of a cleaned record */
     double repetition;                /* most share of runs of five words that came before in the same record; 1: any */
     double near_share;                /* least likeness of near duplicates; 0: they stay */
-    int html, spaces, unfinished, exact, contacts; /* 1: html is taken out, white space normalized, the unfinished and exact duplicates dropped; contacts: above */
+    /* 1: html is taken out, white space normalized, the unfinished and exact duplicates dropped; contacts: above */
+    int html, spaces, unfinished, exact, contacts;
 } clean_rules;
 #define CLEAN_HASHES 128
 #define CLEAN_ROWS 4
@@ -69,14 +71,17 @@ static inline void clean_close(clean *c) {
 static inline void clean_put(clean *c, const char *p, size_t n) { gguf_put(&c->other, p, n); }
 static inline void clean_put_cp(clean *c, uint32_t cp) { char u[8]; clean_put(c, u, (size_t)(json_put_utf8(u, cp) - u)); }
 static inline void clean_swap(clean *c) { gguf_bytes t = c->text; c->text = c->other; c->other = t; c->other.n = 0; }
-static inline int clean_at(const clean *c, size_t at, const char *s) { size_t n = strlen(s); return c->text.n - at >= n && memcmp(c->text.p + at, s, n) == 0; }
+static inline int clean_at(const clean *c, size_t at, const char *s) {
+    size_t n = strlen(s);
+    return c->text.n - at >= n && memcmp(c->text.p + at, s, n) == 0;
+}
 static inline int clean_alpha(int c) { c |= 32; return c >= 'a' && c <= 'z'; }
 static inline int clean_digit(int c) { return c >= '0' && c <= '9'; }
 static inline int clean_lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
 
 /* ---- Windows-1252 (https://encoding.spec.whatwg.org/index-windows-1252.txt): bytes 0x80 to 0x9f, the others are Latin-1 */
-static const uint16_t clean_cp1252[32] = { 0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d, 0x17d,
-    0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d, 0x17e, 0x178 };
+static const uint16_t clean_cp1252[32] = { 0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d,
+    0x17d, 0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d, 0x17e, 0x178 };
 static inline uint32_t clean_from_byte(int b) { return b >= 0x80 && b < 0xa0 ? clean_cp1252[b - 0x80] : (uint32_t)b; }
 static inline int clean_to_byte(uint32_t cp) { /* -1: none from 0x80 on */
     int i;
@@ -107,8 +112,8 @@ static inline int clean_encoding(clean *c) {
 /* ---- mojibake. A sequence: characters that stand for the bytes of one character beyond ASCII. */
 typedef struct clean_sequence { int n; uint32_t cp; size_t n_bytes; unsigned char b[4]; } clean_sequence; /* n bytes of UTF-8; bytes as they stand */
 static inline int clean_closes(int b) { /* what may follow a letter in sound text: closing quotes, dashes, ellipsis, a space, and letters */
-    return b == 0x85 || (b >= 0x91 && b <= 0x97) || b == 0xa0 || b == 0xab || b == 0xbb || b == 0x8b || b == 0x9b || b == 0x8a || b == 0x8c || b == 0x8e
-        || b == 0x9a || b == 0x9c || b == 0x9e || b == 0x9f || b == 0x83 || b == 0xaa || b == 0xba || b == 0xb5 || b == 0xb7;
+    static const unsigned char set[] = { 0x83, 0x85, 0x8a, 0x8b, 0x8c, 0x8e, 0x9a, 0x9b, 0x9c, 0x9e, 0x9f, 0xa0, 0xaa, 0xab, 0xb5, 0xb7, 0xba, 0xbb };
+    return (b >= 0x91 && b <= 0x97) || memchr(set, b, sizeof set) != NULL;
 }
 static inline clean_sequence clean_read(const clean *c, size_t at) { /* n 0: none begins here */
     clean_sequence s; size_t k = at, len; uint32_t cp; int i, b, need = 1; char u[4];
@@ -129,7 +134,8 @@ static inline int clean_is_wrong(const clean *c, const clean_sequence *s, size_t
     if (s->cp >= 0x80 && s->cp < 0xa0) return 0;
     if (s->n == 4 || (b == 0xe2 && s->b[1] < 0xa0)) return 1;                    /* emoji; quotes, dashes, signs */
     if (b == 0xc2) return 1;
-    if (goes_on || letter) return 1;                                             /* several in a row: other scripts; what closes stands before no letter */
+    /* several in a row: other scripts; what closes stands before no letter */
+    if (goes_on || letter) return 1;
     return b == 0xc3 ? s->b[1] >= 0xa0 : !clean_closes(s->b[1]) && (s->n == 2 || !clean_closes(s->b[2]));
 }
 static inline int clean_mojibake_once(clean *c) { /* -> how many were repaired */
@@ -141,8 +147,10 @@ static inline int clean_mojibake_once(clean *c) { /* -> how many were repaired *
         if (s.n && clean_is_wrong(c, &s, at, before)) { clean_put_cp(c, s.cp); len = s.n_bytes; before = 1; n++; continue; }
         before = 0;
         len = unicode_next(c->text.p + at, c->text.n - at, &cp);
-        if (clean_at(c, at, "\xc3\xa2\xe2\x82\xac")) { clean_put_cp(c, 0x201d); len = 5; n++; continue; } /* a closing quote whose byte 0x9d was lost */
-        if (cp >= 0x80 && cp < 0xa0) { n++; if (clean_cp1252[cp - 0x80] >= 0xa0) clean_put_cp(c, clean_cp1252[cp - 0x80]); continue; } /* Windows-1252 as Latin-1 */
+        /* a closing quote whose byte 0x9d was lost */
+        if (clean_at(c, at, "\xc3\xa2\xe2\x82\xac")) { clean_put_cp(c, 0x201d); len = 5; n++; continue; }
+        /* Windows-1252 as Latin-1 */
+        if (cp >= 0x80 && cp < 0xa0) { n++; if (clean_cp1252[cp - 0x80] >= 0xa0) clean_put_cp(c, clean_cp1252[cp - 0x80]); continue; }
         clean_put(c, c->text.p + at, len);
     }
     clean_swap(c);
@@ -158,25 +166,27 @@ static inline int clean_mojibake(clean *c) { /* 0: beyond repair */
 }
 
 /* ---- HTML (https://html.spec.whatwg.org, section 13). b: begins a new line */
-static const char clean_tags[] = " a abbr address! article! aside! audio b base bdi bdo big blockquote! body! br! button canvas caption! center! cite code col "
-    "colgroup dd! del details! dfn div! dl! dt! em embed fieldset! figcaption! figure! font footer! form! frame frameset h1! h2! h3! h4! h5! h6! head! header! "
-    "hr! html! i iframe img input ins kbd label legend li! link main! mark meta nav! nobr noscript object ol! option! optgroup p! param picture pre! q s samp "
-    "script section! select small source span strike strong style sub summary! sup svg table! tbody! td textarea tfoot! th thead! time title! tr! tt u ul! "
-    "var video wbr ";
-static const struct { const char *name; uint32_t cp; } clean_entities[] = { { "amp", '&' }, { "lt", '<' }, { "gt", '>' }, { "quot", '"' }, { "apos", '\'' },
-    { "nbsp", ' ' }, { "ensp", ' ' }, { "emsp", ' ' }, { "thinsp", ' ' }, { "shy", 0xad }, { "copy", 0xa9 }, { "reg", 0xae }, { "trade", 0x2122 },
-    { "deg", 0xb0 }, { "plusmn", 0xb1 }, { "middot", 0xb7 }, { "bull", 0x2022 }, { "hellip", 0x2026 }, { "ndash", 0x2013 }, { "mdash", 0x2014 },
-    { "lsquo", 0x2018 }, { "rsquo", 0x2019 }, { "sbquo", 0x201a }, { "ldquo", 0x201c }, { "rdquo", 0x201d }, { "bdquo", 0x201e }, { "laquo", 0xab },
-    { "raquo", 0xbb }, { "lsaquo", 0x2039 }, { "rsaquo", 0x203a }, { "cent", 0xa2 }, { "pound", 0xa3 }, { "yen", 0xa5 }, { "euro", 0x20ac }, { "sect", 0xa7 },
-    { "para", 0xb6 }, { "times", 0xd7 }, { "divide", 0xf7 }, { "frac12", 0xbd }, { "frac14", 0xbc }, { "frac34", 0xbe }, { "iexcl", 0xa1 }, { "iquest", 0xbf },
-    { "szlig", 0xdf }, { "Agrave", 0xc0 }, { "Aacute", 0xc1 }, { "Acirc", 0xc2 }, { "Atilde", 0xc3 }, { "Auml", 0xc4 }, { "Aring", 0xc5 }, { "AElig", 0xc6 },
-    { "Ccedil", 0xc7 }, { "Egrave", 0xc8 }, { "Eacute", 0xc9 }, { "Ecirc", 0xca }, { "Euml", 0xcb }, { "Igrave", 0xcc }, { "Iacute", 0xcd }, { "Icirc", 0xce },
-    { "Iuml", 0xcf }, { "Ntilde", 0xd1 }, { "Ograve", 0xd2 }, { "Oacute", 0xd3 }, { "Ocirc", 0xd4 }, { "Otilde", 0xd5 }, { "Ouml", 0xd6 }, { "Oslash", 0xd8 },
-    { "Ugrave", 0xd9 }, { "Uacute", 0xda }, { "Ucirc", 0xdb }, { "Uuml", 0xdc }, { "agrave", 0xe0 }, { "aacute", 0xe1 }, { "acirc", 0xe2 }, { "atilde", 0xe3 },
-    { "auml", 0xe4 }, { "aring", 0xe5 }, { "aelig", 0xe6 }, { "ccedil", 0xe7 }, { "egrave", 0xe8 }, { "eacute", 0xe9 }, { "ecirc", 0xea }, { "euml", 0xeb },
-    { "igrave", 0xec }, { "iacute", 0xed }, { "icirc", 0xee }, { "iuml", 0xef }, { "ntilde", 0xf1 }, { "ograve", 0xf2 }, { "oacute", 0xf3 }, { "ocirc", 0xf4 },
-    { "otilde", 0xf5 }, { "ouml", 0xf6 }, { "oslash", 0xf8 }, { "ugrave", 0xf9 }, { "uacute", 0xfa }, { "ucirc", 0xfb }, { "uuml", 0xfc }, { "oelig", 0x153 },
-    { "OElig", 0x152 }, { "scaron", 0x161 }, { "Scaron", 0x160 }, { "zwj", 0x200d }, { "zwnj", 0x200c } };
+static const char clean_tags[] = " a abbr address! article! aside! audio b base bdi bdo big blockquote! body! br! button canvas caption! center! "
+    "cite code col colgroup dd! del details! dfn div! dl! dt! em embed fieldset! figcaption! figure! font footer! form! frame frameset h1! h2! "
+    "h3! h4! h5! h6! head! header! hr! html! i iframe img input ins kbd label legend li! link main! mark meta nav! nobr noscript object ol! "
+    "option! optgroup p! param picture pre! q s samp script section! select small source span strike strong style sub summary! sup svg table! "
+    "tbody! td textarea tfoot! th thead! time title! tr! tt u ul! var video wbr ";
+static const struct { const char *name; uint32_t cp; } clean_entities[] = { { "amp", '&' }, { "lt", '<' }, { "gt", '>' }, { "quot", '"' },
+    { "apos", '\'' }, { "nbsp", ' ' }, { "ensp", ' ' }, { "emsp", ' ' }, { "thinsp", ' ' }, { "shy", 0xad }, { "copy", 0xa9 }, { "reg", 0xae },
+    { "trade", 0x2122 }, { "deg", 0xb0 }, { "plusmn", 0xb1 }, { "middot", 0xb7 }, { "bull", 0x2022 }, { "hellip", 0x2026 }, { "ndash", 0x2013 },
+    { "mdash", 0x2014 }, { "lsquo", 0x2018 }, { "rsquo", 0x2019 }, { "sbquo", 0x201a }, { "ldquo", 0x201c }, { "rdquo", 0x201d },
+    { "bdquo", 0x201e }, { "laquo", 0xab }, { "raquo", 0xbb }, { "lsaquo", 0x2039 }, { "rsaquo", 0x203a }, { "cent", 0xa2 }, { "pound", 0xa3 },
+    { "yen", 0xa5 }, { "euro", 0x20ac }, { "sect", 0xa7 }, { "para", 0xb6 }, { "times", 0xd7 }, { "divide", 0xf7 }, { "frac12", 0xbd },
+    { "frac14", 0xbc }, { "frac34", 0xbe }, { "iexcl", 0xa1 }, { "iquest", 0xbf }, { "szlig", 0xdf }, { "Agrave", 0xc0 }, { "Aacute", 0xc1 },
+    { "Acirc", 0xc2 }, { "Atilde", 0xc3 }, { "Auml", 0xc4 }, { "Aring", 0xc5 }, { "AElig", 0xc6 }, { "Ccedil", 0xc7 }, { "Egrave", 0xc8 },
+    { "Eacute", 0xc9 }, { "Ecirc", 0xca }, { "Euml", 0xcb }, { "Igrave", 0xcc }, { "Iacute", 0xcd }, { "Icirc", 0xce }, { "Iuml", 0xcf },
+    { "Ntilde", 0xd1 }, { "Ograve", 0xd2 }, { "Oacute", 0xd3 }, { "Ocirc", 0xd4 }, { "Otilde", 0xd5 }, { "Ouml", 0xd6 }, { "Oslash", 0xd8 },
+    { "Ugrave", 0xd9 }, { "Uacute", 0xda }, { "Ucirc", 0xdb }, { "Uuml", 0xdc }, { "agrave", 0xe0 }, { "aacute", 0xe1 }, { "acirc", 0xe2 },
+    { "atilde", 0xe3 }, { "auml", 0xe4 }, { "aring", 0xe5 }, { "aelig", 0xe6 }, { "ccedil", 0xe7 }, { "egrave", 0xe8 }, { "eacute", 0xe9 },
+    { "ecirc", 0xea }, { "euml", 0xeb }, { "igrave", 0xec }, { "iacute", 0xed }, { "icirc", 0xee }, { "iuml", 0xef }, { "ntilde", 0xf1 },
+    { "ograve", 0xf2 }, { "oacute", 0xf3 }, { "ocirc", 0xf4 }, { "otilde", 0xf5 }, { "ouml", 0xf6 }, { "oslash", 0xf8 }, { "ugrave", 0xf9 },
+    { "uacute", 0xfa }, { "ucirc", 0xfb }, { "uuml", 0xfc }, { "oelig", 0x153 }, { "OElig", 0x152 }, { "scaron", 0x161 }, { "Scaron", 0x160 },
+    { "zwj", 0x200d }, { "zwnj", 0x200c } };
 
 typedef struct clean_tag { size_t n; int closing, block; char name[12]; } clean_tag; /* n bytes of it, 0: no tag */
 static inline clean_tag clean_read_tag(const clean *c, size_t at) { /* at a '<' */
@@ -219,14 +229,16 @@ static inline int clean_has_html(const clean *c) {
         if (c->text.p[at] != '<') continue;
         if (clean_at(c, at, "<!--") || clean_at(c, at, "<!DOCTYPE") || clean_at(c, at, "<!doctype")) return 1;
         t = clean_read_tag(c, at);
-        if (t.n && (t.closing || strcmp(t.name, "br") == 0 || strcmp(t.name, "p") == 0 || strcmp(t.name, "hr") == 0 || strcmp(t.name, "img") == 0)) return 1;
+        if (t.n && (t.closing || strcmp(t.name, "br") == 0 || strcmp(t.name, "p") == 0 || strcmp(t.name, "hr") == 0 ||
+            strcmp(t.name, "img") == 0)) return 1;
     }
     return 0;
 }
 static inline size_t clean_past_tag(const clean *c, size_t at, int *block) { /* where what begins here ends; `at`: it is none. at a '<' */
     clean_tag t; size_t end; char close[16];
     if (clean_at(c, at, "<!--")) { end = clean_find(c, at + 4, "-->", 0); return end < c->text.n ? end + 3 : end; }
-    if (clean_at(c, at, "<!DOCTYPE") || clean_at(c, at, "<!doctype") || clean_at(c, at, "<?xml")) { end = clean_find(c, at, ">", 0); return end < c->text.n ? end + 1 : end; }
+    if (clean_at(c, at, "<!DOCTYPE") || clean_at(c, at, "<!doctype") || clean_at(c, at, "<?xml")) { end = clean_find(c, at, ">", 0);
+        return end < c->text.n ? end + 1 : end; }
     t = clean_read_tag(c, at); *block = t.block;
     if (t.n && !t.closing && (strcmp(t.name, "script") == 0 || strcmp(t.name, "style") == 0)) {
         snprintf(close, sizeof close, "</%s", t.name);
@@ -243,7 +255,8 @@ static inline size_t clean_entity(const clean *c, size_t at, uint32_t *cp) { /* 
     if (k == n || k < 3) return 0;
     if (p[1] != '#') {
         for (i = 0; i < sizeof clean_entities / sizeof *clean_entities; i++)
-            if (strlen(clean_entities[i].name) == k - 1 && memcmp(p + 1, clean_entities[i].name, k - 1) == 0) { *cp = clean_entities[i].cp; return k + 1; }
+            if (strlen(clean_entities[i].name) == k - 1 && memcmp(p + 1, clean_entities[i].name, k - 1) == 0) { *cp = clean_entities[i].cp;
+                return k + 1; }
         return 0;
     }
     i = 2;
@@ -260,7 +273,8 @@ static inline size_t clean_entity(const clean *c, size_t at, uint32_t *cp) { /* 
 }
 static inline int clean_is_word(const char *p, size_t n) { /* a letter or digit is in it */
     size_t at, len; uint32_t cp; int k;
-    for (at = 0; at < n; at += len) { len = unicode_next(p + at, n - at, &cp); k = unicode_class(cp); if (k == UNICODE_LETTER || k == UNICODE_NUMBER) return 1; }
+    for (at = 0; at < n; at += len) { len = unicode_next(p + at, n - at, &cp); k = unicode_class(cp);
+        if (k == UNICODE_LETTER || k == UNICODE_NUMBER) return 1; }
     return 0;
 }
 static inline void clean_ends(clean *c) { /* lines without a letter or digit at the record's ends: what is left of a page's frame */
@@ -293,10 +307,13 @@ static inline void clean_html(clean *c) {
 
 /* ---- contacts */
 static inline int clean_mail_char(int ch) { return clean_alpha(ch) || clean_digit(ch) || ch == '.' || ch == '_' || ch == '-' || ch == '+'; }
-static inline size_t clean_mail(const clean *c, size_t at, size_t *from) { /* at an '@': bytes from *from on; 0: none */
+static inline size_t clean_mail(const clean *c, size_t low, size_t at, size_t *from) { /* at an '@': bytes from *from >= low on; 0: none */
     size_t i = at + 1, dot = 0, start = at; const char *p = c->text.p;
-    while (start > 0 && clean_mail_char(p[start - 1]) && at - start < 64) start--;
-    while (i < c->text.n && (clean_alpha(p[i]) || clean_digit(p[i]) || p[i] == '-' || (p[i] == '.' && i + 1 < c->text.n && clean_alpha(p[i + 1])))) { if (p[i] == '.') dot = i; i++; }
+    while (start > low && clean_mail_char(p[start - 1]) && at - start < 64) start--;
+    while (i < c->text.n && (clean_alpha(p[i]) || clean_digit(p[i]) || p[i] == '-' || (p[i] == '.' && i + 1 < c->text.n && clean_alpha(p[i + 1])))) {
+        if (p[i] == '.') dot = i;
+        i++;
+    }
     if (start == at || dot == 0 || i - dot < 3) return 0;
     *from = start;
     return i - start;
@@ -310,7 +327,8 @@ static inline size_t clean_web(const clean *c, size_t at) { /* bytes of a web ad
     while (i > at + n && strchr(".,;:!?)'", p[i - 1])) i--;   /* the sentence's own */
     return i - at;
 }
-static inline size_t clean_phone(const clean *c, size_t at) { /* +49 30 1234567, (555) 010-0199, 555-010-0199: two separators or a plus, 7 to 15 digits */
+/* +49 30 1234567, (555) 010-0199, 555-010-0199: two separators or a plus, 7 to 15 digits */
+static inline size_t clean_phone(const clean *c, size_t at) {
     size_t i = at, digits = 0, groups = 1, last = at; const char *p = c->text.p; int plus = p[at] == '+';
     if (at > 0 && (clean_alpha(p[at - 1]) || clean_digit(p[at - 1]) || strchr(".,-/+", p[at - 1]))) return 0;
     for (; i < c->text.n && i - at < 24; i++) {
@@ -324,24 +342,30 @@ static inline size_t clean_phone(const clean *c, size_t at) { /* +49 30 1234567,
     return last + 1 - at;
 }
 static inline int clean_contacts(clean *c) { /* takes them out; -> how many there were */
-    size_t at, next, n, from = 0; int count = 0;
+    size_t at, next, n, from = 0, low = 0; int count = 0; /* low: after what was taken out last */
     for (at = 0; at < c->text.n; at = next) {
         int ch = c->text.p[at];
         next = at + 1; n = 0;
         if (ch == '@') {
-            n = clean_mail(c, at, &from);
+            n = clean_mail(c, low, at, &from);
             if (n) { c->other.n -= at - from; next = from + n; }
         } else if (ch == 'h' || ch == 'w' || ch == 'f') { n = clean_web(c, at); next = at + (n ? n : 1); }
         else if (clean_digit(ch) || ch == '+' || ch == '(') { n = clean_phone(c, at); next = at + (n ? n : 1); }
-        if (n) count++; else clean_put(c, c->text.p + at, 1);
+        if (n) { count++; low = next; } else clean_put(c, c->text.p + at, 1);
     }
     clean_swap(c);
     return count;
 }
 
 /* ---- characters and white space */
-static inline int clean_space(uint32_t cp) { return cp == ' ' || cp == '\t' || cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x202f || cp == 0x205f || cp == 0x3000; }
-static inline int clean_nothing(uint32_t cp) { return cp == 0x200b || cp == 0xfeff || cp == 0xad || cp == 0x2060 || (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069); }
+static inline int clean_space(uint32_t cp) {
+    return cp == ' ' || cp == '\t' || cp == 0xa0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a)
+        || cp == 0x202f || cp == 0x205f || cp == 0x3000;
+}
+static inline int clean_nothing(uint32_t cp) {
+    return cp == 0x200b || cp == 0xfeff || cp == 0xad || cp == 0x2060 || (cp >= 0x202a && cp <= 0x202e)
+        || (cp >= 0x2066 && cp <= 0x2069);
+}
 static inline int clean_characters(clean *c) { /* 0: too many control bytes to be text */
     size_t at, len, n_control = 0, n = c->text.n; uint32_t cp;
     for (at = 0; at < n; at += len) {
@@ -392,7 +416,10 @@ static inline uint32_t clean_fold(uint32_t cp) { /* ASCII, Latin-1, Greek, Cyril
     if ((cp >= 0xc0 && cp <= 0xde && cp != 0xd7) || (cp >= 0x391 && cp <= 0x3a9) || (cp >= 0x410 && cp <= 0x42f)) return cp + 32;
     return cp >= 0x400 && cp <= 0x40f ? cp + 80 : cp;
 }
-static inline int clean_alone(uint32_t cp) { return (cp >= 0x0e00 && cp <= 0x109f) || (cp >= 0x1780 && cp <= 0x17ff) || (cp >= 0x2e80 && cp <= 0x9fff) || (cp >= 0xf900 && cp <= 0xfaff) || cp >= 0x20000; }
+static inline int clean_alone(uint32_t cp) {
+    return (cp >= 0x0e00 && cp <= 0x109f) || (cp >= 0x1780 && cp <= 0x17ff) || (cp >= 0x2e80 && cp <= 0x9fff) || (cp >= 0xf900 && cp <= 0xfaff)
+        || cp >= 0x20000;
+}
 static inline void clean_word(clean *c, uint64_t h) {
     if (c->n_word == c->cap_word) c->word = (uint64_t *)cli_grow(c->word, (c->cap_word = c->cap_word * 2 + 1024) * sizeof *c->word);
     c->word[c->n_word++] = h;
@@ -436,9 +463,11 @@ static inline uint32_t clean_last(const clean *c, size_t *to) { /* the character
     *to = at;
     return cp;
 }
-static inline int clean_finished(const clean *c) { /* an end mark, closing quotes and brackets after it; emoji; or a script that writes no end marks */
+/* an end mark, closing quotes and brackets after it; emoji; or a script that writes no end marks */
+static inline int clean_finished(const clean *c) {
     static const uint32_t close[] = { '"', '\'', ')', ']', '}', '*', '_', 0x2019, 0x201d, 0xbb, 0x203a, 0x201c, 0x300d, 0x300f, 0xff09, 0x3011, 0 };
-    static const uint32_t end[] = { '.', '!', '?', 0x2026, 0x3002, 0xff01, 0xff1f, 0xff0e, 0x61f, 0x6d4, 0x964, 0x965, 0x589, 0x1362, 0x203c, 0x203d, 0x2047, 0x2048, 0x2049, 0 };
+    static const uint32_t end[] = { '.', '!', '?', 0x2026, 0x3002, 0xff01, 0xff1f, 0xff0e, 0x61f, 0x6d4, 0x964, 0x965, 0x589, 0x1362, 0x203c, 0x203d,
+        0x2047, 0x2048, 0x2049, 0 };
     size_t to = c->text.n, i; uint32_t cp = 0;
     while (to > 0) {
         cp = clean_last(c, &to);
@@ -446,7 +475,8 @@ static inline int clean_finished(const clean *c) { /* an end mark, closing quote
         if (close[i] == 0) break;
     }
     for (i = 0; end[i]; i++) if (end[i] == cp) return 1;
-    return (cp >= 0x2600 && cp <= 0x27bf) || cp == 0xfe0f || (cp >= 0x1f300 && cp <= 0x1faff) || (cp >= 0xe00 && cp <= 0xfff) || (cp >= 0x1000 && cp <= 0x109f) || (cp >= 0x1780 && cp <= 0x17ff);
+    return (cp >= 0x2600 && cp <= 0x27bf) || cp == 0xfe0f || (cp >= 0x1f300 && cp <= 0x1faff) || (cp >= 0xe00 && cp <= 0x109f)
+        || (cp >= 0x1780 && cp <= 0x17ff);
 }
 
 /* ---- the whole of one record. gentle: only what repairs without taking away, for conversations: no html, no contacts, no rules */
@@ -484,7 +514,8 @@ static inline int clean_seen_exact(clean *c, uint64_t h, uint64_t record) {
         for (i = 0; i < old; i++) if (from[i]) clean_seen_exact(c, from[i], at[i]);
         free(from); free(at);
     }
-    for (k = (uint32_t)(h >> 32) & (c->cap_exact - 1); c->exact[k]; k = (k + 1) & (c->cap_exact - 1)) if (c->exact[k] == h) { c->like = c->exact_record[k]; return 1; }
+    for (k = (uint32_t)(h >> 32) & (c->cap_exact - 1); c->exact[k]; k = (k + 1) & (c->cap_exact - 1)) if (c->exact[k] == h) {
+        c->like = c->exact_record[k]; return 1; }
     c->exact[k] = h; c->exact_record[k] = record; c->n_exact++;
     return 0;
 }

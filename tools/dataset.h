@@ -37,7 +37,7 @@ enum { DATASET_WIDE = 1, DATASET_MASK = 2, DATASET_PAIRS = 4 }; /* u32 ids; a lo
 static inline void dataset_put(unsigned char *p, uint64_t v, int n) { int i; for (i = 0; i < n; i++) p[i] = (unsigned char)(v >> 8 * i & 255); }
 static inline uint64_t dataset_get(const unsigned char *p, int n) { uint64_t v = 0; while (n > 0) v = v << 8 | p[--n]; return v; }
 
-/* ---- checksum: of words of 8 bytes, so of a multiple of 8 bytes. Each step is a bijection of the state, hence a change of one word is always seen. */
+/* ---- checksum of words of 8 bytes. Each step is a bijection of the state, hence a change of one word is always seen. */
 #define DATASET_SUM 0x6c6d746f6b656e73u
 static inline uint64_t dataset_sum(uint64_t h, const unsigned char *p, size_t n_bytes) {
     size_t i;
@@ -82,11 +82,15 @@ static inline void dataset_out(dataset_writer *w, const unsigned char *p, size_t
     w->sum = dataset_sum(w->sum, p, n - n % 8);
     memcpy(w->rest, p + (n - n % 8), n % 8);
 }
-static inline void dataset_pad(dataset_writer *w) { static const unsigned char zero[8] = { 0 }; dataset_out(w, zero, (size_t)((8 - w->n_bytes % 8) % 8)); }
+static inline void dataset_pad(dataset_writer *w) {
+    static const unsigned char zero[8] = { 0 };
+    dataset_out(w, zero, (size_t)((8 - w->n_bytes % 8) % 8));
+}
 static inline void dataset_head(dataset_writer *w) {
     unsigned char h[DATASET_HEAD];
     memcpy(h, "LMTOKENS", 8);
-    dataset_put(h + 8, 1, 4); dataset_put(h + 12, (uint64_t)w->flags, 4); dataset_put(h + 16, w->n_vocab, 4); dataset_put(h + 20, (uint64_t)w->n_source, 4);
+    dataset_put(h + 8, 1, 4); dataset_put(h + 12, (uint64_t)w->flags, 4); dataset_put(h + 16, w->n_vocab, 4);
+    dataset_put(h + 20, (uint64_t)w->n_source, 4);
     dataset_put(h + 24, DATASET_HEAD + w->n_bytes, 8); dataset_put(h + 32, w->fingerprint, 8);
     dataset_put(h + 40, w->n_docs, 8); dataset_put(h + 48, w->n_tokens, 8);
     dataset_put(h + 56, (uint32_t)w->bos, 4); dataset_put(h + 60, (uint32_t)w->eot, 4);
@@ -105,7 +109,8 @@ static inline void dataset_create(dataset_writer *w, const char *path, int flags
 }
 static inline int dataset_source(dataset_writer *w, const char *name) { /* -> its number; the names' order is that of the calls */
     size_t n = strlen(name);
-    if (w->n_source == DATASET_MAX_SOURCES || n > DATASET_MAX_NAME) cli_die("%s: more than %d sources, or a name of more than %d bytes", w->path, DATASET_MAX_SOURCES, DATASET_MAX_NAME);
+    if (w->n_source == DATASET_MAX_SOURCES || n > DATASET_MAX_NAME) cli_die("%s: more than %d sources, or a name of more than %d bytes", w->path,
+        DATASET_MAX_SOURCES, DATASET_MAX_NAME);
     w->source = (char **)cli_grow(w->source, (size_t)(w->n_source + 1) * sizeof *w->source);
     w->source[w->n_source] = (char *)cli_grow(NULL, n + 1);
     memcpy(w->source[w->n_source], name, n + 1);
@@ -116,25 +121,30 @@ static inline unsigned char *dataset_entry(dataset_writer *w) {
     if (w->n_docs == w->cap_table) w->table = (unsigned char *)cli_grow(w->table, (w->cap_table = w->cap_table * 2 + 64) * 24);
     return w->table + 24 * w->n_docs++;
 }
-static inline void dataset_add(dataset_writer *w, const lm_token *ids, const uint8_t *mask, size_t n, int source, size_t n_bytes) { /* mask NULL: all count */
+/* mask NULL: all count */
+static inline void dataset_add(dataset_writer *w, const lm_token *ids, const uint8_t *mask, size_t n, int source, size_t n_bytes) {
     int wide = w->flags & DATASET_WIDE ? 4 : 2; size_t i, k; unsigned char *e;
-    if (n == 0 || n > INT32_MAX || n_bytes > UINT32_MAX || source < 0 || source >= w->n_source) cli_die("%s: a document of %lu tokens of source %d", w->path, (unsigned long)n, source);
+    if (n == 0 || n > INT32_MAX || n_bytes > UINT32_MAX || source < 0 || source >= w->n_source) cli_die("%s: a document of %lu tokens of source %d",
+        w->path, (unsigned long)n, source);
     if (w->n_ids + n * (size_t)wide > w->cap_ids) w->ids = (unsigned char *)cli_grow(w->ids, w->cap_ids = (w->n_ids + n * (size_t)wide) * 2);
     for (i = 0; i < n; i++) {
-        if (ids[i] < 0 || (uint32_t)ids[i] >= w->n_vocab) cli_die("%s: token %ld of a vocabulary of %lu", w->path, (long)ids[i], (unsigned long)w->n_vocab);
+        if (ids[i] < 0 || (uint32_t)ids[i] >= w->n_vocab) cli_die("%s: token %ld of a vocabulary of %lu", w->path, (long)ids[i],
+            (unsigned long)w->n_vocab);
         dataset_put(w->ids + w->n_ids, (uint64_t)ids[i], wide); w->n_ids += (size_t)wide;
     }
     if (w->f) { dataset_out(w, w->ids, w->n_ids); w->n_ids = 0; }
     if (w->flags & DATASET_MASK) {
         size_t need = (size_t)((w->n_tokens + n + 7) / 8);
-        if (need > w->cap_mask) { k = w->cap_mask; w->mask = (unsigned char *)cli_grow(w->mask, w->cap_mask = need * 2 + 8); memset(w->mask + k, 0, w->cap_mask - k); }
+        if (need > w->cap_mask) { k = w->cap_mask; w->mask = (unsigned char *)cli_grow(w->mask, w->cap_mask = need * 2 + 8);
+            memset(w->mask + k, 0, w->cap_mask - k); }
         for (i = 0; i < n; i++) {
             uint64_t at = w->n_tokens + i; int on = mask ? mask[i] != 0 : !(i == 0 && ids[0] == w->bos);
             w->mask[at / 8] = (unsigned char)(w->mask[at / 8] | on << at % 8);
         }
     }
     e = dataset_entry(w);
-    dataset_put(e, w->n_tokens, 8); dataset_put(e + 8, n, 4); dataset_put(e + 12, n_bytes, 4); dataset_put(e + 16, (uint64_t)source, 4); dataset_put(e + 20, 0, 4);
+    dataset_put(e, w->n_tokens, 8); dataset_put(e + 8, n, 4); dataset_put(e + 12, n_bytes, 4); dataset_put(e + 16, (uint64_t)source, 4);
+    dataset_put(e + 20, 0, 4);
     w->n_tokens += n;
 }
 /* The table anew: document i stands times[i] times, 0: not at all (its tokens stay in the file, unused). Documents of a pair: the same number. */
@@ -184,7 +194,8 @@ typedef struct dataset_doc { size_t start, n, n_bytes; int source; } dataset_doc
 
 static inline dataset_doc dataset_at(const dataset *d, size_t i) { /* i < d->n_docs */
     const unsigned char *e = d->table + 24 * i; dataset_doc t;
-    t.start = (size_t)dataset_get(e, 8); t.n = (size_t)dataset_get(e + 8, 4); t.n_bytes = (size_t)dataset_get(e + 12, 4); t.source = (int)dataset_get(e + 16, 4);
+    t.start = (size_t)dataset_get(e, 8); t.n = (size_t)dataset_get(e + 8, 4); t.n_bytes = (size_t)dataset_get(e + 12, 4);
+    t.source = (int)dataset_get(e + 16, 4);
     return t;
 }
 static inline lm_token dataset_id(const dataset *d, size_t at) { /* of the stored tokens */
@@ -243,7 +254,8 @@ static inline void dataset_names(dataset *d, size_t at, int n) {
     if (n > DATASET_MAX_SOURCES) cli_die("%s: damaged: %d sources", d->path, n);
     d->source = (char **)cli_grow(NULL, (size_t)n * sizeof *d->source);
     for (; d->n_source < n; at += k) {
-        if (d->n_bytes - at < 4 || (k = (size_t)dataset_get(d->p + at, 4)) > d->n_bytes - at - 4 || k > DATASET_MAX_NAME || memchr(d->p + at + 4, 0, k))
+        if (d->n_bytes - at < 4 || (k = (size_t)dataset_get(d->p + at, 4)) > d->n_bytes - at - 4 || k > DATASET_MAX_NAME
+            || memchr(d->p + at + 4, 0, k))
             { cli_die("%s: damaged: the name of source %d", d->path, d->n_source); return; }
         at += 4;
         d->source[d->n_source] = (char *)cli_grow(NULL, k + 1);
@@ -253,7 +265,8 @@ static inline void dataset_names(dataset *d, size_t at, int n) {
 }
 static inline void dataset_check(dataset *d) { /* ids and the table */
     size_t i, k;
-    for (i = 0; i < d->n_stored; i++) if ((uint32_t)dataset_id(d, i) >= d->n_vocab) cli_die("%s: damaged: token %lu is %ld", d->path, (unsigned long)i, (long)dataset_id(d, i));
+    for (i = 0; i < d->n_stored; i++) if ((uint32_t)dataset_id(d, i) >= d->n_vocab) cli_die("%s: damaged: token %lu is %ld", d->path,
+        (unsigned long)i, (long)dataset_id(d, i));
     for (i = 0; i < d->n_docs; i++) {
         uint64_t start = dataset_get(d->table + 24 * i, 8); dataset_doc t = dataset_at(d, i);
         if (start > d->n_stored || t.n > d->n_stored - t.start || t.n == 0 || t.n > INT32_MAX || (unsigned)t.source >= (unsigned)d->n_source)
@@ -273,15 +286,19 @@ static inline void dataset_open(dataset *d, const char *path) { /* path must sta
     if (memcmp(h, "LMTOKENS", 8) != 0) cli_die("%s: is no token file (prepare writes one)", path);
     if (dataset_get(h + 8, 4) != 1) cli_die("%s: version %lu of the token file is not known", path, (unsigned long)dataset_get(h + 8, 4));
     if (dataset_get(h + 72, 8) != dataset_sum(DATASET_SUM, h, 72)) cli_die("%s: damaged: its header's checksum is another", path);
-    if (dataset_get(h + 24, 8) != d->n_bytes) cli_die("%s: damaged: %lu bytes instead of %llu", path, (unsigned long)d->n_bytes, (unsigned long long)dataset_get(h + 24, 8));
-    if (d->n_bytes % 8 != 0 || dataset_get(h + 64, 8) != dataset_sum(DATASET_SUM, h + DATASET_HEAD, d->n_bytes - DATASET_HEAD)) cli_die("%s: damaged: its checksum is another", path);
+    if (dataset_get(h + 24, 8) != d->n_bytes) cli_die("%s: damaged: %lu bytes instead of %llu", path, (unsigned long)d->n_bytes,
+        (unsigned long long)dataset_get(h + 24, 8));
+    if (d->n_bytes % 8 != 0 || dataset_get(h + 64, 8) != dataset_sum(DATASET_SUM, h + DATASET_HEAD,
+        d->n_bytes - DATASET_HEAD)) cli_die("%s: damaged: its checksum is another", path);
     flags = (int)(dataset_get(h + 12, 4) & 0xff);
-    if (dataset_get(h + 12, 4) > 7 || dataset_get(h + 16, 4) > INT32_MAX || dataset_get(h + 20, 4) > DATASET_MAX_SOURCES) cli_die("%s: damaged: its flags or counts", path);
+    if (dataset_get(h + 12, 4) > 7 || dataset_get(h + 16, 4) > INT32_MAX
+        || dataset_get(h + 20, 4) > DATASET_MAX_SOURCES) cli_die("%s: damaged: its flags or counts", path);
     d->wide = (flags & DATASET_WIDE) != 0; d->masked = (flags & DATASET_MASK) != 0; d->pairs = (flags & DATASET_PAIRS) != 0;
     d->n_vocab = (uint32_t)dataset_get(h + 16, 4); d->fingerprint = dataset_get(h + 32, 8);
     n_docs = dataset_get(h + 40, 8); n_stored = dataset_get(h + 48, 8);
     d->bos = (lm_token)(int32_t)(uint32_t)dataset_get(h + 56, 4); d->eot = (lm_token)(int32_t)(uint32_t)dataset_get(h + 60, 4);
-    if (n_docs > INT32_MAX || (d->pairs && (n_docs % 2 || !d->masked)) || d->bos < -1 || d->eot < -1 || d->bos >= (int64_t)d->n_vocab || d->eot >= (int64_t)d->n_vocab)
+    if (n_docs > INT32_MAX || (d->pairs && (n_docs % 2 || !d->masked)) || d->bos < -1 || d->eot < -1 || d->bos >= (int64_t)d->n_vocab
+        || d->eot >= (int64_t)d->n_vocab)
         cli_die("%s: damaged: its flags or counts", path);
     d->ids = dataset_part(d, &at, n_stored, d->wide ? 4 : 2);
     if (d->masked) d->mask = dataset_part(d, &at, n_stored / 8 + (n_stored % 8 != 0), 1);

@@ -17,11 +17,12 @@
  * included; where the template writes none after the last answer, EOS is put there: a model that is to stop must see it. Cleaning takes nothing
  * away from conversations but broken encoding and control bytes; exact duplicates are dropped.
  *
- * Validation: the files that a source names, as they are; else a share of the records, by a hash of their text and the seed, so that a record stays on
- * its side when others come or go. Duplicates are sought over all sources, the validation files first: what resembles them is not trained on.
+ * Validation: the files that a source names, as they are; else a share of the records, by a hash of their text and the seed, so that a record
+ * stays on its side when others come or go. Duplicates are sought over all sources, the validation files first: what resembles them is not
+ * trained on.
  *
- * Weights: a source's share of the tokens of one epoch, relative to the others'. One epoch has as many tokens as the sources together; a source of e epochs
- * has each document floor(e) times and some of them, evenly spread, once more.
+ * Weights: a source's share of the tokens of one epoch, relative to the others'. One epoch has as many tokens as the sources together; a source
+ * of e epochs has each document floor(e) times and some of them, evenly spread, once more.
  *
  * Memory: one record, about 900 bytes for each kept one (near duplicates), 24 bytes a document, a bit a token of conversations, and the validation's
  * tokens; a .json file whole. */
@@ -56,7 +57,8 @@ static int add_special(void *to, const char *text) {
 }
 static int add_positional(const char *text) { if (n_positional == 4096) return 0; positional[n_positional++] = text; return 1; }
 static const cli_option options[] = {
-    { "--clean", "IN", CLI_TEXT, &clean_path, 0, 0, NULL, "clean a file or folder, -: stdin; text with separator lines, or\nJSON-lines with \"text\"" },
+    { "--clean", "IN", CLI_TEXT, &clean_path, 0, 0, NULL,
+        "clean a file or folder, -: stdin; text with separator lines, or\nJSON-lines with \"text\"" },
     { "--train-bpe", "N", CLI_INT, &train_bpe, 257, BPE_MAX_VOCAB, NULL, "train a byte-level BPE of N entries on the files that follow" },
     { "--show", "TOKENS", CLI_TEXT, &show_path, 0, 0, NULL, "print documents of a token file as JSON-lines" },
     { "-n", "N", CLI_INT, &show_count, 1, INT_MAX, NULL, "how many --show prints (default 3)" },
@@ -65,27 +67,37 @@ static const cli_option options[] = {
     { "--special", "TEXT", CLI_CALL, NULL, 0, 0, add_special, "--train-bpe: a special token beside " CLI_END_OF_TEXT ". May be repeated" }
 };
 static config_key keys[] = {
-    { "out", CONFIG_TEXT, &out, "", 0, 0, "path", "files made are OUT.train.tokens, OUT.valid.tokens, OUT.report.json, and OUT.vocab.gguf\nwhere the vocabulary is no model's", 0, NULL, NULL },
-    { "sources", CONFIG_LIST, &source_list, "", 0, 0, "paths, or objects", "[{\"path\", \"name\", \"weight\": share of an epoch's tokens,\n\"validation\": path, \"clean\": true|false}, ...]", 0, NULL, NULL },
+    { "out", CONFIG_TEXT, &out, "", 0, 0, "path",
+        "files made are OUT.train.tokens, OUT.valid.tokens, OUT.report.json, and OUT.vocab.gguf\nwhere the vocabulary is no model's", 0, NULL, NULL },
+    { "sources", CONFIG_LIST, &source_list, "", 0, 0, "paths, or objects",
+        "[{\"path\", \"name\", \"weight\": share of an epoch's tokens,\n\"validation\": path, \"clean\": true|false}, ...]", 0, NULL, NULL },
     { "model", CONFIG_TEXT, &model_path, "", 0, 0, "GGUF", "the model whose tokenizer and chat template are used", 0, NULL, NULL },
     { "tokenizer", CONFIG_TEXT, &tokenizer_path, "", 0, 0, "path", "instead: a tokenizer.json, or a folder with one", 0, NULL, NULL },
-    { "vocab_size", CONFIG_INT, &vocab_size, "0", 0, BPE_MAX_VOCAB, "entries", "instead: train a byte-level BPE on the training texts,\nOUT.tokenizer.json", 0, NULL, NULL },
+    { "vocab_size", CONFIG_INT, &vocab_size, "0", 0, BPE_MAX_VOCAB, "entries",
+        "instead: train a byte-level BPE on the training texts,\nOUT.tokenizer.json", 0, NULL, NULL },
     { "special_tokens", CONFIG_LIST, &special_list, "", 0, 0, "texts", "special tokens of that, beside " CLI_END_OF_TEXT, 0, NULL, NULL },
-    { "chat_template", CONFIG_TEXT, &template_path, "", 0, 0, "path", "Jinja file used instead of the model's own template; it is\nwritten to OUT.vocab.gguf", 0, NULL, NULL },
-    { "separator", CONFIG_TEXT, &separator, CLI_END_OF_TEXT, 0, 0, "line", "what cuts text files into records; \"blank\": empty lines", 0, NULL, NULL },
-    { "cut", CONFIG_INT, &cut, "0", 0, 1e9, "bytes", "records of text files longer than this are cut at empty lines,\nline ends or spaces; 0: never", 0, NULL, NULL },
-    { "validation", CONFIG_REAL, &validation, "0.05", 0, 0.9, "share of records", "held out for validation, of sources that name no file", 0, NULL, NULL },
+    { "chat_template", CONFIG_TEXT, &template_path, "", 0, 0, "path",
+        "Jinja file used instead of the model's own template; it is\nwritten to OUT.vocab.gguf", 0, NULL, NULL },
+    { "separator", CONFIG_TEXT, &separator, CLI_END_OF_TEXT, 0, 0, "line", "what cuts text files into records; \"blank\": empty lines", 0, NULL,
+        NULL },
+    { "cut", CONFIG_INT, &cut, "0", 0, 1e9, "bytes", "records of text files longer than this are cut at empty lines,\nline ends or spaces; 0: never",
+        0, NULL, NULL },
+    { "validation", CONFIG_REAL, &validation, "0.05", 0, 0.9, "share of records", "held out for validation, of sources that name no file", 0, NULL,
+        NULL },
     { "seed", CONFIG_INT, &seed, "1", 0, 1e15, "", "of the choice of these records", 0, NULL, NULL },
     { "seq", CONFIG_INT, &seq, "256", 1, 1e9, "tokens", "of a training sequence: fewer than seq + 1 for training are an error", 0, NULL, NULL },
     { "clean.html", CONFIG_BOOL, &C.rules.html, "true", 0, 0, "", "take out tags and decode entities", 0, NULL, NULL },
-    { "clean.contacts", CONFIG_CHOICE, &C.rules.contacts, "drop", 0, 0, "drop|remove|keep", "records with e-mail or web addresses or telephone numbers:\ndropped, these taken out, or kept", 0, NULL, NULL },
+    { "clean.contacts", CONFIG_CHOICE, &C.rules.contacts, "drop", 0, 0, "drop|remove|keep",
+        "records with e-mail or web addresses or telephone numbers:\ndropped, these taken out, or kept", 0, NULL, NULL },
     { "clean.white_space", CONFIG_BOOL, &C.rules.spaces, "true", 0, 0, "", "normalize white space; false for programs and verse", 0, NULL, NULL },
     { "clean.unfinished", CONFIG_BOOL, &C.rules.unfinished, "true", 0, 0, "", "drop records that end in mid sentence", 0, NULL, NULL },
     { "clean.min_bytes", CONFIG_INT, &C.rules.min_bytes, "50", 0, 1e9, "bytes", "drop shorter records", 0, NULL, NULL },
     { "clean.max_bytes", CONFIG_INT, &C.rules.max_bytes, "1000000", 1, 1e9, "bytes", "drop longer records", 0, NULL, NULL },
-    { "clean.repetition", CONFIG_REAL, &C.rules.repetition, "0.3", 0, 1, "share", "drop records of which more runs of five words came before in\nthe same record; 1: none", 0, NULL, NULL },
+    { "clean.repetition", CONFIG_REAL, &C.rules.repetition, "0.3", 0, 1, "share",
+        "drop records of which more runs of five words came before in\nthe same record; 1: none", 0, NULL, NULL },
     { "clean.exact", CONFIG_BOOL, &C.rules.exact, "true", 0, 0, "", "drop exact duplicates", 0, NULL, NULL },
-    { "clean.near", CONFIG_REAL, &C.rules.near_share, "0.7", 0, 1, "share", "drop records that share so many runs of three words with one before\n(Jaccard); 0: none", 0, NULL, NULL }
+    { "clean.near", CONFIG_REAL, &C.rules.near_share, "0.7", 0, 1, "share",
+        "drop records that share so many runs of three words with one before\n(Jaccard); 0: none", 0, NULL, NULL }
 };
 
 /* ---- records */
@@ -98,7 +110,8 @@ typedef struct record {
 } record;
 typedef void (*visitor)(record *r);
 
-static struct { FILE *f; const char *path; char *p; size_t n, cap, at; uint64_t done, all; } in; /* the file that is read; done, all: bytes of all files, for progress */
+/* the file that is read; done, all: bytes of all files, for progress */
+static struct { FILE *f; const char *path; char *p; size_t n, cap, at; uint64_t done, all; } in;
 static json_doc line_doc, pool;       /* a line's tree; cleaned texts and messages of a record */
 static gguf_bytes held;               /* the record of a text file so far */
 
@@ -134,7 +147,10 @@ static size_t cut_place(const char *p, size_t n) { /* in the second half: after 
     for (k = n; k > n / 2 && ((unsigned char)p[k] & 0xc0) == 0x80; k--) {}
     return k;
 }
-static void give_text(record *r, visitor visit, const char *p, size_t n, int piece) { r->kind = RECORD_TEXT; r->text = p; r->n = n; r->piece = piece; r->number++; visit(r); }
+static void give_text(record *r, visitor visit, const char *p, size_t n, int piece) {
+    r->kind = RECORD_TEXT; r->text = p; r->n = n; r->piece = piece; r->number++;
+    visit(r);
+}
 static void cut_held(record *r, visitor visit) {
     size_t k, at = 0;
     if (cut == 0) return;
@@ -149,7 +165,8 @@ static void read_text(const char *path, visitor visit) {
         size_t m = n > 0 && line[n - 1] == '\r' ? n - 1 : n;
         if (blank ? strspn(line, " \t\r") != n : m != k || k == 0 || memcmp(line, separator, k) != 0) {
             gguf_put(&held, line, n); gguf_put(&held, "\n", 1);
-            if (held.n > CLI_MAX_TEXT) cli_die("%s: a record longer than %lu bytes (see the keys separator and cut)", path, (unsigned long)CLI_MAX_TEXT);
+            if (held.n > CLI_MAX_TEXT) cli_die("%s: a record longer than %lu bytes (see the keys separator and cut)", path,
+                (unsigned long)CLI_MAX_TEXT);
             if (cut && held.n > (size_t)cut) cut_held(&r, visit);
             continue;
         }
@@ -161,7 +178,11 @@ static void read_text(const char *path, visitor visit) {
 }
 
 /* ---- records of JSON */
-static const char *json_str(const json_doc *d, const json *o, const char *key, size_t *n) { const json *v = json_need(d, o, key, JSON_STRING); *n = v->n; return v->v.text; }
+static const char *json_str(const json_doc *d, const json *o, const char *key, size_t *n) {
+    const json *v = json_need(d, o, key, JSON_STRING);
+    *n = v->n;
+    return v->v.text;
+}
 static void put_message(record *r, const char *role, const char *p, size_t n) { /* room: by the caller */
     lm_message *m = &r->msg[r->n_msg++];
     m->role = role; m->content = p; m->content_bytes = n;
@@ -170,7 +191,9 @@ static void put_messages(const json_doc *d, const json *list, record *r) {
     uint32_t i; size_t n; const char *p;
     r->msg = (lm_message *)json_room(&pool, ((size_t)list->n + 2) * sizeof *r->msg);
     for (i = 0; i < list->n; i++) {
-        const json *m = json_as(d, &list->v.item[i], JSON_OBJECT); const char *role = json_text(d, json_get(m, "role") ? m : json_need(d, m, "role", JSON_STRING), "role", NULL);
+        const json *m = json_as(d, &list->v.item[i], JSON_OBJECT); const char *role;
+        json_need(d, m, "role", JSON_STRING);
+        role = json_text(d, m, "role", NULL);
         p = json_str(d, m, "content", &n);
         if (role == NULL || *role == 0) json_die(d, m, "role", "is empty");
         put_message(r, role, p, n);
@@ -223,7 +246,7 @@ static void read_lines(const char *path, visitor visit) {
     memset(&r, 0, sizeof r); r.file = path;
     in_open(path);
     while ((line = in_line(&n)) != NULL) {
-        at++;
+        if (at++ == 0 && n >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) { line += 3; n -= 3; } /* a mark of byte order */
         if (strspn(line, " \t\r") == n) continue;
         snprintf(name, strlen(path) + 32, "%s: line %lu", path, at);
         json_parse(&line_doc, name, 0, line, n);
@@ -258,7 +281,8 @@ static names folder_names(const char *path) { /* what is in it, but for names th
         snprintf(all, n, "%s/*", path); w = cli_wide(all); h = FindFirstFileW(w, &found);
         free(w); free(all);
         if (h == INVALID_HANDLE_VALUE) cli_die("%s: cannot be listed", path);
-        do if (WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) > 0 && name[0] != '.') add_name(&l, path, name); while (FindNextFileW(h, &found));
+        do if (WideCharToMultiByte(CP_UTF8, 0, found.cFileName, -1, name, sizeof name, NULL, NULL) > 0 && name[0] != '.') add_name(&l, path, name);
+            while (FindNextFileW(h, &found));
         FindClose(h);
     }
 #else
@@ -289,7 +313,14 @@ static names source_files(const char *path) {
     memset(&l, 0, sizeof l);
     list_files(&l, path, 0);
     if (l.n == 0) cli_die("%s: no .txt, .md, .jsonl or .json files in it", path);
-    for (i = 0; i < l.n; i++) if ((f = strcmp(l.v[i], "-") == 0 ? NULL : cli_fopen(l.v[i], "rb")) != NULL) { int64_t n = cli_size(f); if (n > 0) in.all += (uint64_t)n; fclose(f); }
+    for (i = 0; i < l.n; i++) {
+        int64_t n;
+        f = strcmp(l.v[i], "-") == 0 ? NULL : cli_fopen(l.v[i], "rb");
+        if (f == NULL) continue;      /* in_open tells why */
+        n = cli_size(f);
+        if (n > 0) in.all += (uint64_t)n;
+        fclose(f);
+    }
     return l;
 }
 static void read_files(const names *l, visitor visit) {
@@ -326,11 +357,14 @@ static void keep_example(const record *r, clean_reason why, const char *text, si
 }
 static void put_counts(FILE *f, const counts *k, const char *space) {
     int i, any = 0;
-    fprintf(f, "%s\"records\": %llu,\n%s\"kept\": %llu,\n%s\"bytes_in\": %llu,\n%s\"bytes_out\": %llu,\n%s\"repaired\": {", space, (unsigned long long)k->records,
+    fprintf(f, "%s\"records\": %llu,\n%s\"kept\": %llu,\n%s\"bytes_in\": %llu,\n%s\"bytes_out\": %llu,\n%s\"repaired\": {", space,
+        (unsigned long long)k->records,
         space, (unsigned long long)k->kept, space, (unsigned long long)k->bytes_in, space, (unsigned long long)k->bytes_out, space);
-    for (i = 0; i < CLEAN_N_REPAIRS; i++) if (k->repaired[i]) fprintf(f, "%s\"%s\": %llu", any++ ? ", " : "", clean_repair_names[i], (unsigned long long)k->repaired[i]);
+    for (i = 0; i < CLEAN_N_REPAIRS; i++) if (k->repaired[i]) fprintf(f, "%s\"%s\": %llu", any++ ? ", " : "", clean_repair_names[i],
+        (unsigned long long)k->repaired[i]);
     fprintf(f, "},\n%s\"dropped\": {", space);
-    for (i = 1, any = 0; i < CLEAN_N_REASONS; i++) if (k->dropped[i]) fprintf(f, "%s\"%s\": %llu", any++ ? ", " : "", clean_names[i], (unsigned long long)k->dropped[i]);
+    for (i = 1, any = 0; i < CLEAN_N_REASONS; i++) if (k->dropped[i]) fprintf(f, "%s\"%s\": %llu", any++ ? ", " : "", clean_names[i],
+        (unsigned long long)k->dropped[i]);
     fprintf(f, "}");
 }
 static void put_examples(FILE *f) {
@@ -354,8 +388,10 @@ static void put_examples(FILE *f) {
 static void print_counts(const counts *k) { /* 175 records, 80 kept; dropped: 12 exact_duplicate, ... */
     int i, any = 0;
     printf("%llu records, %llu kept", (unsigned long long)k->records, (unsigned long long)k->kept);
-    for (i = 1; i < CLEAN_N_REASONS; i++) if (k->dropped[i]) printf("%s %llu %s", any++ ? "," : "; dropped:", (unsigned long long)k->dropped[i], clean_names[i]);
-    for (i = 0, any = 0; i < CLEAN_N_REPAIRS; i++) if (k->repaired[i]) printf("%s %llu %s", any++ ? "," : "; repaired:", (unsigned long long)k->repaired[i], clean_repair_names[i]);
+    for (i = 1; i < CLEAN_N_REASONS; i++) if (k->dropped[i]) printf("%s %llu %s", any++ ? "," : "; dropped:", (unsigned long long)k->dropped[i],
+        clean_names[i]);
+    for (i = 0, any = 0; i < CLEAN_N_REPAIRS; i++) if (k->repaired[i]) printf("%s %llu %s", any++ ? "," : "; repaired:",
+        (unsigned long long)k->repaired[i], clean_repair_names[i]);
     putchar('\n');
 }
 
@@ -370,7 +406,8 @@ static clean_reason clean_record(const record *r) {
 }
 static void visit_clean(record *r) {
     clean_reason why;
-    if (r->kind != RECORD_TEXT) cli_die("%s: record %llu: only texts can be cleaned alone (prepare CONFIG.json takes conversations)", r->file, (unsigned long long)r->number);
+    if (r->kind != RECORD_TEXT) cli_die("%s: record %llu: only texts can be cleaned alone (prepare CONFIG.json takes conversations)", r->file,
+        (unsigned long long)r->number);
     why = clean_record(r);
     count_record(&all, r->n, why); keep_example(r, why, r->text, r->n);
     if (why != CLEAN_KEPT) return;
@@ -403,10 +440,12 @@ static void visit_bpe(record *r) {
 }
 static void finish_bpe(uint32_t n, const char *path) {
     uint32_t got;
-    if (n < 256 + n_special) cli_die("%s: a vocabulary of %lu entries has no room for 256 bytes and %lu special tokens", path, (unsigned long)n, (unsigned long)n_special);
+    if (n < 256 + n_special) cli_die("%s: a vocabulary of %lu entries has no room for 256 bytes and %lu special tokens", path, (unsigned long)n,
+        (unsigned long)n_special);
     if (B.n_bytes == 0) cli_die("%s: there is no text to train a vocabulary on", path);
     got = bpe_train(&B, n, specials, n_special);
-    if (got < n) cli_die("%s: the text (%llu bytes, %lu different words) gives %lu entries, not %lu: no pair comes twice any more", path, (unsigned long long)B.n_bytes,
+    if (got < n) cli_die("%s: the text (%llu bytes, %lu different words) gives %lu entries, not %lu: no pair comes twice any more", path,
+        (unsigned long long)B.n_bytes,
         (unsigned long)B.n_word, (unsigned long)got, (unsigned long)n);
     bpe_write(&B, path);
 }
@@ -415,13 +454,18 @@ static void run_bpe(void) {
     for (i = 0; i < n_positional; i++) { l = source_files(positional[i]); read_files(&l, visit_bpe); free_names(&l); }
     cli_progress("reading", 1, 1);
     finish_bpe((uint32_t)train_bpe, out_path);
-    printf("%lu entries from %llu bytes, %llu words, %lu different\n", (unsigned long)B.n_token, (unsigned long long)B.n_bytes, (unsigned long long)B.n_words, (unsigned long)B.n_word);
+    printf("%lu entries from %llu bytes, %llu words, %lu different\n", (unsigned long)B.n_token, (unsigned long long)B.n_bytes,
+        (unsigned long long)B.n_words, (unsigned long)B.n_word);
     bpe_close(&B);
 }
 
 /* ---- the vocabulary of a data set */
 static char *chat_text; static size_t chat_bytes;     /* of chat_template */
-static char *make_path(const char *end) { size_t n = strlen(out) + strlen(end) + 1; char *p = (char *)cli_grow(NULL, n); snprintf(p, n, "%s%s", out, end); return p; }
+static char *make_path(const char *end) {
+    size_t n = strlen(out) + strlen(end) + 1; char *p = (char *)cli_grow(NULL, n);
+    snprintf(p, n, "%s%s", out, end);
+    return p;
+}
 static void write_vocabulary(const char *from, const char *to) { /* a GGUF file of the tokenizer alone */
     vocab v; gguf_writer w;
     if (cli_what(from) == CLI_FOLDER) vocab_load(&v, from, NULL, -1); else vocab_load_tokenizer(&v, from);
@@ -439,7 +483,8 @@ static void copy_vocabulary(const char *to) { /* the open model's, with the othe
     for (i = 0; i < lm_meta_count(cli.m) && lm_meta_at(cli.m, i, &m) == LM_OK; i++) {
         static const char chat[] = "tokenizer.chat_template"; const size_t n = sizeof chat - 1;
         if (m.key_bytes >= n && memcmp(m.key, chat, n) == 0) continue;
-        if ((m.key_bytes > 10 && memcmp(m.key, "tokenizer.", 10) == 0) || (m.key_bytes == 20 && memcmp(m.key, "general.architecture", 20) == 0)) gguf_copy(&w, &m);
+        if ((m.key_bytes > 10 && memcmp(m.key, "tokenizer.", 10) == 0) ||
+            (m.key_bytes == 20 && memcmp(m.key, "general.architecture", 20) == 0)) gguf_copy(&w, &m);
     }
     gguf_text(&w, "tokenizer.chat_template", chat_text, chat_bytes);
     gguf_begin(&w); gguf_end(&w);
@@ -448,9 +493,14 @@ static void open_vocabulary(void) {
     char *path = NULL, *json_path = NULL;
     if (template_path) {
         chat_text = cli_read(template_path, &chat_bytes);
-        if (strlen(chat_text) != chat_bytes || !vocab_is_utf8(vocab_str(chat_text, chat_bytes))) cli_die("%s: is not UTF-8, or has a NUL byte", template_path);
+        if (strlen(chat_text) != chat_bytes || !vocab_is_utf8(vocab_str(chat_text, chat_bytes)))
+            cli_die("%s: is not UTF-8, or has a NUL byte", template_path);
     }
-    if (vocab_size) { json_path = make_path(".tokenizer.json"); finish_bpe((uint32_t)vocab_size, json_path); bpe_close(&B); tokenizer_path = json_path; }
+    if (vocab_size) {
+        tokenizer_path = json_path = make_path(".tokenizer.json");
+        finish_bpe((uint32_t)vocab_size, json_path);
+        bpe_close(&B);
+    }
     if (tokenizer_path) { path = make_path(".vocab.gguf"); write_vocabulary(tokenizer_path, path); }
     cli.model = path ? path : model_path;
     cli_open_model(1);
@@ -459,7 +509,12 @@ static void open_vocabulary(void) {
 }
 
 /* ---- documents */
-typedef struct source { char *path, *name, *valid; double weight; int clean; names files, valid_files; counts count; size_t first, last; uint64_t tokens; double epochs; } source;
+typedef struct source {
+    char *path, *name, *valid;        /* valid: path of its validation, NULL: a share of its records */
+    double weight; int clean;         /* -1: none is given */
+    names files, valid_files; counts count;
+    size_t first, last; uint64_t tokens; double epochs; /* documents of the training set; their tokens, of one epoch once they are mixed */
+} source;
 static source *sources, *now; static int n_source, counting, holding_out; /* counting: words for a vocabulary, nothing is written */
 static dataset_writer train_set, valid_set;
 static lm_token doc_bos, doc_eot;
@@ -494,7 +549,11 @@ static lm_token *chat_ids(const lm_message *m, int n, int open, size_t *n_out) {
     snprintf(template_why, sizeof template_why, "%s", err.text);
     return NULL;
 }
-static size_t agree(const lm_token *a, size_t n_a, const lm_token *b, size_t n_b) { size_t i = 0; while (i < n_a && i < n_b && a[i] == b[i]) i++; return i; }
+static size_t agree(const lm_token *a, size_t n_a, const lm_token *b, size_t n_b) { /* tokens at their beginnings */
+    size_t i = 0;
+    while (i < n_a && i < n_b && a[i] == b[i]) i++;
+    return i;
+}
 /* The answer in message k counts: after what the prompt and the whole agree in, up to the first end. 0: the template is no chain of beginnings. */
 static int mark_answer(const lm_message *m, int k, int n_msg) {
     size_t n_before, n_upto, from, to; lm_token *before = chat_ids(m, k, 1, &n_before), *upto = before ? chat_ids(m, k + 1, 0, &n_upto) : NULL;
@@ -558,7 +617,10 @@ static clean_reason clean_chat(record *r) {
     for (i = 0; i < r->n_msg; i++) { r->msg[i].content = gentle(r->msg[i].content, &r->msg[i].content_bytes, &why); repaired |= C.repaired; }
     for (i = 0; i < 2 && r->kind == RECORD_PAIR; i++) { r->answer[i] = gentle(r->answer[i], &r->n_answer[i], &why); repaired |= C.repaired; }
     C.text.n = 0; C.n_word = 0; C.repaired = repaired;
-    for (i = 0; i < r->n_msg; i++) { gguf_put(&C.text, r->msg[i].role, strlen(r->msg[i].role) + 1); gguf_put(&C.text, r->msg[i].content, r->msg[i].content_bytes + 1); }
+    for (i = 0; i < r->n_msg; i++) {
+        gguf_put(&C.text, r->msg[i].role, strlen(r->msg[i].role) + 1);
+        gguf_put(&C.text, r->msg[i].content, r->msg[i].content_bytes + 1);
+    }
     for (i = 0; i < 2 && r->kind == RECORD_PAIR; i++) gguf_put(&C.text, r->answer[i], r->n_answer[i] + 1);
     if (why != CLEAN_KEPT) return why;
     C.rules.near_share = 0;
@@ -600,15 +662,22 @@ static void visit_document(record *r) {
     size_t bytes = record_bytes(r); clean_reason why; int valid;
     if (r->kind != RECORD_TEXT) why = clean_chat(r);
     else if (now->clean && !holding_out) why = clean_record(r);
-    else { C.repaired = 0; C.n_word = 0; C.text.n = 0; gguf_put(&C.text, r->text, r->n); why = r->n == 0 ? CLEAN_SHORT : clean_seen(&C, all.records + 1); }
+    else {
+        C.repaired = 0; C.n_word = 0; C.text.n = 0;
+        gguf_put(&C.text, r->text, r->n);
+        why = r->n == 0 ? CLEAN_SHORT : clean_seen(&C, all.records + 1);
+    }
     if (holding_out && why != CLEAN_SHORT) why = CLEAN_KEPT; /* as it is, duplicates too */
     valid = holding_out || (now->valid == NULL && held_out());
-    if (why == CLEAN_KEPT && counting && !valid) visit_bpe(r->kind == RECORD_TEXT ? (r->text = C.text.p, r->n = C.text.n, r) : r);
-    else if (why == CLEAN_KEPT && !counting) {
+    if (why == CLEAN_KEPT && counting && !valid) {
+        if (r->kind == RECORD_TEXT) bpe_count(&B, C.text.p, C.text.n); else visit_bpe(r);
+    } else if (why == CLEAN_KEPT && !counting) {
         if (r->kind == RECORD_TEXT) { layout_text(); add_document(valid, NULL, C.text.n); n_texts++; }
-        else if (!has_template) cli_die("%s: conversations need a chat template, which %s does not have: give one with chat_template", r->file, cli.model);
+        else if (!has_template) cli_die("%s: conversations need a chat template, which %s does not have: give one with chat_template", r->file,
+            cli.model);
         else why = r->kind == RECORD_PAIR ? write_pair(r, valid) : write_chat(r, valid);
-        if (n_pairs && n_texts + n_chats) cli_die("%s: record %llu: pairs and other records cannot be in one set", r->file, (unsigned long long)r->number);
+        if (n_pairs && n_texts + n_chats) cli_die("%s: record %llu: pairs and other records cannot be in one set", r->file,
+            (unsigned long long)r->number);
     }
     if (counting) return;
     count_record(&all, bytes, why); count_record(&now->count, bytes, why);
@@ -620,7 +689,8 @@ static void visit_document(record *r) {
 static void source_key(const json_doc *d, const json *o) {
     static const char *const known[] = { "path", "name", "weight", "validation", "clean" }; uint32_t i; size_t k, best = 0;
     for (i = 0; i < o->n; i++) {
-        for (k = 0; k < 5 && strcmp(known[k], o->v.item[i].key) != 0; k++) if (cli_distance(known[k], o->v.item[i].key) < cli_distance(known[best], o->v.item[i].key)) best = k;
+        const char *key = o->v.item[i].key;
+        for (k = 0; k < 5 && strcmp(known[k], key) != 0; k++) if (cli_distance(known[k], key) < cli_distance(known[best], key)) best = k;
         if (k == 5) json_die(d, &o->v.item[i], NULL, "is no key of a source; the nearest is %s", known[best]);
     }
 }
@@ -662,12 +732,14 @@ static void run_sources(void) { /* all files of validation, then all sources */
     cli_progress("reading", 1, 1);
 }
 static uint64_t mix(void) { /* repeats documents by the weights; -> tokens of one epoch */
-    uint32_t *times = (uint32_t *)cli_grow(NULL, train_set.n_docs * sizeof *times); double sum = 0, total = 0; int i; size_t k, step = n_pairs ? 2 : 1; uint64_t tokens = 0;
+    uint32_t *times = (uint32_t *)cli_grow(NULL, train_set.n_docs * sizeof *times); double sum = 0, total = 0; int i;
+    size_t k, step = n_pairs ? 2 : 1; uint64_t tokens = 0;
     for (i = 0; i < n_source; i++) { total += (double)sources[i].tokens; sum += sources[i].tokens ? sources[i].weight : 0; }
     for (i = 0; i < n_source; i++) {
         source *s = &sources[i]; uint64_t mine = 0;
         s->epochs = s->weight > 0 && s->tokens ? s->weight / sum * total / (double)s->tokens : 1;
-        if (s->epochs > 1000) cli_die("%s: its weight asks for %.0f epochs of its %llu tokens: more than 1000", s->path, s->epochs, (unsigned long long)s->tokens);
+        if (s->epochs > 1000) cli_die("%s: its weight asks for %.0f epochs of its %llu tokens: more than 1000", s->path, s->epochs,
+            (unsigned long long)s->tokens);
         for (k = s->first; k < s->last; k++) {
             double at = (double)((k - s->first) / step);
             times[k] = (uint32_t)(floor((at + 1) * s->epochs) - floor(at * s->epochs));
@@ -682,20 +754,27 @@ static uint64_t mix(void) { /* repeats documents by the weights; -> tokens of on
 static void check_size(uint64_t n_train) {
     int i, wanted = validation > 0; char why[200] = ""; size_t n = 0;
     for (i = 0; i < n_source; i++) wanted |= sources[i].valid != NULL;
-    for (i = 1; i < CLEAN_N_REASONS; i++) if (all.dropped[i] && n < sizeof why - 40) n += (size_t)snprintf(why + n, sizeof why - n, "%s%llu %s", n ? ", " : "; dropped: ", (unsigned long long)all.dropped[i], clean_names[i]);
+    for (i = 1; i < CLEAN_N_REASONS; i++) {
+        if (all.dropped[i] == 0 || n > sizeof why - 50) continue;
+        n += (size_t)snprintf(why + n, sizeof why - n, "%s%llu %s", n ? ", " : "; dropped: ", (unsigned long long)all.dropped[i], clean_names[i]);
+    }
     if (n_train < (uint64_t)seq + 1 || (wanted && valid_set.n_docs == 0))
-        cli_die("%s: too little data: %llu records gave %lu documents of %llu tokens for training, %lu of %llu for validation; needed are %lld tokens (seq + 1)%s%s", out,
-            (unsigned long long)all.records, (unsigned long)train_set.n_docs, (unsigned long long)n_train, (unsigned long)valid_set.n_docs, (unsigned long long)valid_set.n_tokens,
+        cli_die("%s: too little data: %llu records gave %lu documents of %llu tokens for training, %lu of %llu for validation; "
+            "needed are %lld tokens (seq + 1)%s%s", out,
+            (unsigned long long)all.records, (unsigned long)train_set.n_docs, (unsigned long long)n_train, (unsigned long)valid_set.n_docs,
+            (unsigned long long)valid_set.n_tokens,
             (long long)seq + 1, wanted ? " and one document for validation" : "", why);
 }
 static void write_report(uint64_t n_train, size_t n_docs, size_t n_valid, uint64_t valid_tokens) {
     char *path = report_path ? copy_text(report_path) : make_path(".report.json"); FILE *f = cli_create(path); int i;
-    fprintf(f, "{\n  \"documents\": {\"train\": %lu, \"validation\": %lu},\n  \"tokens\": {\"train\": %llu, \"validation\": %llu},\n  \"sources\": [", (unsigned long)n_docs,
+    fprintf(f, "{\n  \"documents\": {\"train\": %lu, \"validation\": %lu},\n  \"tokens\": {\"train\": %llu, \"validation\": %llu},\n  \"sources\": [",
+        (unsigned long)n_docs,
         (unsigned long)n_valid, (unsigned long long)n_train, (unsigned long long)valid_tokens);
     for (i = 0; i < n_source; i++) {
         const source *s = &sources[i];
         fprintf(f, "%s\n    {\n      \"name\": ", i ? "," : ""); cli_json_text(f, s->name, strlen(s->name));
-        fprintf(f, ",\n      \"tokens\": %llu,\n      \"share\": %.6f,\n      \"epochs\": %.6f,\n", (unsigned long long)s->tokens, n_train ? (double)s->tokens / (double)n_train : 0, s->epochs);
+        fprintf(f, ",\n      \"tokens\": %llu,\n      \"share\": %.6f,\n      \"epochs\": %.6f,\n", (unsigned long long)s->tokens,
+            n_train ? (double)s->tokens / (double)n_train : 0, s->epochs);
         put_counts(f, &s->count, "      "); fprintf(f, "\n    }");
     }
     fprintf(f, "\n  ],\n"); put_counts(f, &all, "  "); fprintf(f, ",\n"); put_examples(f);
@@ -720,15 +799,20 @@ static void end_set(dataset_writer *w) {
 }
 static void free_sources(void) {
     int i;
-    for (i = 0; i < n_source; i++) { free(sources[i].path); free(sources[i].name); free(sources[i].valid); free_names(&sources[i].files); free_names(&sources[i].valid_files); }
+    for (i = 0; i < n_source; i++) {
+        source *s = &sources[i];
+        free(s->path); free(s->name); free(s->valid); free_names(&s->files); free_names(&s->valid_files);
+    }
     free(sources); free(ids); free(mask); free(chat_text);
 }
 static void run_prepare(const char *config_path) {
     char *train_path, *valid_path; uint64_t tokens, valid_tokens; size_t n_docs, n_valid; int i;
     if (out == NULL) cli_die("%s: out is missing", config_path);
-    if ((model_path != NULL) + (tokenizer_path != NULL) + (vocab_size > 0) != 1) cli_die("%s: one of model, tokenizer and vocab_size is needed", config_path);
+    if ((model_path != NULL) + (tokenizer_path != NULL) + (vocab_size > 0) != 1)
+        cli_die("%s: one of model, tokenizer and vocab_size is needed", config_path);
     for (i = 0; special_list && i < (int)special_list->n; i++)
-        if (special_list->v.item[i].kind != JSON_STRING || !add_special(NULL, special_list->v.item[i].v.text)) cli_die("%s: special_tokens[%d]: expected a text", config_path, i);
+        if (special_list->v.item[i].kind != JSON_STRING || !add_special(NULL, special_list->v.item[i].v.text))
+            cli_die("%s: special_tokens[%d]: expected a text", config_path, i);
     read_sources();
     if (vocab_size) { counting = 1; run_sources(); counting = 0; }
     open_vocabulary();
@@ -742,8 +826,11 @@ static void run_prepare(const char *config_path) {
     end_set(&train_set);
     if (n_valid) end_set(&valid_set);
     print_counts(&all);
-    printf("training: %lu documents, %llu tokens; validation: %lu documents, %llu tokens\n", (unsigned long)n_docs, (unsigned long long)tokens, (unsigned long)n_valid, (unsigned long long)valid_tokens);
-    for (i = 0; i < n_source; i++) printf("%-24s %6.2f %% of the tokens, %.3g epochs\n", sources[i].name, tokens ? 100 * (double)sources[i].tokens / (double)tokens : 0, sources[i].epochs);
+    printf("training: %lu documents, %llu tokens; validation: %lu documents, %llu tokens\n", (unsigned long)n_docs, (unsigned long long)tokens,
+        (unsigned long)n_valid, (unsigned long long)valid_tokens);
+    for (i = 0; i < n_source; i++)
+        printf("%-24s %6.2f %% of the tokens, %.3g epochs\n", sources[i].name, tokens ? 100 * (double)sources[i].tokens / (double)tokens : 0,
+            sources[i].epochs);
     write_report(tokens, n_docs, n_valid, valid_tokens);
     free(train_path); free(valid_path);
     free_sources();

@@ -22,13 +22,15 @@ static inline uint32_t unicode_byte(int b) {
 }
 static inline size_t unicode_put(char *to, int b) { return (size_t)(json_put_utf8(to, unicode_byte(b)) - to); } /* 1 or 2 bytes */
 
-static inline void unicode_vocabulary(void) { /* a GGUF file in memory: ids 0 to 255 are the bytes, 256 + 51 k + i the pair of asks[k] and byte 0xc2 + i */
+/* a GGUF file in memory: ids 0 to 255 are the bytes, 256 + 51 k + i the pair of asks[k] and byte 0xc2 + i */
+static inline void unicode_vocabulary(void) {
     static const unsigned char asks[3] = { 'a', '1', '\n' }; gguf_writer w; char text[8]; size_t n; int i, k;
     memset(&w, 0, sizeof w); w.path = "Unicode";
     gguf_str(&w, "general.architecture", "llama"); gguf_str(&w, "tokenizer.ggml.model", "gpt2"); gguf_str(&w, "tokenizer.ggml.pre", "gpt-2");
     gguf_array(&w, "tokenizer.ggml.tokens", LM_META_STR, 256 + 3 * UNICODE_N_ASK);
     for (i = 0; i < 256; i++) { n = unicode_put(text, i); gguf_item_text(&w, text, n); }
-    for (k = 0; k < 3; k++) for (i = 0; i < UNICODE_N_ASK; i++) { n = unicode_put(text, asks[k]); n += unicode_put(text + n, 0xc2 + i); gguf_item_text(&w, text, n); }
+    for (k = 0; k < 3; k++) for (i = 0; i < UNICODE_N_ASK; i++) { n = unicode_put(text, asks[k]); n += unicode_put(text + n, 0xc2 + i);
+        gguf_item_text(&w, text, n); }
     gguf_array(&w, "tokenizer.ggml.token_type", LM_META_I32, 256 + 3 * UNICODE_N_ASK);
     for (i = 0; i < 256 + 3 * UNICODE_N_ASK; i++) gguf_item_int(&w, LM_TOKEN_NORMAL);
     gguf_array(&w, "tokenizer.ggml.merges", LM_META_STR, 3 * UNICODE_N_ASK);
@@ -96,7 +98,8 @@ static inline const char *unicode_nfc(const char *text, size_t n, size_t *m) {
     if (high < 0x300) return text;    /* below the first combining mark all is in normal form */
     if (unicode.cap < 4 * n + 64) { /* no character grows beyond three times its bytes (UAX 15, section 9) */
         unicode.cap = 4 * n + 64;
-        unicode.text = (char *)cli_grow(unicode.text, unicode.cap); unicode.ids = (lm_token *)cli_grow(unicode.ids, unicode.cap * sizeof *unicode.ids);
+        unicode.text = (char *)cli_grow(unicode.text, unicode.cap); unicode.ids = (lm_token *)cli_grow(unicode.ids,
+            unicode.cap * sizeof *unicode.ids);
     }
     if (lm_tokenize(unicode.nfc, text, n, 0, unicode.ids, unicode.cap, &k) != LM_OK ||
         lm_detokenize(unicode.nfc, unicode.ids, k, LM_TEXT_CONTINUES, unicode.text, unicode.cap, m) != LM_OK) cli_die("Unicode: out of memory");
