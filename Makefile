@@ -9,7 +9,7 @@ LDFLAGS += -static
 endif
 
 MODEL    = models/SmolLM2-135M-Instruct.Q4_1.gguf
-PROGRAMS = generate chat tokenize logits perplexity inspect bench template convert quantize prepare train embed
+PROGRAMS = generate chat tokenize logits perplexity inspect bench template convert quantize prepare train embed bench_train
 HELLO    = $(B)/hello$(EXE)
 BUILT    = $(PROGRAMS:%=$(B)/%$(EXE)) $(HELLO)
 TESTS    = $(wildcard tests/*.c)
@@ -60,9 +60,9 @@ asan:
 # Threads, with the scalar kernels. A thread that repeats another's work reads what that one writes, and throws it away; this is off here.
 tsan: | $(B)
 	@mkdir -p $(B)/tsan
-	$(CC) -O1 -g -fsanitize=thread -DLLAMA_NO_SIMD -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $(B)/tsan/llama.o
+	$(CC) -O1 -g -fsanitize=thread -DLLAMA_NO_SIMD -DLLAMA_TRAIN -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $(B)/tsan/llama.o
 	$(CC) -O1 -g -fsanitize=thread $(TESTS) $(B)/tsan/llama.o -o $(B)/tsan/test $(LDLIBS)
-	$(B)/tsan/test api session
+	$(B)/tsan/test api session train
 isa:
 	@for i in scalar sse2 avx2 avx512; do echo "LLAMA_ISA=$$i"; LLAMA_ISA=$$i $(MAKE) --no-print-directory test || exit 1; done
 
