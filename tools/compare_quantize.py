@@ -18,7 +18,8 @@ perplexity  files by either of the same mix, over --text, both read by build/per
 importance  perplexity over --text with an importance matrix that was collected on --calibration, and without: Q4_0 and IQ4_NL of the whole model; Q2_K and
             Q3_K of those matrices alone whose rows are a multiple of 256, the rest F16. Bar: lower with than without
 memory      peak of build/quantize and of llama_model_quantize on --large (else --model): resident MiB, of it not backed by the files
-load        llama.cpp loads our file of each type and mix and goes on "The capital of France is", greedily. Bar: with Paris
+load        llama.cpp loads our file of each type and mix (Q2_K_S only with --imatrix) and answers "What is the capital of France?", greedily, in the
+            model's own format. Bar: with Paris
 """
 import argparse
 import ctypes
@@ -304,6 +305,7 @@ def splice(plain, packed, kind, target):
 
 def importance(args, out):
     matrix, path, whole = (os.path.join(args.scratch, n) for n in ("imatrix.gguf", "file.gguf", "whole.gguf"))
+    matrix = args.imatrix or matrix
     for kind in ("Q4_0", "IQ4_NL", "Q2_K", "Q3_K"):
         for given in (0, 1):
             key, more = "importance/%s/%d" % (kind, given), ("--imatrix", matrix) if given else ()
@@ -361,15 +363,17 @@ def memory_table(args, out):
 LOAD = r"""
 import sys, llama_cpp
 m = llama_cpp.Llama(sys.argv[1], n_ctx=128, n_threads=2, verbose=False)
-print(repr(m.create_completion("The capital of France is", max_tokens=32, temperature=0)["choices"][0]["text"]))
+said = m.create_chat_completion([{"role": "user", "content": "What is the capital of France?"}], max_tokens=32, temperature=0)
+print(repr(said["choices"][0]["message"]["content"]))
 """
 
 
 def load(args, out):
     for mix in args.mixes or ["F32"] + list(MIXES):
         key, path = "load/" + mix, os.path.join(args.scratch, "file.gguf")
-        if out.need(key):
-            make(args, 0, args.model, path, mix, 2)
+        more = ("--imatrix", args.imatrix) if args.imatrix and mix == "Q2_K_S" else ()
+        if out.need(key) and (more or mix != "Q2_K_S"):  # llama.cpp makes none without importance; too little of a small model is left
+            make(args, 0, args.model, path, mix, 2, *more)
             run = subprocess.run([args.peer, "-c", LOAD, path], capture_output=True, text=True)
             out.put(key, run.stdout.strip() if run.returncode == 0 else "fails: " + run.stderr[-200:])
 
@@ -391,6 +395,7 @@ def main():
     p.add_argument("--model", help="a GGUF file with F16 matrices")
     p.add_argument("--large", help="a second one, for files and memory")
     p.add_argument("--text"), p.add_argument("--calibration")
+    p.add_argument("--imatrix", help="an importance matrix, in place of --calibration")
     p.add_argument("--rows", type=int, default=4096)
     p.add_argument("--rounds", type=int, default=2)
     p.add_argument("--threads", type=int, default=2)
@@ -404,8 +409,8 @@ def main():
             die("%s: no part (--help)" % part)
         if part not in ("speed", "errors") and not args.model:
             die("%s: --model is needed" % part)
-        if (part in ("perplexity", "importance") and not args.text) or (part == "importance" and not args.calibration):
-            die("%s: needs --text, and importance --calibration too" % part)
+        if (part in ("perplexity", "importance") and not args.text) or (part == "importance" and not (args.calibration or args.imatrix)):
+            die("%s: needs --text, and importance --calibration or --imatrix too" % part)
     args.name = os.path.basename(args.model or "-")
     out = Results(args.results, args.seconds)
     if "files" in args.parts and out.need("startup"):
