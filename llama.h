@@ -1757,8 +1757,8 @@ typedef struct lmi_attend {
 static size_t lmi_cached_bytes(lm_cache_type type, int n) { /* of 64 positions of n dimensions */
     return type == LM_CACHE_Q8_0 ? LMI_PAGE * ((size_t)n + 2 * (((size_t)n + 31) / 32)) : LMI_PAGE * (size_t)n * (type == LM_CACHE_F32 ? 4 : 2);
 }
-/* While one half of a page is at work the next half is fetched, some lines each step, to the second-level cache: a stride of pages and a core's own
- * prefetcher, which stops at every 4 KiB, leave it waiting otherwise. */
+/* Memory that is wanted next, fetched some lines each step to the second-level cache: a page's other half, the next group of weights. A core's own
+ * prefetcher stops at every 4 KiB and knows no pages of a cache. */
 typedef struct lmi_ahead { const uint8_t *p; int lines; } lmi_ahead;
 static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
     lmi_ahead a; a.p = p; a.lines = (int)((n_bytes / 64 + (size_t)steps - 1) / (size_t)steps);
@@ -1828,7 +1828,7 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
     void  (*mul_f)(int type, const uint8_t *const *group, int n, const float *x, int n_tok, float *out);         /* `tile` groups; out [n_tok][16 tile] */
     void  (*mul_f1)(int type, const uint8_t *const *group, int n, const float *x, float *out);                   /* one token, LMI_SOLO groups; out [16 LMI_SOLO] */
     void  (*panel)(int type, const uint8_t *group, int n, lmi_panel *out);
-    void  (*mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out);         /* `tile` panels; out [n_tok][16 tile] */
+    void  (*mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next); /* `tile` panels; out [n_tok][16 tile]; next: in 8 tokens */
     void  (*mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out);                        /* one token, one group, no panel; out [16] */
     void  (*place)(const float *in, int in_stride, int n_tok, const lmi_dst *dst);
     float (*norm)(const float *x, const float *w, int n, float eps, float *y); /* returns the sum of squares */
@@ -2933,9 +2933,12 @@ LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int flags
     }
     LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) LMI(store)(out + 16 * t, acc[t]);
 }
-LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out) {
+LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) {
     size_t n_step = (size_t)n / 32; int t = 0;
-    for (; t + LMI_NT(flags) <= n_tok; t += LMI_NT(flags)) LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, LMI_NT(flags), out + 16 * LMI_NR * t);
+    for (; t + LMI_NT(flags) <= n_tok; t += LMI_NT(flags)) {
+        LMI_FETCH(next);
+        LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, LMI_NT(flags), out + 16 * LMI_NR * t);
+    }
     for (; t < n_tok; t++) LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, 1, out + 16 * LMI_NR * t);
 }
 /* nt tokens against nr groups of float rows; x [nt][n], out [nt][16 nr]. */
@@ -2980,10 +2983,11 @@ LMI_INT_TYPES(LMI_STAMP_Q)
 LMI_FN void LMI(mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_Q1) default: break; } }
 LMI_FN void LMI(panel)(int type, const uint8_t *group, int n, lmi_panel *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_PANEL) default: break; } }
 #define LMI_STAMP_KIND(name, flags, top) \
-    LMI_FN void LMI(mul_q_##name)(int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out) { LMI(mul_q_as)(flags, top, off, w, n, a, n_tok, out); }
-#define LMI_CASE_KIND(name, kind, most) if (lmi_panel_flags(t) == (kind) && t->top <= (most)) { LMI(mul_q_##name)(t->off, w, n, a, n_tok, out); return; }
+    LMI_FN void LMI(mul_q_##name)(int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) \
+    { LMI(mul_q_as)(flags, top, off, w, n, a, n_tok, out, next); }
+#define LMI_CASE_KIND(name, kind, most) if (lmi_panel_flags(t) == (kind) && t->top <= (most)) { LMI(mul_q_##name)(t->off, w, n, a, n_tok, out, next); return; }
 LMI_KINDS(LMI_STAMP_KIND)
-LMI_FN void LMI(mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out) {
+LMI_FN void LMI(mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) {
     const lmi_type *t = lmi_type_of(type);
     LMI_KINDS(LMI_CASE_KIND)
 }
@@ -9033,7 +9037,7 @@ static const lmi_mat *lmi_product_item(const lmi_work *w, int item, int *mat, in
 static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, int item, float *out) { /* out [n_tok][rows] */
     const lmi_kernels *k = c->m->k; int i, row, g, n_groups, all = work->rows / 16;
     const lmi_mat *w = lmi_product_item(work, item, &i, &row); const uint8_t *group[LMI_MAX(LMI_TILE, LMI_SOLO)]; const lmi_panel *panel[LMI_TILE];
-    size_t n = (size_t)w->n_in;
+    size_t n = (size_t)w->n_in; lmi_ahead next;
     n_groups = LMI_MIN(all, (w->n_out - row + 15) / 16);
     for (g = 0; g < all; g++) group[g] = g < n_groups ? lmi_group(w, row / 16 + g, s->group + (size_t)g * 16 * w->row_bytes) : group[0];
     if (lmi_is_int(c, w) && work->n_tok == 1) {
@@ -9043,7 +9047,8 @@ static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, 
             panel[g] = (lmi_panel *)s->panel + (g < n_groups ? (size_t)g * (n / 32) : 0);
             if (g < n_groups) k->panel(w->type, group[g], w->n_in, (lmi_panel *)s->panel + (size_t)g * (n / 32));
         }
-        k->mul_q(w->type, panel, w->n_in, c->act, work->n_tok, out);
+        next = lmi_ahead_of(group[n_groups - 1] + 16 * w->row_bytes, w->woven && row + 2 * work->rows <= w->n_out ? (size_t)work->rows * w->row_bytes : 0, (work->n_tok + 7) / 8);
+        k->mul_q(w->type, panel, w->n_in, c->act, work->n_tok, out, next); /* the next item's weights, mostly */
     } else if (all == LMI_SOLO) k->mul_f1(w->type, group, w->n_in, work->in, out);
     else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
     else {
