@@ -3442,6 +3442,12 @@ static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh
 #endif /* LLAMA_NO_QUANTIZE */
 
 #ifdef LLAMA_TRAIN
+#if !defined(LLAMA_NO_DISPATCH) && LMI_PASS == LMI_AVXVNNI /* words of floats are those of a pass before */
+#define LMI_TRAINER lmi_trainer_avx2
+#elif !defined(LLAMA_NO_DISPATCH) && (LMI_PASS == LMI_NEONDOT || LMI_PASS == LMI_NEONI8MM)
+#define LMI_TRAINER lmi_trainer_neon
+#else
+#define LMI_TRAINER LMI(trainer)
 /* ---- training. Activations are woven: [tokens / 16][width][16], lanes are tokens, so that sums over a width need no sum over lanes, and every product
  * finds its vectors as they lie. LMI_R(word) are words of lm_real, which is float; tests compile it as double, over the scalar text. */
 #if defined(LLAMA_TRAIN_DOUBLE)
@@ -3678,6 +3684,7 @@ LMI_FN void LMI(adamw)(const lm_real *o, int n, lm_real *value, lm_real *grad, l
 static const lmi_trainer LMI(trainer) = { LMI_TM, LMI_TV, LMI(block), LMI(turn), LMI(norm16), LMI(renorm), LMI(norm_back), LMI(norm_grad), LMI(rotate), LMI(soften),
     LMI(rescale), LMI(unsoften), LMI(gated), LMI(gated_back), LMI(softsum), LMI(softgrad), LMI(adamw) };
 #undef LMI_R
+#endif
 #endif /* LLAMA_TRAIN */
 
 static const lmi_kernels LMI(kernels) = {
@@ -3686,9 +3693,10 @@ static const lmi_kernels LMI(kernels) = {
     , &LMI(fitter)
 #endif
 #ifdef LLAMA_TRAIN
-    , &LMI(trainer)
+    , &LMI_TRAINER
 #endif
 };
+#undef LMI_TRAINER
 
 #if LMI_PASS == LMI_AVX512 && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
