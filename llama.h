@@ -1802,6 +1802,7 @@ typedef struct lmi_tile {
 typedef struct lmi_trainer {
     int tm, tv;                       /* LMI_TM rows, LMI_TV vectors of a tile */
     void (*block)(const lmi_tile *p);
+    void (*pack)(const lm_real *w, int n, lm_real *to, size_t step);
     void (*turn)(const lm_real *in, int n, lm_real *out, size_t step);
     void (*norm)(const lm_real *x, int n, const lm_real *w, double eps, lm_real *r, lm_real *y);
     void (*renorm)(const lm_real *x, int n, const lm_real *w, const lm_real *r, lm_real *y);
@@ -3457,6 +3458,12 @@ static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh
 #endif /* LLAMA_NO_QUANTIZE */
 
 #ifdef LLAMA_TRAIN
+#if !defined(LLAMA_NO_DISPATCH) && LMI_PASS == LMI_AVXVNNI /* words of floats are those of a pass before */
+#define LMI_TRAINER lmi_trainer_avx2
+#elif !defined(LLAMA_NO_DISPATCH) && (LMI_PASS == LMI_NEONDOT || LMI_PASS == LMI_NEONI8MM)
+#define LMI_TRAINER lmi_trainer_neon
+#else
+#define LMI_TRAINER LMI(trainer)
 /* ---- training. Activations are woven: [tokens / 16][width][16], lanes are tokens, so that sums over a width need no sum over lanes, and every product
  * finds its vectors as they lie. LMI_R(word) are words of lm_real, which is float; tests compile it as double, over the scalar text. */
 #if defined(LLAMA_TRAIN_DOUBLE)
@@ -3542,6 +3549,12 @@ LMI_FN void LMI(block)(const lmi_tile *p) {
     else if (p->a_i == 1) LMI(block_woven)(p);
     else if (p->a_i == 16 && p->n_q > 0 && p->a_t == 16 * LMI_TM) LMI(block_across)(p);
     else LMI(block_rows)(p);
+}
+/* n columns of a row of a matrix to groups of LMI_TM, `step` apart. */
+LMI_FN void LMI(pack)(const lm_real *w, int n, lm_real *to, size_t step) {
+    int i, u;
+    for (i = 0; i + LMI_TM <= n; i += LMI_TM, to += step) LMI_UNROLL for (u = 0; u < LMI_TM; u++) to[u] = w[i + u];
+    for (u = 0; i + u < n; u++) to[u] = w[i + u];
 }
 LMI_FN void LMI(turn)(const lm_real *in, int n, lm_real *out, size_t step) { /* n of 16 rows of 16 -> columns; the others' are 0 */
     int i, j;
@@ -3690,9 +3703,10 @@ LMI_FN void LMI(adamw)(const lm_real *o, int n, lm_real *value, lm_real *grad, l
         if (ema) LMI_R(store)(ema + k, LMI_R(fma)(LMI_R(load)(ema + k), LMI_R(set1)(o[9]), LMI_R(mul)(x, LMI_R(set1)(o[10]))));
     }
 }
-static const lmi_trainer LMI(trainer) = { LMI_TM, LMI_TV, LMI(block), LMI(turn), LMI(norm16), LMI(renorm), LMI(norm_back), LMI(norm_grad), LMI(rotate), LMI(soften),
+static const lmi_trainer LMI(trainer) = { LMI_TM, LMI_TV, LMI(block), LMI(pack), LMI(turn), LMI(norm16), LMI(renorm), LMI(norm_back), LMI(norm_grad), LMI(rotate), LMI(soften),
     LMI(rescale), LMI(unsoften), LMI(gated), LMI(gated_back), LMI(softsum), LMI(softgrad), LMI(adamw) };
 #undef LMI_R
+#endif
 #endif /* LLAMA_TRAIN */
 
 static const lmi_kernels LMI(kernels) = {
@@ -3701,9 +3715,10 @@ static const lmi_kernels LMI(kernels) = {
     , &LMI(fitter)
 #endif
 #ifdef LLAMA_TRAIN
-    , &LMI(trainer)
+    , &LMI_TRAINER
 #endif
 };
+#undef LMI_TRAINER
 
 #if LMI_PASS == LMI_AVX512 && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
@@ -10481,7 +10496,7 @@ LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *byte
 #define LMI_MAX_RANK 256
 #define LMI_OUTS 64                   /* outputs of an item, at most */
 #define LMI_QUERIES_BACK 64           /* queries whose probabilities are kept for gradients of keys and values; a multiple of 32 */
-#define LMI_HEAD_FLOATS ((size_t)1 << 21) /* of logits at a time, or 64 tokens */
+#define LMI_HEAD_FLOATS ((size_t)1 << 21) /* of logits at a time, or 128 tokens */
 #define LMI_TASKS 160
 #define LMI_NORM_PART 65536
 
@@ -10508,7 +10523,7 @@ struct lm_train {
     int n_q, n_kv, dk, n_rot, n_swa, per, n_wide; double eps, rope_base, rope_mag; const double *rope_freq; double *own_freq;
     lmi_param *param; int n_param; lmi_tlayer *layer;
     lm_real *embd, *embd_g, *out_norm, *out_norm_g; const lmi_tensor *embd_from; lmi_dense head; lm_real *head_w, *vectors;
-    lm_real *x, *h, *act, *dx, *dh, *tmp, *xd, *du, *co, *si, *rf, *logits, *wide_w; size_t n_wide_w;
+    lm_real *x, *h, *act, *dx, *dh, *tmp, *xd, *du, *co, *si, *turns, *rf, *logits, *wide_w; size_t n_wide_w;
     int n_blocks, head_blocks;        /* at most; tokens / 16 */
     double *tok_loss, *tok_nll, *sums; int32_t *start; lm_token *ids, *targets;
     lm_real **scratch; size_t n_scratch;
@@ -10595,18 +10610,15 @@ static void lmi_item_out(lm_train *t, const lmi_task *j, int slot, int item) {
 }
 /* c = y W: y [n_out] -> c [n_in]. W's columns are brought together, LMI_TM at a time. */
 static void lmi_item_in(lm_train *t, const lmi_task *j, int slot, int item) {
-    int b0, b1, i0, i1, b, s, o, k0, k, i, u, tm = t->k->tm, part = j->add == j->c ? j->n_out : LMI_SUM_PART; lmi_tile p; lm_real *pack = t->scratch[slot];
+    int b0, b1, i0, i1, b, s, o, k0, k, tm = t->k->tm, part = j->add == j->c ? j->n_out : LMI_SUM_PART; lmi_tile p; lm_real *pack = t->scratch[slot];
     lmi_item_range(j, item, j->n_b, &b0, &b1, &i0, &i1, j->n_in);
     memset(&p, 0, sizeof p);
     p.a_k = (size_t)tm; p.a_i = 1; p.b_k = 16; p.b_v = 16 * (size_t)j->wide_x; p.c_i = 16; p.c_v = 16 * (size_t)j->wide_c; p.n_q = 1; p.n_i = i1 - i0; p.a = pack;
     for (k0 = 0, s = 0, o = 0; k0 < j->n_out; k0 += part) {
         p.n_k = LMI_MIN(part, j->n_out - k0); p.a_t = (size_t)(p.n_k * tm); p.more = k0 > 0;
         for (k = 0; k < p.n_k; k++, o++) {
-            const lm_real *w;
             while (o >= j->seg[s].n) { o = 0; s++; }
-            w = j->seg[s].w + (size_t)o * (size_t)j->n_in + i0;
-            for (i = 0; i + tm <= p.n_i; i += tm) memcpy(pack + (size_t)i / (size_t)tm * p.a_t + (size_t)(k * tm), w + i, (size_t)tm * sizeof *w);
-            for (u = 0; i + u < p.n_i; u++) pack[(size_t)i / (size_t)tm * p.a_t + (size_t)(k * tm + u)] = w[i + u];
+            t->k->pack(j->seg[s].w + (size_t)o * (size_t)j->n_in + i0, p.n_i, pack + (size_t)(k * tm), p.a_t);
         }
         for (b = b0; b < b1; b += t->k->tv) {
             p.b = LMI_WOVEN(j->x, b, j->wide_x, k0); p.c = LMI_WOVEN(j->c, b, j->wide_c, i0); p.n_v = LMI_MIN(t->k->tv, b1 - b); p.n_lanes = 16 * p.n_v;
@@ -10748,7 +10760,7 @@ static int lmi_drops(const lm_train *t) { return t->grad && t->d.dropout > 0; }
 /* ---- embedding */
 static int lmi_token_row(const lm_train *t, int at, int *pos) { *pos = at % (16 * t->row_blocks); return at / (16 * t->row_blocks); }
 static void lmi_item_embed(lm_train *t, const lmi_task *j, int slot, int b) {
-    int n = t->info.shape.n_embd, l, k, i, pos; lm_real *x = LMI_WOVEN(j->c, b, n, 0), tile[256], turned[256], *own = t->scratch[slot]; const lm_real *row[16]; double s, c;
+    int n = t->info.shape.n_embd, l, k, i, pos; lm_real *x = LMI_WOVEN(j->c, b, n, 0), tile[256], turned[256], *own = t->scratch[slot]; const lm_real *row[16];
     for (l = 0; l < 16; l++) {
         lm_token id = t->ids[16 * b + l];
         row[l] = own + (size_t)l * (size_t)n;
@@ -10757,8 +10769,8 @@ static void lmi_item_embed(lm_train *t, const lmi_task *j, int slot, int b) {
         else row[l] = t->embd + (size_t)id * (size_t)n;
         lmi_token_row(t, 16 * b + l, &pos);
         for (i = 0; i < t->n_rot / 2; i++) {
-            lmi_sincos((double)(pos - t->start[16 * b + l]) * t->rope_freq[i], &s, &c);
-            LMI_WOVEN(t->co, b, t->n_rot / 2, i)[l] = (lm_real)(c * t->rope_mag); LMI_WOVEN(t->si, b, t->n_rot / 2, i)[l] = (lm_real)(s * t->rope_mag);
+            const lm_real *turn = t->turns + (size_t)(pos - t->start[16 * b + l]) * (size_t)t->n_rot + 2 * i;
+            LMI_WOVEN(t->co, b, t->n_rot / 2, i)[l] = turn[0]; LMI_WOVEN(t->si, b, t->n_rot / 2, i)[l] = turn[1];
         }
     }
     for (k = 0; k < n; k += 16) {
@@ -11222,8 +11234,9 @@ static void lmi_train_layout(lm_train *t, lmi_arena *a) {
     if (t->d.dropout > 0) t->tmp = lmi_train_act(t, a, wide);
     if (t->d.dropout > 0 && lora) t->xd = lmi_train_act(t, a, wide);
     if (lora) t->du = lmi_train_act(t, a, 3 * t->d.lora_rank);
+    t->turns = (lm_real *)lmi_push(a, (uint64_t)row * (uint64_t)t->n_rot, sizeof(lm_real)); /* cosines and sines by position */
     t->co = lmi_train_act(t, a, t->n_rot / 2); t->si = lmi_train_act(t, a, t->n_rot / 2); t->rf = lmi_train_act(t, a, 1);
-    t->head_blocks = (int)LMI_MIN((size_t)t->n_blocks, LMI_MAX((size_t)4, LMI_HEAD_FLOATS / 16 / (size_t)s->n_vocab));
+    t->head_blocks = (int)LMI_MIN((size_t)t->n_blocks, LMI_MAX((size_t)8, LMI_HEAD_FLOATS / 16 / (size_t)s->n_vocab));
     t->logits = (lm_real *)lmi_push(a, (uint64_t)t->head_blocks * 16 * (uint64_t)s->n_vocab, sizeof(lm_real));
     t->tok_loss = (double *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(double)); t->tok_nll = (double *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(double));
     t->start = (int32_t *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(int32_t));
@@ -11319,7 +11332,7 @@ static void lmi_train_normal(uint64_t key, lm_real *x, uint64_t n, double deviat
 }
 static int lmi_name_has(const char *name, const char *part) { size_t n = strlen(part); for (; *name; name++) if (strncmp(name, part, n) == 0) return 1; return 0; }
 static void lmi_train_fill(lm_train *t) {
-    int i, k; const lmi_tensor *x; lmi_str name; double deep = sqrt(2.0 * t->info.shape.n_layer);
+    int i, k; const lmi_tensor *x; lmi_str name; double deep = sqrt(2.0 * t->info.shape.n_layer), sine, cosine;
     for (i = 0; i < t->n_param; i++) {
         const lmi_param *p = &t->param[i]; lm_real *w = t->info.value + p->at; uint64_t n = p->dims[0] * p->dims[1], key = lmi_mix64(lmi_mix64(t->d.seed ^ 0x77656967687473u) + (uint64_t)i), at;
         if (t->d.lora_rank) { if (p->name[strlen(p->name) - 1] == 'a') lmi_train_normal(key, w, n, 1 / sqrt((double)p->dims[0])); continue; }
@@ -11334,6 +11347,10 @@ static void lmi_train_fill(lm_train *t) {
     if (t->head_w) lmi_unfold_rows(t, lmi_weight(t->base, -1, t->info.shape.tied ? "token_embd" : "output", ".weight"), 0, (uint64_t)t->info.shape.n_vocab, t->head_w);
     for (i = 0; t->own_freq && i < t->n_rot / 2; i++) t->own_freq[i] = lmi_pow((double)t->info.shape.rope_freq_base, -2.0 * i / t->n_rot);
     if (t->own_freq) t->rope_freq = t->own_freq;
+    for (i = 0; i < (t->info.n_len + 15) / 16 * 16; i++) for (k = 0; k < t->n_rot; k += 2) {
+        lmi_sincos((double)i * t->rope_freq[k / 2], &sine, &cosine);
+        t->turns[(size_t)i * (size_t)t->n_rot + (size_t)k] = (lm_real)(cosine * t->rope_mag); t->turns[(size_t)i * (size_t)t->n_rot + (size_t)k + 1] = (lm_real)(sine * t->rope_mag);
+    }
     if (t->info.ema) memcpy(t->info.ema, t->info.value, t->info.n_floats * sizeof *t->info.ema);
 }
 LMI_API lm_status lm_train_open(lm_train **out, const lm_train_desc *d, lm_error *err) {
