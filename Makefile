@@ -9,7 +9,7 @@ LDFLAGS += -static
 endif
 
 MODEL    = models/SmolLM2-135M-Instruct.Q4_1.gguf
-PROGRAMS = generate chat tokenize logits perplexity inspect bench template convert quantize prepare
+PROGRAMS = generate chat tokenize logits perplexity inspect bench template convert quantize prepare train embed bench_train
 HELLO    = $(B)/hello$(EXE)
 BUILT    = $(PROGRAMS:%=$(B)/%$(EXE)) $(HELLO)
 TESTS    = $(wildcard tests/*.c)
@@ -27,6 +27,11 @@ $(B)/%$(EXE): tools/%.c $(wildcard tools/*.h) llama.h $(B)/llama.o | $(B)
 	$(CC) $(CFLAGS) $< $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)
 $(B)/test$(EXE): $(TESTS) $(wildcard tests/*.h) llama.h $(B)/llama.o | $(B)
 	$(CC) $(CFLAGS) $(filter %.c,$^) $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)
+# The trainer for several machines, with Open MPI (Debian: openmpi-bin libopenmpi-dev). Run it with mpirun.
+train-mpi: $(B)/train-mpi
+$(B)/train-mpi: tools/train.c $(wildcard tools/*.h) llama.h $(B)/llama.o | $(B)
+	@command -v mpicc >/dev/null 2>&1 || { echo "make: mpicc: not there; on Debian or Ubuntu: apt-get install -y openmpi-bin libopenmpi-dev" >&2; exit 1; }
+	OMPI_CC="$(CC)" mpicc $(CFLAGS) -DTRAIN_MPI $< $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)
 $(B):
 	@command -v $(firstword $(CC)) >/dev/null 2>&1 || { \
 	  echo "make: $(firstword $(CC)): no such C compiler; to install one on Debian or Ubuntu: apt-get install -y gcc libc6-dev" >&2; exit 1; }
@@ -55,9 +60,9 @@ asan:
 # Threads, with the scalar kernels. A thread that repeats another's work reads what that one writes, and throws it away; this is off here.
 tsan: | $(B)
 	@mkdir -p $(B)/tsan
-	$(CC) -O1 -g -fsanitize=thread -DLLAMA_NO_SIMD -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $(B)/tsan/llama.o
+	$(CC) -O1 -g -fsanitize=thread -DLLAMA_NO_SIMD -DLLAMA_TRAIN -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $(B)/tsan/llama.o
 	$(CC) -O1 -g -fsanitize=thread $(TESTS) $(B)/tsan/llama.o -o $(B)/tsan/test $(LDLIBS)
-	$(B)/tsan/test api session
+	$(B)/tsan/test api session train
 isa:
 	@for i in scalar sse2 avx2 avx512; do echo "LLAMA_ISA=$$i"; LLAMA_ISA=$$i $(MAKE) --no-print-directory test || exit 1; done
 
@@ -73,8 +78,9 @@ help:
 	@echo "make model  fetches SmolLM2-135M-Instruct (98 MB) into models/"
 	@echo "make bench  measures this machine and the model's speed on it"
 	@echo "make test   runs all tests;  make asan, make tsan: under sanitizers;  make isa: once for each instruction set"
+	@echo "make train-mpi  the trainer for several machines (Open MPI)"
 	@echo "make check  all that CI does (installs packages)"
 	@echo "make clean  removes $(B)/"
 
-.PHONY: all model run test bench asan tsan isa check clean help
+.PHONY: all model run train-mpi test bench asan tsan isa check clean help
 .DELETE_ON_ERROR:

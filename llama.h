@@ -106,7 +106,9 @@
  *    Quantizing: all types but the last three, with importance of columns, to files (tools/quantize.c) or while a model is read.
  *    Around it: streaming with stop strings, forks, windows that roll when a context is full, log-probabilities and choices, LoRA adapters per
  *    sequence, sequences saved as bytes.
- *    Not built in: other architectures, experts, longrope, grammars.
+ *    Training (LLAMA_TRAIN): from scratch, of a file's weights, or of LoRA adapters over a file as it is, quantized or not; packed documents, masks,
+ *    weighted losses, soft targets, dropout, recomputing, AdamW, a moving average.
+ *    Not built in: other architectures, experts, longrope, grammars; training of biases.
  *
  * 10. HISTORY (newest first; ! breaks callers)
  *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore;
@@ -624,7 +626,8 @@ typedef struct lm_train_desc {
                                          a third more time, a fraction of the memory */
     int   ema;                        /* 1: room for a moving average of the weights, which begins as the weights are */
     float dropout;                    /* 0 <= p < 1: share of numbers set to 0, others divided by 1 - p, while gradients are computed: of the embedding, of what
-                                         attention and feed-forward add to it; with lora_rank only of what the As are multiplied with */
+                                         attention and feed-forward add to it; with lora_rank only of what the As are multiplied with (the
+                                         same for q, k and v, and for gate and up). p counts in 65536ths */
     int   n_threads;                  /* 0: physical cores; 1: no thread is ever started */
     void *block; size_t block_bytes;  /* lm_train_size() bytes that outlive it; NULL: hooks.take, once */
     lm_hooks hooks;                   /* copied */
@@ -680,7 +683,7 @@ typedef struct lm_train_batch {
     double  loss, nll; int64_t n_counted; /* results: loss with scale (with 1 where scale is 0); sum of -ln p(target); counted tokens */
 } lm_train_batch;
 /* Computes the results and, unless scale is 0, ADDS the gradients of loss to those there are. Allocates nothing. LM_E_ARG: an id, target or start out
- * of range, more than n_rows or n_len; LM_E_NUMERIC: the loss is no number (gradients may then be anything: lm_train_zero); LM_E_CANCEL. */
+ * of range, more than n_rows or n_len; LM_E_NUMERIC: the loss is no number (gradients may then be anything: lm_train_zero). */
 LMI_API lm_status lm_train_run(lm_train *t, lm_train_batch *b);
 LMI_API void      lm_train_zero(lm_train *t);    /* all gradients */
 LMI_API double    lm_train_norm(lm_train *t);    /* of all gradients together: root of the sum of squares, in double, in one order; NaN or infinite if one is */
@@ -3462,17 +3465,19 @@ LMI_OP LMI_R(vf) LMI_R(exp)(LMI_R(vf) a) { LMI_REALS(lmi_exp(a.v[i])); }
 #endif
 typedef LMI_R(vf) LMI(vr);
 
-/* The first n lanes of a vector in memory. */
+/* The first n lanes of a vector in memory; fewer than 16 only at the right edge of a gradient. */
+LMI_FN void LMI(edge)(const lm_real *p, int n, lm_real *t) { int i; for (i = 0; i < 16; i++) t[i] = i < n ? p[i] : 0; }
+LMI_FN void LMI(put_edge)(lm_real *p, int n, const lm_real *t) { int i; for (i = 0; i < n; i++) p[i] = t[i]; }
 LMI_OP LMI(vr) LMI(some)(const lm_real *p, int n) {
     lm_real t[16];
     if (n >= 16) return LMI_R(load)(p);
-    memset(t, 0, sizeof t); memcpy(t, p, (size_t)n * sizeof *t);
+    LMI(edge)(p, n, t);
     return LMI_R(load)(t);
 }
 LMI_OP void LMI(put_some)(lm_real *p, LMI(vr) v, int n) {
     lm_real t[16];
     if (n >= 16) { LMI_R(store)(p, v); return; }
-    LMI_R(store)(t, v); memcpy(p, t, (size_t)n * sizeof *t);
+    LMI_R(store)(t, v); LMI(put_edge)(p, n, t);
 }
 /* m rows times nv vectors of lmi_tile's sums, from row i and vector v; m and nv are known where it is stamped, and so are a_k and a_i unless 0. */
 LMI_OP void LMI(tile)(const lmi_tile *p, int i0, int v0, const int m, const int nv, const size_t a_k, const size_t a_i) {

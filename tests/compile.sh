@@ -39,11 +39,13 @@ how() { # CC STD FILE: the optimizer's warnings once for each language, and obje
     case $2$3 in c99one | c99private_a | c++11one) echo "-O2 -c -o $B/$1.$3.o" ;; *) echo -fsyntax-only ;; esac
 }
 for cc in $ccs; do
+    quiet train $cc -std=c99 $W -DLLAMA_TRAIN -fsyntax-only $T/one.c
     for std in c99 c11; do
         for f in one two three private_a stdio_first hooks; do quiet "$f" $cc -std=$std $W $(how $cc $std $f) $T/$f.c; done
     done
     cxx=$(plus $cc)
     have "$cxx" || continue
+    quiet train $cxx -x c++ -std=c++11 $W -DLLAMA_TRAIN -fsyntax-only $T/one.c
     for std in c++11 c++17; do
         for f in one two three; do quiet "$f" $cxx -std=$std $W $(how $cxx $std $f) $T/$f.cpp; done
         quiet private $cxx -x c++ -std=$std $W $(how $cxx $std private) $T/private_a.c

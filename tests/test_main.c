@@ -2,7 +2,7 @@
 #include "test.h"
 #include "tiny.h"
 
-#define TESTS(X) X(gguf) X(types) X(math) X(text) X(stream) X(chat) X(sample) X(logits) X(api) X(session) X(score) X(adapter) X(state) X(quantize) X(train)
+#define TESTS(X) X(gguf) X(types) X(math) X(text) X(stream) X(chat) X(sample) X(logits) X(api) X(session) X(score) X(adapter) X(state) X(quantize) X(train) X(schedule)
 
 #define DECLARE(name) void test_##name(void);
 TESTS(DECLARE)

@@ -3,7 +3,7 @@
     python3 tests/train.py BUILD [PART ...]
 
 Parts: quick (configuration, one run, its resumption: in `make test`), reference (against LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut
-off and altered, a full disk, two processes), kinds (adapters, a teacher, pairs), events (the tensorboard package), mpi, embed. Without a name: all.
+off and altered, a full disk, two processes), kinds (adapters, a teacher, pairs), events (the tensorboard package), mpi, embed, readme (its commands as they stand there). Without a name: all.
 Ends with `N passed, M failed, K skipped`."""
 import array
 import hashlib
@@ -152,10 +152,14 @@ def quick():
     check("done before at step 30" in good("train", c, "--out", at("d")), "nothing more to do")
 
 
+def story(line):
+    return "".join(part["text"] for part in json.loads(line)["parts"]).replace("<|endoftext|>", "") + "\n<|endoftext|>\n"
+
+
 def valid_texts():
     """The texts behind g.valid.tokens, as prepare shows them."""
     lines = good("prepare", "--show", at("g.valid.tokens"), "--model", at("g.vocab.gguf"), "-n", 1000).strip().split("\n")
-    return [json.loads(line)["text"].replace("<|endoftext|>", "") + "\n<|endoftext|>\n" for line in lines]
+    return [story(line) for line in lines]
 
 
 # ---- reference: the fixtures' tolerances (README there): relative L2 2e-5 a tensor, gradients 1e-5
@@ -190,26 +194,25 @@ def reference():
     check(not os.path.exists(at("ref/lora/base.gguf")), "what was needed on the way is removed")
 
 
-# ---- kill: 20 times at random, each resumed
+# ---- kill: 20 times, at random steps and moments, each resumed
+def newest(name):
+    return max([int(f[5:13]) for f in os.listdir(at(name)) if f.startswith("step-") and f.endswith(".ckpt")], default=0) if os.path.isdir(at(name)) else 0
+
+
 def kill():
-    more = ("--steps", 1500, "--save_every", 3, "--ema", 0.99, "--dropout", 0.1, "--sample.every", 100, "--type", "Q8_0", "--valid_every", 200)
+    more = ("--steps", 600, "--save_every", 2, "--ema", 0.99, "--dropout", 0.1, "--sample.every", 100, "--type", "Q8_0", "--valid_every", 150)
     c, r, kills = config("k"), random.Random(5), 0
-    began = time.time()
     good("train", c, "--out", at("whole"), *more)
-    took = time.time() - began
-    while True:
-        p = subprocess.Popen([build + "/train", c, *map(str, more)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            if kills < 20:
-                p.wait(0.03 + r.random() * took / 14)
-            out, err = p.communicate()
-            check(p.returncode == 0, f"the last of the runs: {err}")
-            break
-        except subprocess.TimeoutExpired:
-            p.kill()
-            p.wait()
-            kills += 1
+    for step in sorted(r.sample(range(600 - 40), 20)):
+        p = subprocess.Popen([build + "/train", c, *map(str, more)], stdout=subprocess.DEVNULL)
+        while newest("k") < step and p.poll() is None:
+            time.sleep(0.002)
+        time.sleep(r.random() * 0.02)
+        kills += p.poll() is None
+        p.kill()
+        p.wait()
     check(kills == 20, f"{kills} kills before the end")
+    good("train", c, *more)
     check(digest(at("whole/model.gguf")) == digest(at("k/model.gguf")), "killed 20 times: the same bits")
     check([r["loss"] for r in log("whole")] == [r["loss"] for r in log("k")], "the log of both is the same but for times")
     check(not [f for f in os.listdir(at("k")) if ".tmp" in f], "nothing unfinished is left")
@@ -275,7 +278,7 @@ def kinds():
         out = good("train", c)
         losses = [float(r["valid_loss"]) for r in log(name)]
         check(losses[-1] < 0.8 * losses[0], f"{kind}: {losses[0]} to {losses[-1]}")
-        text = "".join(json.loads(x)["text"].replace("<|endoftext|>", "") + "\n<|endoftext|>\n" for x in
+        text = "".join(story(x) for x in
                        good("prepare", "--show", at("o.valid.tokens"), "--model", base, "-n", 1000).strip().split("\n"))
         if kind == "full":
             says = good("perplexity", "-m", at(name + "/model.gguf"), "-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
@@ -285,14 +288,16 @@ def kinds():
             says = good("perplexity", "-m", merged, "-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
         check(abs(float(says.split("nll ")[1].split(" ")[0]) - losses[-1]) < 1e-3, f"{kind}: the file says {says}, training said {losses[-1]}")
     check(digest(quantized) == before, "the quantized base is not touched")
-    small = {"shape": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_head_kv": 1, "n_ff": 16}, "steps": 60}
+    small = {"shape": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_head_kv": 1, "n_ff": 16}, "steps": 250}
     for name, more in (("student", {}), ("taught", {"teacher": base}), ("taught_all", {"teacher": base, "distill.top_k": 0, "distill.temperature": 2, "distill.share": 0.9})):
         good("train", config(name, **small, **more))
-        check(float(log(name)[-1]["valid_loss"]) < 5, f"{name}: {log(name)[-1]['valid_loss']}")
+    check(all(float(log(n)[-1]["valid_loss"]) < float(log("student")[-1]["valid_loss"]) for n in ("taught", "taught_all")), "a student is better with its teacher")
     print("  student %s, taught %s, by all %s; teacher %.3f" % (*(log(n)[-1]["valid_loss"] for n in ("student", "taught", "taught_all")), first))
     pairs = [json.dumps({"prompt": s.split(". ")[0] + ". ", "chosen": "The happy girl made the new ball.", "rejected": "The old dog wanted the red moon."}) for s in stories(80, 4)]
+    template = write("chat.jinja", "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|endoftext|>{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}")
     write("pairs.jsonl", "\n".join(pairs) + "\n")
-    good("prepare", write("pp.json", json.dumps({"out": at("pairs"), "sources": [at("pairs.jsonl")], "model": base, "clean.near": 0, "clean.exact": False, "validation": 0.2})))
+    good("prepare", write("pp.json", json.dumps({"out": at("pairs"), "sources": [at("pairs.jsonl")], "model": base, "clean.near": 0, "clean.exact": False, "validation": 0.2,
+                                                "chat_template": template})))
     c = config("dpo", data=at("pairs.train.tokens"), valid=at("pairs.valid.tokens"), vocab="", model=base, n_len=64, steps=20, lr=1e-3, warmup=0, log_every=1, valid_every=20)
     good("train", c)
     rows = log("dpo")
@@ -377,10 +382,26 @@ int main(void) {
     check(p.returncode == 0 and p.stdout == "300 300 ", f"it opens the model in memory: {p.stdout} {p.stderr}")
 
 
+# ---- readme: the commands of its two sections, as they stand there
+def readme():
+    if not os.path.isdir(data + "/data/tinystories"):
+        return skip("no reference data")
+    with open("README.md") as f:
+        text = f.read()
+    script = "set -e\n" + "".join(text.split(f"\n## {title}\n")[1].split("```sh\n")[1].split("```")[0] for title in ("Preparing training data", "Training"))
+    os.mkdir(at("readme"))
+    os.symlink(build, at("readme/build"))
+    with open(data + "/data/tinystories/train.txt", "rb") as f, open(at("readme/stories.txt"), "wb") as g:
+        g.write(f.read(1 << 19).rsplit(b"<|endoftext|>", 1)[0] + b"<|endoftext|>\n")
+    p = subprocess.run(["bash", "-c", script], cwd=at("readme"), capture_output=True, text=True)
+    check(p.returncode == 0, f"README: exit {p.returncode}: {p.stderr[-300:]}")
+    check("done before at step 60" in p.stdout and p.stdout.count("Once upon a time") >= 2 and os.path.exists(at("readme/student/model.gguf")), "README: " + p.stdout[-500:])
+
+
 os.chdir(os.path.dirname(os.path.abspath(__file__)) + "/..")
-for part in parts or ("quick", "reference", "kill", "damage", "kinds", "events", "mpi", "embed"):
+for part in parts or ("quick", "reference", "kill", "damage", "kinds", "events", "mpi", "embed", "readme"):
     began = time.time()
-    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "events": events, "mpi": mpi, "embed": embed}[part]()
+    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "events": events, "mpi": mpi, "embed": embed, "readme": readme}[part]()
     print(f"  {part}: {time.time() - began:.1f} s")
 print(f"{passed} passed, {failed} failed, {skipped} skipped")
 sys.exit(failed != 0)

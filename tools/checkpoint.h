@@ -47,10 +47,9 @@ static inline void checkpoint_remove(const char *path) {
 /* The steps of the checkpoints of a folder, largest first -> how many; malloc'd. stale: what a killed process left unfinished is removed. */
 static inline int checkpoint_later(const void *a, const void *b) { uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b; return x < y ? 1 : x > y ? -1 : 0; }
 static inline void checkpoint_entry(const char *folder, const char *name, int stale, uint64_t **steps, size_t *n) {
-    const char *end = strstr(name, ".ckpt"); uint64_t step; char path[4400];
-    if (end == NULL) return;
-    if (stale && strncmp(end, ".ckpt.tmp", 9) == 0) { snprintf(path, sizeof path, "%.4096s/%.255s", folder, name); checkpoint_remove(path); return; }
-    if (strncmp(name, "step-", 5) != 0 || strcmp(end, ".ckpt") != 0 || !cli_u64(name + 5, (size_t)(end - name) - 5, &step)) return;
+    const char *end = strstr(name, ".ckpt"), *temp = strstr(name, ".tmp"); uint64_t step; char path[4400];
+    if (stale && temp && cli_u64(temp + 4, strlen(temp + 4), &step)) { snprintf(path, sizeof path, "%.4096s/%.255s", folder, name); checkpoint_remove(path); return; }
+    if (end == NULL || strncmp(name, "step-", 5) != 0 || strcmp(end, ".ckpt") != 0 || !cli_u64(name + 5, (size_t)(end - name) - 5, &step)) return;
     *steps = (uint64_t *)cli_grow(*steps, (*n + 1) * sizeof **steps);
     (*steps)[(*n)++] = step;
 }
