@@ -753,15 +753,13 @@ static void show(void) {
         printf("row %d%s: %d tokens, %d counted\n", i + 1, !run.dpo ? "" : second ? " (rejected)" : " (chosen)", (int)len, counted);
         for (k = 0; k < (int)len; k = from) { /* targets k.. that are of one document and alike counted; a document's first token is shown, too */
             int n = 0, on = targets[at + (size_t)k] >= 0, doc = start[at + (size_t)k];
+            for (from = k; from < (int)len && targets[at + (size_t)from] < 0 && start[at + (size_t)from] == from; from++) {}
+            if (from == (int)len) { printf("  %5d nothing up to the end\n", k); continue; } /* padding */
             if (doc == k) { const char *t = cli_detokenize(ids + at + k, 1, LM_TEXT_SHOW_CONTROL | LM_TEXT_CONTINUES, &n_bytes);
                 printf("  %5d begins ", k); cli_json_text(stdout, t, n_bytes); putchar('\n'); }
             for (from = k; from < (int)len && start[at + (size_t)from] == doc && (targets[at + (size_t)from] >= 0) == on; from++) {
                 int next_is_here = from + 1 < (int)len && start[at + (size_t)from + 1] == doc;
                 if (on) text[n++] = targets[at + (size_t)from]; else if (next_is_here) text[n++] = ids[at + (size_t)from + 1];
-            }
-            if (n == 0 && doc == k && !on && from == k + 1) { /* padding */
-                while (from < (int)len && targets[at + (size_t)from] < 0 && start[at + (size_t)from] == from) from++;
-                if (from > k + 1) { printf("  %5d nothing up to the end\n", k); continue; }
             }
             if (n == 0) continue;
             printf("  %5d %s ", k, on ? "counts" : "skips ");
