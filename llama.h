@@ -778,8 +778,13 @@ extern "C" {
 
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_UNUSED __attribute__((unused))
+#define LMI_APART  __attribute__((noinline)) /* an inner loop on its own: inlined, its registers would go to what is around it */
+#elif defined(_MSC_VER)
+#define LMI_UNUSED
+#define LMI_APART  __declspec(noinline)
 #else
 #define LMI_UNUSED
+#define LMI_APART
 #endif
 #define LMI_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define LMI_MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -1751,8 +1756,8 @@ typedef struct lmi_attend {
 static size_t lmi_cached_bytes(lm_cache_type type, int n) { /* of 64 positions of n dimensions */
     return type == LM_CACHE_Q8_0 ? LMI_PAGE * ((size_t)n + 2 * (((size_t)n + 31) / 32)) : LMI_PAGE * (size_t)n * (type == LM_CACHE_F32 ? 4 : 2);
 }
-/* While one half of a page is at work the next half is fetched, some lines each step, to the second-level cache: a stride of pages and a core's own
- * prefetcher, which stops at every 4 KiB, leave it waiting otherwise. */
+/* Memory that is wanted next, fetched some lines each step to the second-level cache: a page's other half, the next group of weights. A core's own
+ * prefetcher stops at every 4 KiB and knows no pages of a cache. */
 typedef struct lmi_ahead { const uint8_t *p; int lines; } lmi_ahead;
 static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
     lmi_ahead a; a.p = p; a.lines = (int)((n_bytes / 64 + (size_t)steps - 1) / (size_t)steps);
@@ -1796,6 +1801,7 @@ typedef struct lmi_tile {
 typedef struct lmi_trainer {
     int tm, tv;                       /* LMI_TM rows, LMI_TV vectors of a tile */
     void (*block)(const lmi_tile *p);
+    void (*pack)(const lm_real *w, int n, lm_real *to, size_t step);
     void (*turn)(const lm_real *in, int n, lm_real *out, size_t step);
     void (*norm)(const lm_real *x, int n, const lm_real *w, double eps, lm_real *r, lm_real *y);
     void (*renorm)(const lm_real *x, int n, const lm_real *w, const lm_real *r, lm_real *y);
@@ -1822,7 +1828,7 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
     void  (*mul_f)(int type, const uint8_t *const *group, int n, const float *x, int n_tok, float *out);         /* `tile` groups; out [n_tok][16 tile] */
     void  (*mul_f1)(int type, const uint8_t *const *group, int n, const float *x, float *out);                   /* one token, LMI_SOLO groups; out [16 LMI_SOLO] */
     void  (*panel)(int type, const uint8_t *group, int n, lmi_panel *out);
-    void  (*mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out);         /* `tile` panels; out [n_tok][16 tile] */
+    void  (*mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next); /* `tile` panels; out [n_tok][16 tile]; next: in 8 tokens */
     void  (*mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out);                        /* one token, one group, no panel; out [16] */
     void  (*place)(const float *in, int in_stride, int n_tok, const lmi_dst *dst);
     float (*norm)(const float *x, const float *w, int n, float eps, float *y); /* returns the sum of squares */
@@ -2032,12 +2038,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_LANES(lmi_fma(a.v
 LMI_OP LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }           /* b when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) a) { LMI_LANES(a.v[i ^ 1]); }                                            /* neighbours */
-/* t = 1.5 * 2^23 + n for an integer |n| < 300: 2^(n / 2) rounded down, or (up) the other factor of 2^n */
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) {
+/* p * 2^n rounded once, for t = 1.5 * 2^23 + n with an integer |n| < 300 and p near 1: the first of two factors loses nothing */
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) {
     LMI(vf) r; int i;
     for (i = 0; i < 16; i++) {
-        uint32_t n = lmi_f32_bits(t.v[i]) - 0x4b400000u, low = n >> 1 | (n & 0x80000000u); /* arithmetic shift */
-        r.v[i] = lmi_bits_f32(((up ? n - low : low) + 127u) << 23);
+        uint32_t n = lmi_f32_bits(t.v[i]) - 0x4b400000u, low = n >> 1 | (n & 0x80000000u); /* n / 2 rounded down */
+        r.v[i] = p.v[i] * lmi_bits_f32((low + 127u) << 23) * lmi_bits_f32((n - low + 127u) << 23);
     }
     return r;
 }
@@ -2163,11 +2169,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI(fma_to)(&x, &y, &
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_max_ps(x.v[i], y.v[i])); } /* y when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, _mm_min_ps(x.v[i], y.v[i])); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { LMI_FOUR(vf, _mm_shuffle_ps(x.v[i], x.v[i], 0xb1)); }
-LMI_OP __m128  LMI(exp2_half4)(__m128 t, int up) {
+LMI_OP __m128  LMI(exp2_4)(__m128i n) { return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(n, _mm_set1_epi32(127)), 23)); }
+LMI_OP __m128  LMI(times_exp2_4)(__m128 p, __m128 t) {
     __m128i n = _mm_sub_epi32(_mm_castps_si128(t), _mm_set1_epi32(0x4b400000)), low = _mm_srai_epi32(n, 1);
-    return _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(up ? _mm_sub_epi32(n, low) : low, _mm_set1_epi32(127)), 23));
+    return _mm_mul_ps(_mm_mul_ps(p, LMI(exp2_4)(low)), LMI(exp2_4)(_mm_sub_epi32(n, low)));
 }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_FOUR(vf, LMI(exp2_half4)(t.v[i], up)); }
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { LMI_FOUR(vf, LMI(times_exp2_4)(p.v[i], t.v[i])); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_FOUR(vi, _mm_set1_epi32(x)); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { int i; LMI_UNROLL for (i = 0; i < 4; i++) _mm_storeu_si128((__m128i *)(void *)p + i, x.v[i]); }
@@ -2289,11 +2296,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI_BOTH(vf, _mm256_f
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); } /* y when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_BOTH(vf, _mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { LMI_BOTH(vf, _mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)); }
-LMI_OP __m256  LMI(exp2_half8)(__m256 t, int up) {
+LMI_OP __m256  LMI(exp2_8)(__m256i n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)); }
+LMI_OP __m256  LMI(times_exp2_8)(__m256 p, __m256 t) {
     __m256i n = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(0x4b400000)), low = _mm256_srai_epi32(n, 1);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(up ? _mm256_sub_epi32(n, low) : low, _mm256_set1_epi32(127)), 23));
+    return _mm256_mul_ps(_mm256_mul_ps(p, LMI(exp2_8)(low)), LMI(exp2_8)(_mm256_sub_epi32(n, low)));
 }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_BOTH(vf, LMI(exp2_half8)(t.a, up), LMI(exp2_half8)(t.b, up)); }
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { LMI_BOTH(vf, LMI(times_exp2_8)(p.a, t.a), LMI(times_exp2_8)(p.b, t.b)); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_BOTH(vi, _mm256_set1_epi32(x), _mm256_set1_epi32(x)); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_BOTH(vi, LMI(at)(p), LMI(at)(p + 8)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm256_storeu_si256((__m256i *)(void *)p, x.a); _mm256_storeu_si256((__m256i *)(void *)(p + 8), x.b); }
@@ -2415,10 +2423,7 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { return _mm512_fmadd_p
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { return _mm512_max_ps(x, y); } /* y when either is NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { return _mm512_min_ps(x, y); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { return _mm512_permute_ps(x, 0xb1); }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) {
-    __m512i n = _mm512_sub_epi32(_mm512_castps_si512(t), _mm512_set1_epi32(0x4b400000)), low = _mm512_srai_epi32(n, 1);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(up ? _mm512_sub_epi32(n, low) : low, _mm512_set1_epi32(127)), 23));
-}
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { return _mm512_scalef_ps(p, _mm512_sub_ps(t, _mm512_set1_ps(12582912.0f))); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { return _mm512_set1_epi32(x); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { return LMI(at)(p); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm512_storeu_si512(p, x); }
@@ -2519,11 +2524,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) a, LMI(vf) b, LMI(vf) c) { LMI_FOUR(vf, vfmaq_f3
 LMI_OP LMI(vf) LMI(max)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])); } /* fmax would give the NaN */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) a, LMI(vf) b) { LMI_FOUR(vf, vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i])); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) a) { LMI_FOUR(vf, vrev64q_f32(a.v[i])); }
-LMI_OP float32x4_t LMI(exp2_half4)(float32x4_t t, int up) {
+LMI_OP float32x4_t LMI(exp2_4)(int32x4_t n) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23)); }
+LMI_OP float32x4_t LMI(times_exp2_4)(float32x4_t p, float32x4_t t) {
     int32x4_t n = vsubq_s32(vreinterpretq_s32_f32(t), vdupq_n_s32(0x4b400000)), low = vshrq_n_s32(n, 1);
-    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(up ? vsubq_s32(n, low) : low, vdupq_n_s32(127)), 23));
+    return vmulq_f32(vmulq_f32(p, LMI(exp2_4)(low)), LMI(exp2_4)(vsubq_s32(n, low)));
 }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_FOUR(vf, LMI(exp2_half4)(t.v[i], up)); }
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { LMI_FOUR(vf, LMI(times_exp2_4)(p.v[i], t.v[i])); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_FOUR(vi, vdupq_n_s32(x)); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, vld1q_s32(p + 4 * i)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) a) { vst1q_s32(p, a.v[0]); vst1q_s32(p + 4, a.v[1]); vst1q_s32(p + 8, a.v[2]); vst1q_s32(p + 12, a.v[3]); }
@@ -2673,11 +2679,12 @@ LMI_OP LMI(vf) LMI(fma)(LMI(vf) x, LMI(vf) y, LMI(vf) z) { LMI(fma_to)(&x, &y, &
 LMI_OP LMI(vf) LMI(max)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_pmax(y.v[i], x.v[i])); } /* y < x ? x : y */
 LMI_OP LMI(vf) LMI(min)(LMI(vf) x, LMI(vf) y) { LMI_FOUR(vf, wasm_f32x4_pmin(y.v[i], x.v[i])); }
 LMI_OP LMI(vf) LMI(swap)(LMI(vf) x) { LMI_FOUR(vf, wasm_i32x4_shuffle(x.v[i], x.v[i], 1, 0, 3, 2)); }
-LMI_OP v128_t  LMI(exp2_half4)(v128_t t, int up) {
+LMI_OP v128_t  LMI(exp2_4)(v128_t n) { return wasm_i32x4_shl(wasm_i32x4_add(n, wasm_i32x4_splat(127)), 23); }
+LMI_OP v128_t  LMI(times_exp2_4)(v128_t p, v128_t t) {
     v128_t n = wasm_i32x4_sub(t, wasm_i32x4_splat(0x4b400000)), low = wasm_i32x4_shr(n, 1);
-    return wasm_i32x4_shl(wasm_i32x4_add(up ? wasm_i32x4_sub(n, low) : low, wasm_i32x4_splat(127)), 23);
+    return wasm_f32x4_mul(wasm_f32x4_mul(p, LMI(exp2_4)(low)), LMI(exp2_4)(wasm_i32x4_sub(n, low)));
 }
-LMI_OP LMI(vf) LMI(exp2_half)(LMI(vf) t, int up) { LMI_FOUR(vf, LMI(exp2_half4)(t.v[i], up)); }
+LMI_OP LMI(vf) LMI(times_exp2)(LMI(vf) p, LMI(vf) t) { LMI_FOUR(vf, LMI(times_exp2_4)(p.v[i], t.v[i])); }
 LMI_OP LMI(vi) LMI(set1_i)(int32_t x) { LMI_FOUR(vi, wasm_i32x4_splat(x)); }
 LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { LMI(put4)(p, x.v); }
@@ -2926,9 +2933,12 @@ LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int flags
     }
     LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) LMI(store)(out + 16 * t, acc[t]);
 }
-LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out) {
+LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) {
     size_t n_step = (size_t)n / 32; int t = 0;
-    for (; t + LMI_NT(flags) <= n_tok; t += LMI_NT(flags)) LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, LMI_NT(flags), out + 16 * LMI_NR * t);
+    for (; t + LMI_NT(flags) <= n_tok; t += LMI_NT(flags)) {
+        LMI_FETCH(next);
+        LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, LMI_NT(flags), out + 16 * LMI_NR * t);
+    }
     for (; t < n_tok; t++) LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, 1, out + 16 * LMI_NR * t);
 }
 /* nt tokens against nr groups of float rows; x [nt][n], out [nt][16 nr]. */
@@ -2973,10 +2983,11 @@ LMI_INT_TYPES(LMI_STAMP_Q)
 LMI_FN void LMI(mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_Q1) default: break; } }
 LMI_FN void LMI(panel)(int type, const uint8_t *group, int n, lmi_panel *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_PANEL) default: break; } }
 #define LMI_STAMP_KIND(name, flags, top) \
-    LMI_FN void LMI(mul_q_##name)(int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out) { LMI(mul_q_as)(flags, top, off, w, n, a, n_tok, out); }
-#define LMI_CASE_KIND(name, kind, most) if (lmi_panel_flags(t) == (kind) && t->top <= (most)) { LMI(mul_q_##name)(t->off, w, n, a, n_tok, out); return; }
+    LMI_FN void LMI(mul_q_##name)(int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) \
+    { LMI(mul_q_as)(flags, top, off, w, n, a, n_tok, out, next); }
+#define LMI_CASE_KIND(name, kind, most) if (lmi_panel_flags(t) == (kind) && t->top <= (most)) { LMI(mul_q_##name)(t->off, w, n, a, n_tok, out, next); return; }
 LMI_KINDS(LMI_STAMP_KIND)
-LMI_FN void LMI(mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out) {
+LMI_FN void LMI(mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) {
     const lmi_type *t = lmi_type_of(type);
     LMI_KINDS(LMI_CASE_KIND)
 }
@@ -3075,7 +3086,7 @@ LMI_OP LMI(vf) LMI(exp)(LMI(vf) x) {
     p = LMI(add)(LMI(mul)(p, r), LMI(set1)(4.1665795894e-2f)); p = LMI(add)(LMI(mul)(p, r), LMI(set1)(1.6666665459e-1f));
     p = LMI(add)(LMI(mul)(p, r), LMI(set1)(5.0000001201e-1f));
     p = LMI(add)(LMI(add)(LMI(mul)(p, LMI(mul)(r, r)), r), one);
-    return LMI(mul)(LMI(mul)(p, LMI(exp2_half)(t, 0)), LMI(exp2_half)(t, 1));
+    return LMI(times_exp2)(p, t);
 }
 
 /* out = silu(gate) * up, silu(g) = g / (1 + e^-g). Shazeer 2020, arXiv:2002.05202. out may be gate. */
@@ -3108,24 +3119,26 @@ LMI_FN const float *LMI(floats)(const lmi_attend *a, const uint8_t *p, int value
     return to;
 }
 /* s[q][64] = scale * q . K for n queries, nv vectors of 16 keys at a time; keys from `to` on may be left out */
-LMI_OP void LMI(scores)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next, int n, int nv) {
-    int at, d, q, i;
-    for (at = 0; at < to; at += 16 * nv) {
-        LMI(vf) sum[4 * 4], key[4];
-        LMI_UNROLL for (i = 0; i < n * nv; i++) sum[i] = LMI(set1)(0.0f);
-        for (d = 0; d < a->dk; d++) {
-            LMI_FETCH(next);
-            LMI_UNROLL for (i = 0; i < nv; i++) key[i] = LMI(load)(k + d * LMI_PAGE + at + 16 * i);
-            LMI_UNROLL for (q = 0; q < n; q++) {
-                LMI(vf) x = LMI(set1)(query[q][d]);
-                LMI_UNROLL for (i = 0; i < nv; i++) sum[q * nv + i] = LMI(fma)(key[i], x, sum[q * nv + i]);
-            }
+LMI_OP void LMI(scores_at)(const lmi_attend *a, const float *const *query, const float *k, int at, float (*s)[LMI_PAGE], lmi_ahead next, int n, int nv) {
+    LMI(vf) sum[4 * 4], key[4]; int d, q, i;
+    LMI_UNROLL for (i = 0; i < n * nv; i++) sum[i] = LMI(set1)(0.0f);
+    for (d = 0; d < a->dk; d++) {
+        LMI_FETCH(next);
+        LMI_UNROLL for (i = 0; i < nv; i++) key[i] = LMI(load)(k + d * LMI_PAGE + at + 16 * i);
+        LMI_UNROLL for (q = 0; q < n; q++) {
+            LMI(vf) x = LMI(set1)(query[q][d]);
+            LMI_UNROLL for (i = 0; i < nv; i++) sum[q * nv + i] = LMI(fma)(key[i], x, sum[q * nv + i]);
         }
-        LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(s[q] + at + 16 * i, LMI(mul)(sum[q * nv + i], LMI(set1)(a->scale)));
     }
+    LMI_UNROLL for (q = 0; q < n; q++) LMI_UNROLL for (i = 0; i < nv; i++) LMI(store)(s[q] + at + 16 * i, LMI(mul)(sum[q * nv + i], LMI(set1)(a->scale)));
+}
+LMI_OP void LMI(scores)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next, int n, int nv) {
+    int at = 0;
+    for (; nv > 1 && at + 16 * nv <= to; at += 16 * nv, next.lines = 0) LMI(scores_at)(a, query, k, at, s, next, n, nv);
+    for (; at < to; at += 16, next.lines = 0) LMI(scores_at)(a, query, k, at, s, next, n, 1);
 }
 /* Scores of keys from..to-1 to weights e^(score - maximum), of the others to 0; fade: what the sums so far have to be multiplied by. */
-LMI_FN void LMI(weights)(int n, float (*s)[LMI_PAGE], const int *from, const int *to, float *top, float (*total)[16], float *fade) {
+LMI_APART LMI_FN void LMI(weights)(int n, float (*s)[LMI_PAGE], const int *from, const int *to, float *top, float (*total)[16], float *fade) {
     int q, i, k; float t[16]; LMI(vf) v, e;
     for (q = 0; q < n; q++) {
         if (from[q] == to[q]) continue;
@@ -3181,15 +3194,16 @@ LMI_OP void LMI(values)(float *const *out, const float *v, int dv16, float (*s)[
     for (; d < dv16; d += 16, next.lines = 0) LMI(values_at)(out, v, d, dv16, s, fade, from, to, next, n, 1);
 }
 #define LMI_STAMP_N(n) \
-    LMI_FN void LMI(scores_##n)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next) \
+    LMI_APART LMI_FN void LMI(scores_##n)(const lmi_attend *a, const float *const *query, const float *k, int to, float (*s)[LMI_PAGE], lmi_ahead next) \
     { LMI(scores)(a, query, k, to, s, next, n, LMI_NV(n)); } \
-    LMI_FN void LMI(values_##n)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next) \
+    LMI_APART LMI_FN void LMI(values_##n)(float *const *out, const float *v, int dv16, float (*s)[LMI_PAGE], const float *fade, const int *from, const int *to, lmi_ahead next) \
     { LMI(values)(out, v, dv16, s, fade, from, to, next, n, LMI_NV(n)); }
 LMI_STAMP_N(1) LMI_STAMP_N(2) LMI_STAMP_N(3) LMI_STAMP_N(4)
 #undef LMI_STAMP_N
 LMI_FN void LMI(attend)(const lmi_attend *a) {
     int dv16 = (a->dv + 15) & ~15, page = INT32_MAX, end = 0, d, q, n, most, from[LMI_QUERIES], to[LMI_QUERIES];
-    float top[LMI_QUERIES], fade[LMI_QUERIES], total[LMI_QUERIES][16], s[LMI_QUERIES][LMI_PAGE]; lmi_ahead next;
+    float top[LMI_QUERIES], fade[LMI_QUERIES], total[LMI_QUERIES][16], room[LMI_QUERIES * LMI_PAGE + 16]; lmi_ahead next;
+    float (*s)[LMI_PAGE] = (float (*)[LMI_PAGE])(void *)(room + (0 - (uintptr_t)room) % 64 / sizeof(float)); /* vectors that cross cache lines cost twice */
     size_t bytes_k = lmi_cached_bytes(a->cache, a->dk), bytes_v = lmi_cached_bytes(a->cache, dv16);
     for (q = 0; q < a->n; q++) {
         memset(total[q], 0, sizeof total[q]); memset(a->out[q], 0, (size_t)dv16 * sizeof(float)); top[q] = -HUGE_VALF;
@@ -3442,6 +3456,12 @@ static const lmi_fitter LMI(fitter) = { LMI(fit_scale), LMI(fit_line), LMI(weigh
 #endif /* LLAMA_NO_QUANTIZE */
 
 #ifdef LLAMA_TRAIN
+#if !defined(LLAMA_NO_DISPATCH) && LMI_PASS == LMI_AVXVNNI /* words of floats are those of a pass before */
+#define LMI_TRAINER lmi_trainer_avx2
+#elif !defined(LLAMA_NO_DISPATCH) && (LMI_PASS == LMI_NEONDOT || LMI_PASS == LMI_NEONI8MM)
+#define LMI_TRAINER lmi_trainer_neon
+#else
+#define LMI_TRAINER LMI(trainer)
 /* ---- training. Activations are woven: [tokens / 16][width][16], lanes are tokens, so that sums over a width need no sum over lanes, and every product
  * finds its vectors as they lie. LMI_R(word) are words of lm_real, which is float; tests compile it as double, over the scalar text. */
 #if defined(LLAMA_TRAIN_DOUBLE)
@@ -3527,6 +3547,12 @@ LMI_FN void LMI(block)(const lmi_tile *p) {
     else if (p->a_i == 1) LMI(block_woven)(p);
     else if (p->a_i == 16 && p->n_q > 0 && p->a_t == 16 * LMI_TM) LMI(block_across)(p);
     else LMI(block_rows)(p);
+}
+/* n columns of a row of a matrix to groups of LMI_TM, `step` apart. */
+LMI_FN void LMI(pack)(const lm_real *w, int n, lm_real *to, size_t step) {
+    int i, u;
+    for (i = 0; i + LMI_TM <= n; i += LMI_TM, to += step) LMI_UNROLL for (u = 0; u < LMI_TM; u++) to[u] = w[i + u];
+    for (u = 0; i + u < n; u++) to[u] = w[i + u];
 }
 LMI_FN void LMI(turn)(const lm_real *in, int n, lm_real *out, size_t step) { /* n of 16 rows of 16 -> columns; the others' are 0 */
     int i, j;
@@ -3675,9 +3701,10 @@ LMI_FN void LMI(adamw)(const lm_real *o, int n, lm_real *value, lm_real *grad, l
         if (ema) LMI_R(store)(ema + k, LMI_R(fma)(LMI_R(load)(ema + k), LMI_R(set1)(o[9]), LMI_R(mul)(x, LMI_R(set1)(o[10]))));
     }
 }
-static const lmi_trainer LMI(trainer) = { LMI_TM, LMI_TV, LMI(block), LMI(turn), LMI(norm16), LMI(renorm), LMI(norm_back), LMI(norm_grad), LMI(rotate), LMI(soften),
+static const lmi_trainer LMI(trainer) = { LMI_TM, LMI_TV, LMI(block), LMI(pack), LMI(turn), LMI(norm16), LMI(renorm), LMI(norm_back), LMI(norm_grad), LMI(rotate), LMI(soften),
     LMI(rescale), LMI(unsoften), LMI(gated), LMI(gated_back), LMI(softsum), LMI(softgrad), LMI(adamw) };
 #undef LMI_R
+#endif
 #endif /* LLAMA_TRAIN */
 
 static const lmi_kernels LMI(kernels) = {
@@ -3686,9 +3713,10 @@ static const lmi_kernels LMI(kernels) = {
     , &LMI(fitter)
 #endif
 #ifdef LLAMA_TRAIN
-    , &LMI(trainer)
+    , &LMI_TRAINER
 #endif
 };
+#undef LMI_TRAINER
 
 #if LMI_PASS == LMI_AVX512 && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop
@@ -8966,7 +8994,7 @@ static const lmi_mat *lmi_product_item(const lmi_work *w, int item, int *mat, in
 static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, int item, float *out) { /* out [n_tok][rows] */
     const lmi_kernels *k = c->m->k; int i, row, g, n_groups, all = work->rows / 16;
     const lmi_mat *w = lmi_product_item(work, item, &i, &row); const uint8_t *group[LMI_MAX(LMI_TILE, LMI_SOLO)]; const lmi_panel *panel[LMI_TILE];
-    size_t n = (size_t)w->n_in;
+    size_t n = (size_t)w->n_in; lmi_ahead next;
     n_groups = LMI_MIN(all, (w->n_out - row + 15) / 16);
     for (g = 0; g < all; g++) group[g] = g < n_groups ? lmi_group(w, row / 16 + g, s->group + (size_t)g * 16 * w->row_bytes) : group[0];
     if (lmi_is_int(c, w) && work->n_tok == 1) {
@@ -8976,7 +9004,8 @@ static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, 
             panel[g] = (lmi_panel *)s->panel + (g < n_groups ? (size_t)g * (n / 32) : 0);
             if (g < n_groups) k->panel(w->type, group[g], w->n_in, (lmi_panel *)s->panel + (size_t)g * (n / 32));
         }
-        k->mul_q(w->type, panel, w->n_in, c->act, work->n_tok, out);
+        next = lmi_ahead_of(group[n_groups - 1] + 16 * w->row_bytes, w->woven && row + 2 * work->rows <= w->n_out ? (size_t)work->rows * w->row_bytes : 0, (work->n_tok + 7) / 8);
+        k->mul_q(w->type, panel, w->n_in, c->act, work->n_tok, out, next); /* the next item's weights, mostly */
     } else if (all == LMI_SOLO) k->mul_f1(w->type, group, w->n_in, work->in, out);
     else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
     else {
@@ -9604,6 +9633,7 @@ LMI_API lm_status lm_ctx_open(lm_ctx **out, const lm_model *m, const lm_ctx_desc
     *c = tmp;
     c->own = own; c->hooks = d->hooks; c->observe = d->observe; c->observe_user = d->observe_user;
     lmi_ctx_layout(c, &a);
+    if (d->hooks.take == NULL) lmi_large_pages(c->x, (size_t)c->info.n_scratch_bytes); /* rows of activations lie pages apart, the cache in order */
     memset(c->n_seen, 0, (size_t)c->info.n_seq * sizeof *c->n_seen); memset(c->n_worn, 0, (size_t)c->info.n_seq * sizeof(int));
     memset(c->n_past, 0, (size_t)c->info.n_seq * sizeof(int)); memset(c->n_next, 0, (size_t)c->info.n_seq * sizeof(int));
     s = lmi_team_open(&c->team, c->info.n_threads, &c->hooks, c, err);
@@ -10411,7 +10441,7 @@ LMI_API lm_status lm_restore(lm_ctx *c, int seq, lm_sampler *s, const void *byte
 #define LMI_MAX_RANK 256
 #define LMI_OUTS 64                   /* outputs of an item, at most */
 #define LMI_QUERIES_BACK 64           /* queries whose probabilities are kept for gradients of keys and values; a multiple of 32 */
-#define LMI_HEAD_FLOATS ((size_t)1 << 21) /* of logits at a time, or 64 tokens */
+#define LMI_HEAD_FLOATS ((size_t)1 << 21) /* of logits at a time, or 128 tokens */
 #define LMI_TASKS 160
 #define LMI_NORM_PART 65536
 
@@ -10438,7 +10468,7 @@ struct lm_train {
     int n_q, n_kv, dk, n_rot, n_swa, per, n_wide; double eps, rope_base, rope_mag; const double *rope_freq; double *own_freq;
     lmi_param *param; int n_param; lmi_tlayer *layer;
     lm_real *embd, *embd_g, *out_norm, *out_norm_g; const lmi_tensor *embd_from; lmi_dense head; lm_real *head_w, *vectors;
-    lm_real *x, *h, *act, *dx, *dh, *tmp, *xd, *du, *co, *si, *rf, *logits, *wide_w; size_t n_wide_w;
+    lm_real *x, *h, *act, *dx, *dh, *tmp, *xd, *du, *co, *si, *turns, *rf, *logits, *wide_w; size_t n_wide_w;
     int n_blocks, head_blocks;        /* at most; tokens / 16 */
     double *tok_loss, *tok_nll, *sums; int32_t *start; lm_token *ids, *targets;
     lm_real **scratch; size_t n_scratch;
@@ -10525,18 +10555,15 @@ static void lmi_item_out(lm_train *t, const lmi_task *j, int slot, int item) {
 }
 /* c = y W: y [n_out] -> c [n_in]. W's columns are brought together, LMI_TM at a time. */
 static void lmi_item_in(lm_train *t, const lmi_task *j, int slot, int item) {
-    int b0, b1, i0, i1, b, s, o, k0, k, i, u, tm = t->k->tm, part = j->add == j->c ? j->n_out : LMI_SUM_PART; lmi_tile p; lm_real *pack = t->scratch[slot];
+    int b0, b1, i0, i1, b, s, o, k0, k, tm = t->k->tm, part = j->add == j->c ? j->n_out : LMI_SUM_PART; lmi_tile p; lm_real *pack = t->scratch[slot];
     lmi_item_range(j, item, j->n_b, &b0, &b1, &i0, &i1, j->n_in);
     memset(&p, 0, sizeof p);
     p.a_k = (size_t)tm; p.a_i = 1; p.b_k = 16; p.b_v = 16 * (size_t)j->wide_x; p.c_i = 16; p.c_v = 16 * (size_t)j->wide_c; p.n_q = 1; p.n_i = i1 - i0; p.a = pack;
     for (k0 = 0, s = 0, o = 0; k0 < j->n_out; k0 += part) {
         p.n_k = LMI_MIN(part, j->n_out - k0); p.a_t = (size_t)(p.n_k * tm); p.more = k0 > 0;
         for (k = 0; k < p.n_k; k++, o++) {
-            const lm_real *w;
             while (o >= j->seg[s].n) { o = 0; s++; }
-            w = j->seg[s].w + (size_t)o * (size_t)j->n_in + i0;
-            for (i = 0; i + tm <= p.n_i; i += tm) memcpy(pack + (size_t)i / (size_t)tm * p.a_t + (size_t)(k * tm), w + i, (size_t)tm * sizeof *w);
-            for (u = 0; i + u < p.n_i; u++) pack[(size_t)i / (size_t)tm * p.a_t + (size_t)(k * tm + u)] = w[i + u];
+            t->k->pack(j->seg[s].w + (size_t)o * (size_t)j->n_in + i0, p.n_i, pack + (size_t)(k * tm), p.a_t);
         }
         for (b = b0; b < b1; b += t->k->tv) {
             p.b = LMI_WOVEN(j->x, b, j->wide_x, k0); p.c = LMI_WOVEN(j->c, b, j->wide_c, i0); p.n_v = LMI_MIN(t->k->tv, b1 - b); p.n_lanes = 16 * p.n_v;
@@ -10678,7 +10705,7 @@ static int lmi_drops(const lm_train *t) { return t->grad && t->d.dropout > 0; }
 /* ---- embedding */
 static int lmi_token_row(const lm_train *t, int at, int *pos) { *pos = at % (16 * t->row_blocks); return at / (16 * t->row_blocks); }
 static void lmi_item_embed(lm_train *t, const lmi_task *j, int slot, int b) {
-    int n = t->info.shape.n_embd, l, k, i, pos; lm_real *x = LMI_WOVEN(j->c, b, n, 0), tile[256], turned[256], *own = t->scratch[slot]; const lm_real *row[16]; double s, c;
+    int n = t->info.shape.n_embd, l, k, i, pos; lm_real *x = LMI_WOVEN(j->c, b, n, 0), tile[256], turned[256], *own = t->scratch[slot]; const lm_real *row[16];
     for (l = 0; l < 16; l++) {
         lm_token id = t->ids[16 * b + l];
         row[l] = own + (size_t)l * (size_t)n;
@@ -10687,8 +10714,8 @@ static void lmi_item_embed(lm_train *t, const lmi_task *j, int slot, int b) {
         else row[l] = t->embd + (size_t)id * (size_t)n;
         lmi_token_row(t, 16 * b + l, &pos);
         for (i = 0; i < t->n_rot / 2; i++) {
-            lmi_sincos((double)(pos - t->start[16 * b + l]) * t->rope_freq[i], &s, &c);
-            LMI_WOVEN(t->co, b, t->n_rot / 2, i)[l] = (lm_real)(c * t->rope_mag); LMI_WOVEN(t->si, b, t->n_rot / 2, i)[l] = (lm_real)(s * t->rope_mag);
+            const lm_real *turn = t->turns + (size_t)(pos - t->start[16 * b + l]) * (size_t)t->n_rot + 2 * i;
+            LMI_WOVEN(t->co, b, t->n_rot / 2, i)[l] = turn[0]; LMI_WOVEN(t->si, b, t->n_rot / 2, i)[l] = turn[1];
         }
     }
     for (k = 0; k < n; k += 16) {
@@ -11152,8 +11179,9 @@ static void lmi_train_layout(lm_train *t, lmi_arena *a) {
     if (t->d.dropout > 0) t->tmp = lmi_train_act(t, a, wide);
     if (t->d.dropout > 0 && lora) t->xd = lmi_train_act(t, a, wide);
     if (lora) t->du = lmi_train_act(t, a, 3 * t->d.lora_rank);
+    t->turns = (lm_real *)lmi_push(a, (uint64_t)row * (uint64_t)t->n_rot, sizeof(lm_real)); /* cosines and sines by position */
     t->co = lmi_train_act(t, a, t->n_rot / 2); t->si = lmi_train_act(t, a, t->n_rot / 2); t->rf = lmi_train_act(t, a, 1);
-    t->head_blocks = (int)LMI_MIN((size_t)t->n_blocks, LMI_MAX((size_t)4, LMI_HEAD_FLOATS / 16 / (size_t)s->n_vocab));
+    t->head_blocks = (int)LMI_MIN((size_t)t->n_blocks, LMI_MAX((size_t)8, LMI_HEAD_FLOATS / 16 / (size_t)s->n_vocab));
     t->logits = (lm_real *)lmi_push(a, (uint64_t)t->head_blocks * 16 * (uint64_t)s->n_vocab, sizeof(lm_real));
     t->tok_loss = (double *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(double)); t->tok_nll = (double *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(double));
     t->start = (int32_t *)lmi_push(a, (uint64_t)t->n_blocks * 16, sizeof(int32_t));
@@ -11249,7 +11277,7 @@ static void lmi_train_normal(uint64_t key, lm_real *x, uint64_t n, double deviat
 }
 static int lmi_name_has(const char *name, const char *part) { size_t n = strlen(part); for (; *name; name++) if (strncmp(name, part, n) == 0) return 1; return 0; }
 static void lmi_train_fill(lm_train *t) {
-    int i, k; const lmi_tensor *x; lmi_str name; double deep = sqrt(2.0 * t->info.shape.n_layer);
+    int i, k; const lmi_tensor *x; lmi_str name; double deep = sqrt(2.0 * t->info.shape.n_layer), sine, cosine;
     for (i = 0; i < t->n_param; i++) {
         const lmi_param *p = &t->param[i]; lm_real *w = t->info.value + p->at; uint64_t n = p->dims[0] * p->dims[1], key = lmi_mix64(lmi_mix64(t->d.seed ^ 0x77656967687473u) + (uint64_t)i), at;
         if (t->d.lora_rank) { if (p->name[strlen(p->name) - 1] == 'a') lmi_train_normal(key, w, n, 1 / sqrt((double)p->dims[0])); continue; }
@@ -11264,6 +11292,10 @@ static void lmi_train_fill(lm_train *t) {
     if (t->head_w) lmi_unfold_rows(t, lmi_weight(t->base, -1, t->info.shape.tied ? "token_embd" : "output", ".weight"), 0, (uint64_t)t->info.shape.n_vocab, t->head_w);
     for (i = 0; t->own_freq && i < t->n_rot / 2; i++) t->own_freq[i] = lmi_pow((double)t->info.shape.rope_freq_base, -2.0 * i / t->n_rot);
     if (t->own_freq) t->rope_freq = t->own_freq;
+    for (i = 0; i < (t->info.n_len + 15) / 16 * 16; i++) for (k = 0; k < t->n_rot; k += 2) {
+        lmi_sincos((double)i * t->rope_freq[k / 2], &sine, &cosine);
+        t->turns[(size_t)i * (size_t)t->n_rot + (size_t)k] = (lm_real)(cosine * t->rope_mag); t->turns[(size_t)i * (size_t)t->n_rot + (size_t)k + 1] = (lm_real)(sine * t->rope_mag);
+    }
     if (t->info.ema) memcpy(t->info.ema, t->info.value, t->info.n_floats * sizeof *t->info.ema);
 }
 LMI_API lm_status lm_train_open(lm_train **out, const lm_train_desc *d, lm_error *err) {
