@@ -45,10 +45,12 @@ static inline void checkpoint_remove(const char *path) {
 #endif
 }
 /* The steps of the checkpoints of a folder, largest first -> how many; malloc'd. stale: what a killed process left unfinished is removed. */
-static inline int checkpoint_later(const void *a, const void *b) { uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b; return x < y ? 1 : x > y ? -1 : 0; }
+static inline int checkpoint_later(const void *a, const void *b) { uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0; }
 static inline void checkpoint_entry(const char *folder, const char *name, int stale, uint64_t **steps, size_t *n) {
     const char *end = strstr(name, ".ckpt"), *temp = strstr(name, ".tmp"); uint64_t step; char path[4400];
-    if (stale && temp && cli_u64(temp + 4, strlen(temp + 4), &step)) { snprintf(path, sizeof path, "%.4096s/%.255s", folder, name); checkpoint_remove(path); return; }
+    if (stale && temp && cli_u64(temp + 4, strlen(temp + 4), &step)) { snprintf(path, sizeof path, "%.4096s/%.255s", folder, name);
+        checkpoint_remove(path); return; }
     if (end == NULL || strncmp(name, "step-", 5) != 0 || strcmp(end, ".ckpt") != 0 || !cli_u64(name + 5, (size_t)(end - name) - 5, &step)) return;
     *steps = (uint64_t *)cli_grow(*steps, (*n + 1) * sizeof **steps);
     (*steps)[(*n)++] = step;
@@ -123,7 +125,8 @@ static inline void checkpoint_save(const checkpoint *c, const char *path) { /* a
     uint64_t size = CHECKPOINT_HEAD + checkpoint_pad(n_text) + 8 * c->n_state + (uint64_t)c->n_arrays * checkpoint_pad(4 * c->n_floats);
     o.path = path; o.f = cli_create(path); o.sum = DATASET_SUM;
     memcpy(head, "LMTRAIN1", 8); dataset_put(head + 8, size, 8); dataset_put(head + 16, 0, 8);
-    dataset_put(head + 24, n_text, 8); dataset_put(head + 32, c->n_state, 8); dataset_put(head + 40, c->n_floats, 8); dataset_put(head + 48, (uint64_t)c->n_arrays, 8);
+    dataset_put(head + 24, n_text, 8); dataset_put(head + 32, c->n_state, 8); dataset_put(head + 40, c->n_floats, 8);
+    dataset_put(head + 48, (uint64_t)c->n_arrays, 8);
     if (fwrite(head, 1, 24, o.f) != 24) cli_die("%s: %s", path, strerror(errno));
     checkpoint_put(&o, head + 24, CHECKPOINT_HEAD - 24);
     text = (char *)cli_grow(NULL, n_text + 8); memset(text, 0, n_text + 8); memcpy(text, c->text, n_text);
@@ -154,7 +157,8 @@ static inline const char *checkpoint_check(FILE *f, unsigned char *head, char **
     n_text = dataset_get(head + 24, 8); want = (uint64_t)size - CHECKPOINT_HEAD;
     if (n_text > want || n_text > 1 << 24) return "is damaged: its sizes";
     *text = (char *)cli_grow(NULL, (size_t)n_text + 8);
-    if (cli_seek(f, CHECKPOINT_HEAD) != 0 || fread(*text, 1, checkpoint_pad((size_t)n_text), f) != checkpoint_pad((size_t)n_text)) return "cannot be read";
+    if (cli_seek(f, CHECKPOINT_HEAD) != 0 || fread(*text, 1, checkpoint_pad((size_t)n_text),
+        f) != checkpoint_pad((size_t)n_text)) return "cannot be read";
     (*text)[n_text] = 0;
     return NULL;
 }
@@ -171,7 +175,8 @@ static inline const char *checkpoint_difference(const char *now, const char *was
     static char text[300]; size_t a, b;
     for (; *now && *was; now += a + (now[a] == '\n'), was += b + (was[b] == '\n')) {
         a = strcspn(now, "\n"); b = strcspn(was, "\n");
-        if (a != b || memcmp(now, was, a) != 0) { snprintf(text, sizeof text, "%.*s, was %.*s", (int)(a < 120 ? a : 120), now, (int)(b < 120 ? b : 120), was); return text; }
+        if (a != b || memcmp(now, was, a) != 0) { snprintf(text, sizeof text, "%.*s, was %.*s", (int)(a < 120 ? a : 120), now,
+            (int)(b < 120 ? b : 120), was); return text; }
     }
     return "other keys";
 }
@@ -182,7 +187,8 @@ static inline int checkpoint_load(const char *path, checkpoint *c, int any, cons
     *why = checkpoint_check(f, head, &text);
     if (*why) { free(text); fclose(f); return 0; }
     if (!any && strcmp(text, c->text) != 0)
-        cli_die("%s: is of a run with another configuration: %s (resume: \"never\" begins anew, \"force\" goes on)", path, checkpoint_difference(c->text, text));
+        cli_die("%s: is of a run with another configuration: %s (resume: \"never\" begins anew, \"force\" goes on)", path,
+            checkpoint_difference(c->text, text));
     if (dataset_get(head + 32, 8) != c->n_state || dataset_get(head + 40, 8) != c->n_floats || dataset_get(head + 48, 8) != (uint64_t)c->n_arrays)
         cli_die("%s: is of another model or other sources", path);
     free(text);

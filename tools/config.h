@@ -170,7 +170,8 @@ static inline void config_object(const json *o, const char *prefix) {
     uint32_t i; size_t k; char name[CONFIG_MAX_TEXT];
     for (i = 0; i < o->n; i++) {
         const json *v = &o->v.item[i]; size_t n; config_key *key = NULL; int group = 0;
-        if (strlen(v->key) != v->n_key || strlen(prefix) + v->n_key + 2 > sizeof name) json_die(&config.file, v, NULL, "is no key (--help lists them)");
+        if (strlen(v->key) != v->n_key || strlen(prefix) + v->n_key + 2 > sizeof name) json_die(&config.file, v, NULL,
+            "is no key (--help lists them)");
         snprintf(name, sizeof name, "%s%s", prefix, v->key);
         n = strlen(name);
         for (k = 0; k < config.n; k++) {
@@ -188,7 +189,8 @@ static inline void config_object(const json *o, const char *prefix) {
 static inline void config_read(const char *path) {
     size_t i; cli_path what = path ? cli_what(path) : CLI_FILE;
     for (i = 0; i < config.n; i++)
-        if (!config_from_text(&config.key[i], config.key[i].otherwise)) cli_die("%s: its default %s is wrong", config.key[i].name, config.key[i].otherwise);
+        if (!config_from_text(&config.key[i], config.key[i].otherwise)) cli_die("%s: its default %s is wrong", config.key[i].name,
+            config.key[i].otherwise);
     if (what == CLI_NOTHING) cli_die("%s: no such file", path);
     if (what != CLI_FILE) cli_die("%s: is no regular file", path);
     if (path) config_object(json_as(&config.file, json_read(&config.file, path), JSON_OBJECT), "");
@@ -198,7 +200,8 @@ static inline void config_read(const char *path) {
 }
 static inline void config_close(void) {
     size_t i;
-    for (i = 0; i < config.n; i++) if (config.key[i].doc && config.key[i].doc != &config.file) { json_close(config.key[i].doc); free(config.key[i].doc); }
+    for (i = 0; i < config.n; i++) if (config.key[i].doc && config.key[i].doc != &config.file) { json_close(config.key[i].doc);
+        free(config.key[i].doc); }
     json_close(&config.file);
     free(config.option); free(config.help);
     memset(&config, 0, sizeof config);

@@ -10,7 +10,8 @@
 
 #define CURVE_HEAD "step,epoch,tokens,loss,lr,grad_norm,tokens_per_s,skipped,valid_loss,valid_perplexity,valid_bits_per_byte"
 typedef struct curve { FILE *f; char path[4200]; } curve;
-typedef struct curve_row { uint64_t step, tokens, skipped; double epoch, loss, lr, norm, speed, valid, bits; } curve_row; /* valid, bits: NaN where there is none */
+/* valid, bits: NaN where there is none */
+typedef struct curve_row { uint64_t step, tokens, skipped; double epoch, loss, lr, norm, speed, valid, bits; } curve_row;
 
 static inline const char *curve_next(const char *p) { const char *nl = strchr(p, '\n'); return nl ? nl + 1 : NULL; } /* behind a whole line */
 static inline void curve_open(curve *c, const char *folder, uint64_t step) {
@@ -32,7 +33,8 @@ static inline void curve_open(curve *c, const char *folder, uint64_t step) {
     if (c->f == NULL) cli_die("%s: %s", c->path, strerror(errno));
 }
 static inline void curve_add(curve *c, const curve_row *r) {
-    fprintf(c->f, "%llu,%.4f,%llu,%.6f,%.6g,%.6g,%.0f,%llu,", (unsigned long long)r->step, r->epoch, (unsigned long long)r->tokens, r->loss, r->lr, r->norm,
+    fprintf(c->f, "%llu,%.4f,%llu,%.6f,%.6g,%.6g,%.0f,%llu,", (unsigned long long)r->step, r->epoch, (unsigned long long)r->tokens, r->loss, r->lr,
+        r->norm,
         r->speed, (unsigned long long)r->skipped);
     if (r->valid == r->valid) fprintf(c->f, "%.6f,%.4f,", r->valid, exp(r->valid)); else fputs(",,", c->f);
     if (r->bits == r->bits) fprintf(c->f, "%.6f", r->bits);
@@ -71,7 +73,8 @@ static inline void curve_line(FILE *f, const curve_point *v, size_t n, int valid
         double y = valid ? v[i].valid : v[i].loss;
         if (!(y == y)) continue;
         fprintf(f, "%s%.1f,%.1f", any ? " " : valid ? "<polyline class=\"valid\" points=\"" : "<polyline class=\"train\" points=\"",
-            CURVE_LEFT + v[i].x / x1 * (CURVE_WIDE - CURVE_LEFT - CURVE_RIGHT), CURVE_TOP + (y1 - y) / (y1 - y0) * (CURVE_HIGH - CURVE_TOP - CURVE_BOTTOM));
+            CURVE_LEFT + v[i].x / x1 * (CURVE_WIDE - CURVE_LEFT - CURVE_RIGHT),
+                CURVE_TOP + (y1 - y) / (y1 - y0) * (CURVE_HIGH - CURVE_TOP - CURVE_BOTTOM));
         any = 1;
     }
     if (any) fputs("\"/>\n", f);
@@ -80,12 +83,14 @@ static inline void curve_axes(FILE *f, double x1, double y0, double y1) {
     double t, step = curve_tick(y1 - y0);
     for (t = ceil(y0 / step) * step; t <= y1; t += step) {
         double y = CURVE_TOP + (y1 - t) / (y1 - y0) * (CURVE_HIGH - CURVE_TOP - CURVE_BOTTOM);
-        fprintf(f, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/><text class=\"s\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n", CURVE_LEFT, y,
+        fprintf(f, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/><text class=\"s\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n",
+            CURVE_LEFT, y,
             CURVE_WIDE - CURVE_RIGHT, y, CURVE_LEFT - 8, y + 4, t);
     }
     step = curve_tick(x1);
     for (t = 0; t <= x1; t += step)
-        fprintf(f, "<text class=\"s\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.15g</text>\n", CURVE_LEFT + t / x1 * (CURVE_WIDE - CURVE_LEFT - CURVE_RIGHT),
+        fprintf(f, "<text class=\"s\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.15g</text>\n",
+            CURVE_LEFT + t / x1 * (CURVE_WIDE - CURVE_LEFT - CURVE_RIGHT),
             CURVE_HIGH - CURVE_BOTTOM + 18, t);
 }
 static inline void curve_draw(const char *folder, const char *what) {
@@ -112,7 +117,8 @@ static inline void curve_draw(const char *folder, const char *what) {
         fprintf(f, "<rect class=\"card\" x=\"0.5\" y=\"0.5\" width=\"%d\" height=\"%d\" rx=\"8\"/>\n<text class=\"t\" x=\"20\" y=\"30\">Loss, nats a token, over steps</text>\n",
             CURVE_WIDE - 1, CURVE_HIGH - 1);
         fputs("<polyline class=\"train\" points=\"560,26 584,26\"/><text x=\"590\" y=\"31\">training</text>"
-              "<polyline class=\"valid\" points=\"680,26 704,26\"/><text x=\"710\" y=\"31\">validation</text>\n<text class=\"s\" x=\"20\" y=\"50\">", f);
+              "<polyline class=\"valid\" points=\"680,26 704,26\"/><text x=\"710\" y=\"31\">validation</text>\n<text class=\"s\" x=\"20\" y=\"50\">",
+                  f);
         for (; *what; what++) if (*what == '<' || *what == '&') fputs(*what == '<' ? "&lt;" : "&amp;", f); else fputc(*what, f);
         fputs("</text>\n", f);
         curve_axes(f, x1, y0, y1);

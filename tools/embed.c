@@ -25,7 +25,8 @@ static void check_name(void) {
 static void name_of_file(void) { /* its letters and digits up to the first dot */
     static char text[201]; const char *p = in_path, *q; size_t n = 0;
     for (q = in_path; *q; q++) if (*q == '/' || *q == '\\') p = q + 1;
-    for (; *p && *p != '.' && n < sizeof text - 2; p++) { if (n == 0 && !is_letter(*p, 1)) text[n++] = '_'; if (is_letter(*p, 0)) text[n++] = *p; else if (n && text[n - 1] != '_') text[n++] = '_'; }
+    for (; *p && *p != '.' && n < sizeof text - 2; p++) { if (n == 0 && !is_letter(*p, 1)) text[n++] = '_'; if (is_letter(*p, 0)) text[n++] = *p;
+        else if (n && text[n - 1] != '_') text[n++] = '_'; }
     if (n == 0) strcpy(text, "model");
     name = text;
 }
@@ -52,16 +53,20 @@ int main(int argc, char **argv) {
     in = cli_fopen(in_path, "rb");
     if (in == NULL) { cli_die("%s: %s", in_path, strerror(errno)); return 1; }
     size = cli_size(in);
-    if (cli_seek(in, 0) != 0 || fread(magic, 1, 4, in) != 4 || memcmp(magic, "GGUF", 4) != 0 || cli_seek(in, 0) != 0) cli_die("%s: is no GGUF file", in_path);
+    if (cli_seek(in, 0) != 0 || fread(magic, 1, 4, in) != 4 || memcmp(magic, "GGUF", 4) != 0 || cli_seek(in, 0) != 0) cli_die("%s: is no GGUF file",
+        in_path);
     out = cli_create(out_path);
-    fprintf(out, "/* Made by tools/embed.c. Declare it as: extern const unsigned char %s[]; extern const unsigned long long %s_bytes; */\n", name, name);
-    fprintf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\nextern const unsigned char %s[]; extern const unsigned long long %s_bytes;\n", name, name);
+    fprintf(out, "/* Made by tools/embed.c. Declare it as: extern const unsigned char %s[]; extern const unsigned long long %s_bytes; */\n", name,
+        name);
+    fprintf(out, "#ifdef __cplusplus\nextern \"C\" {\n#endif\nextern const unsigned char %s[]; extern const unsigned long long %s_bytes;\n", name,
+        name);
     fprintf(out, "const unsigned long long %s_bytes = %lluu;\n", name, (unsigned long long)size);
     if (form == INCBIN) write_incbin(out); else write_array(in, out);
     fputs("#ifdef __cplusplus\n}\n#endif\n", out);
     if (ferror(in)) cli_die("%s: cannot be read", in_path);
     fclose(in);
     cli_commit(out, out_path);
-    printf("%s: %s[%llu], declared as: extern const unsigned char %s[]; extern const unsigned long long %s_bytes;\n", out_path, name, (unsigned long long)size, name, name);
+    printf("%s: %s[%llu], declared as: extern const unsigned char %s[]; extern const unsigned long long %s_bytes;\n", out_path, name,
+        (unsigned long long)size, name, name);
     return cli_end();
 }

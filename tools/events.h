@@ -15,7 +15,8 @@
 typedef struct events { FILE *f; char path[4400]; } events;
 typedef struct events_bytes { unsigned char p[EVENTS_MAX]; size_t n; } events_bytes;
 
-static inline uint32_t events_crc(const unsigned char *p, size_t n) { /* CRC-32C (Castagnoli), reflected, as in RFC 3720; then masked as TFRecord has it */
+/* CRC-32C (Castagnoli), reflected, as in RFC 3720; then masked as TFRecord has it */
+static inline uint32_t events_crc(const unsigned char *p, size_t n) {
     static uint32_t table[256]; uint32_t c = 0xffffffffu, i, k; size_t j;
     for (i = 0; table[255] == 0 && i < 256; i++) { uint32_t x = i; for (k = 0; k < 8; k++) x = x & 1 ? x >> 1 ^ 0x82f63b78u : x >> 1; table[i] = x; }
     for (j = 0; j < n; j++) c = table[(c ^ p[j]) & 255] ^ c >> 8;
@@ -33,7 +34,8 @@ static inline void events_bytes_of(events_bytes *b, unsigned field, const void *
     events_varint(b, field * 8 + 2); events_varint(b, n);
     memcpy(b->p + b->n, p, n); b->n += n;
 }
-static inline void events_float(events_bytes *b, unsigned field, float v) { uint32_t u; memcpy(&u, &v, 4); events_varint(b, field * 8 + 5); events_le(b->p + b->n, u, 4); b->n += 4; }
+static inline void events_float(events_bytes *b, unsigned field, float v) { uint32_t u; memcpy(&u, &v, 4); events_varint(b, field * 8 + 5);
+    events_le(b->p + b->n, u, 4); b->n += 4; }
 
 /* ---- events */
 static inline void events_record(events *e, uint64_t step, const unsigned char *what, size_t n) { /* what: the fields behind time and step */
@@ -70,7 +72,8 @@ static inline void events_scalar(events *e, uint64_t step, const char *tag, doub
     v.n = 0; events_bytes_of(&v, 1, tag, strlen(tag)); events_float(&v, 2, (float)x);
     events_value(e, step, &v);
 }
-static inline void events_text(events *e, uint64_t step, const char *tag, const char *text, size_t n) { /* a tensor of one string, for the text plugin */
+/* a tensor of one string, for the text plugin */
+static inline void events_text(events *e, uint64_t step, const char *tag, const char *text, size_t n) {
     events_bytes v, t, shape, dim, meta, plugin;
     if (e->f == NULL) return;
     if (n > EVENTS_MAX - 1024) n = EVENTS_MAX - 1024;

@@ -40,7 +40,8 @@ static inline uint64_t feed_below(uint64_t *s, uint64_t n) { /* 0 .. n - 1, with
 /* ---- pairs of a document */
 static inline size_t feed_lead(const dataset *d, const dataset_doc *t) { return dataset_counts(d, t, 0) && (d->bos >= 0 || d->eot >= 0); }
 static inline size_t feed_pairs(const dataset *d, const dataset_doc *t) { return t->n - 1 + feed_lead(d, t); }
-static inline int feed_read(const dataset *d, const dataset_doc *t, size_t from, size_t n, lm_token *ids, lm_token *targets) { /* -> targets that count */
+/* -> targets that count */
+static inline int feed_read(const dataset *d, const dataset_doc *t, size_t from, size_t n, lm_token *ids, lm_token *targets) {
     size_t i, lead = feed_lead(d, t); int counted = 0;
     for (i = 0; i < n; i++) {
         size_t p = from + i + 1 - lead;                           /* the target */
@@ -96,10 +97,12 @@ static inline void feed_ready(feed *f, const lm_model *m) {
         feed_source *s = &f->s[i];
         dataset_fits(&s->d, m);
         if (s->d.n_targets == 0) cli_die("%s: 0 tokens to learn from in %lu documents, 1 is needed", s->d.path, (unsigned long)s->d.n_docs);
-        if (s->n_seen == 0) cli_die("%s: the first %d tokens of all %lu documents count nothing: n_len must be larger, %lu for the longest", s->d.path, f->n_len,
+        if (s->n_seen == 0) cli_die("%s: the first %d tokens of all %lu documents count nothing: n_len must be larger, %lu for the longest",
+            s->d.path, f->n_len,
             (unsigned long)s->d.n_docs, (unsigned long)s->d.longest);
         if (!s->whole && !s->d.pairs && s->n_pairs < (uint64_t)f->n_len)
-            cli_die("%s: too small: %llu tokens in %lu documents, a row (n_len) has %d: prepare more text, or lower n_len to %llu", s->d.path, (unsigned long long)s->n_pairs,
+            cli_die("%s: too small: %llu tokens in %lu documents, a row (n_len) has %d: prepare more text, or lower n_len to %llu", s->d.path,
+                (unsigned long long)s->n_pairs,
                 (unsigned long)s->d.n_docs, f->n_len, (unsigned long long)s->n_pairs);
         s->order = (uint32_t *)cli_grow(NULL, s->n_units * sizeof *s->order);
         feed_epoch(f, s);
@@ -165,7 +168,8 @@ static inline int feed_preference(feed *f, lm_token *ids, lm_token *targets, int
  * moved on by half a row, each token counted in the first that has it. The state is zeros at the beginning. */
 typedef struct feed_scan { size_t doc, from, done; } feed_scan; /* document; where its next window begins; pairs that are counted already */
 /* Fills a row; source [n_len]: each pair's source in the file. -> 0: there is nothing more. */
-static inline int feed_scan_row(const dataset *d, int n_len, size_t n_docs, feed_scan *at, lm_token *ids, lm_token *targets, int32_t *start, int *source) {
+static inline int feed_scan_row(const dataset *d, int n_len, size_t n_docs, feed_scan *at, lm_token *ids, lm_token *targets, int32_t *start,
+    int *source) {
     int k = 0; size_t i, n;
     for (; at->doc < n_docs && k < n_len; ) {
         dataset_doc t = dataset_at(d, at->doc); size_t all = feed_pairs(d, &t), left = all - at->from;

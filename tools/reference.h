@@ -21,8 +21,10 @@ static struct {
     reference_tokens tokens, ids, targets, masked;
 } ref;
 
-static inline const char *ref_in(const char *name) { static char p[4][4400]; static int turn; turn = (turn + 1) % 4; snprintf(p[turn], sizeof p[turn], "%.4096s/%.255s", ref.dir, name); return p[turn]; }
-static inline const char *ref_out(const char *name) { static char p[4][4400]; static int turn; turn = (turn + 1) % 4; snprintf(p[turn], sizeof p[turn], "%.4096s/%.255s", ref.out, name); return p[turn]; }
+static inline const char *ref_in(const char *name) { static char p[4][4400]; static int turn; turn = (turn + 1) % 4;
+    snprintf(p[turn], sizeof p[turn], "%.4096s/%.255s", ref.dir, name); return p[turn]; }
+static inline const char *ref_out(const char *name) { static char p[4][4400]; static int turn; turn = (turn + 1) % 4;
+    snprintf(p[turn], sizeof p[turn], "%.4096s/%.255s", ref.out, name); return p[turn]; }
 static inline void ref_folder(const char *path) { /* made where it is not there */
 #ifdef _WIN32
     wchar_t *p = cli_wide(path); CreateDirectoryW(p, NULL); free(p);
@@ -33,13 +35,15 @@ static inline void ref_folder(const char *path) { /* made where it is not there 
 }
 
 /* ---- inputs */
-static inline reference_tokens ref_tokens(const tensors *l, const char *path, const char *name) { /* int32 or int64, which safetensors.h does not name */
+/* int32 or int64, which safetensors.h does not name */
+static inline reference_tokens ref_tokens(const tensors *l, const char *path, const char *name) {
     reference_tokens r; const tensor *t = tensors_find(l, name); size_t i, n = 1, size; unsigned char b[8]; int k;
     memset(&r, 0, sizeof r);
     if (t == NULL || t->n_dims < 2 || t->n_dims > 3 || (strcmp(t->kind, "I32") != 0 && strcmp(t->kind, "I64") != 0))
         { cli_die("%s: %s: whole numbers of 2 or 3 dimensions are expected", path, name); return r; }
     size = t->kind[1] == '3' ? 4 : 8;
-    for (k = 0; k < t->n_dims; k++) { r.dims[k] = t->dims[k]; if (t->dims[k] > 1 << 20 || (n *= (size_t)t->dims[k]) > 1 << 26 || n == 0) cli_die("%s: %s: is too large, or empty", path, name); }
+    for (k = 0; k < t->n_dims; k++) { r.dims[k] = t->dims[k]; if (t->dims[k] > 1 << 20 || (n *= (size_t)t->dims[k]) > 1 << 26
+        || n == 0) cli_die("%s: %s: is too large, or empty", path, name); }
     r.n_dims = t->n_dims; r.v = (lm_token *)cli_grow(NULL, n * sizeof *r.v);
     for (i = 0; i < n; i++) {
         uint32_t u;
@@ -55,10 +59,13 @@ static inline void ref_shape(const char *path) {
     memset(&d, 0, sizeof d); memset(&ref.shape, 0, sizeof ref.shape);
     r = json_as(&d, json_read(&d, path), JSON_OBJECT);
     ref.shape.n_vocab = (int)json_int(&d, r, "vocab_size", 1, 1 << 24, 0); ref.shape.n_embd = (int)json_int(&d, r, "hidden_size", 1, 1 << 16, 0);
-    ref.shape.n_layer = (int)json_int(&d, r, "num_hidden_layers", 1, 1024, 0); ref.shape.n_head = (int)json_int(&d, r, "num_attention_heads", 1, 1 << 14, 0);
-    ref.shape.n_head_kv = (int)json_int(&d, r, "num_key_value_heads", 1, 1 << 14, ref.shape.n_head); ref.shape.n_embd_head = (int)json_int(&d, r, "head_dim", 1, 1 << 14, 0);
+    ref.shape.n_layer = (int)json_int(&d, r, "num_hidden_layers", 1, 1024, 0); ref.shape.n_head = (int)json_int(&d, r, "num_attention_heads", 1,
+        1 << 14, 0);
+    ref.shape.n_head_kv = (int)json_int(&d, r, "num_key_value_heads", 1, 1 << 14, ref.shape.n_head); ref.shape.n_embd_head = (int)json_int(&d, r,
+        "head_dim", 1, 1 << 14, 0);
     ref.shape.n_ff = (int)json_int(&d, r, "intermediate_size", 1, 1 << 20, 0); ref.shape.tied = json_bool(&d, r, "tie_word_embeddings", 0);
-    ref.shape.rms_eps = (float)json_real(&d, r, "rms_norm_eps", 1e-30, 1, 1e-6); ref.shape.rope_freq_base = (float)json_real(&d, r, "rope_theta", 1.0001, 1e12, 10000);
+    ref.shape.rms_eps = (float)json_real(&d, r, "rms_norm_eps", 1e-30, 1, 1e-6); ref.shape.rope_freq_base = (float)json_real(&d, r, "rope_theta",
+        1.0001, 1e12, 10000);
     json_close(&d);
 }
 static inline void ref_hyper(void) {
@@ -67,8 +74,10 @@ static inline void ref_hyper(void) {
     json_read(&d, ref_in("adamw.json"));
     h = json_need(&d, json_as(&d, d.root, JSON_OBJECT), "hyper", JSON_OBJECT); c = json_need(&d, d.root, "cosine", JSON_OBJECT);
     ref.lr = json_real(&d, h, "lr", 0, 10, 1e-3); ref.beta1 = json_real(&d, h, "beta1", 0, 1, 0.9); ref.beta2 = json_real(&d, h, "beta2", 0, 1, 0.95);
-    ref.eps = json_real(&d, h, "eps", 0, 1, 1e-8); ref.weight_decay = json_real(&d, h, "weight_decay", 0, 10, 0.1); ref.clip = json_real(&d, h, "grad_clip", 0, 1e9, 1);
-    ref.warmup = (int)json_int(&d, c, "warmup", 0, 1 << 20, 0); ref.total = (int)json_int(&d, c, "total", 1, 1 << 20, 10); ref.cosine_min = json_real(&d, c, "min_lr", 0, 10, 0);
+    ref.eps = json_real(&d, h, "eps", 0, 1, 1e-8); ref.weight_decay = json_real(&d, h, "weight_decay", 0, 10, 0.1);
+    ref.clip = json_real(&d, h, "grad_clip", 0, 1e9, 1);
+    ref.warmup = (int)json_int(&d, c, "warmup", 0, 1 << 20, 0); ref.total = (int)json_int(&d, c, "total", 1, 1 << 20, 10);
+    ref.cosine_min = json_real(&d, c, "min_lr", 0, 10, 0);
     json_close(&d);
 }
 
@@ -77,7 +86,8 @@ static inline void ref_name(const char *gguf, int adapter, char *name, size_t ca
     int layer; const char *rest; const name_row *w = names_find(gguf, &layer, &rest); char at[40] = "";
     if (w == NULL) { cli_die("%s: a tensor without a name in Hugging Face's files", gguf); return; }
     if (layer >= 0) snprintf(at, sizeof at, "model.layers.%d.", layer);
-    snprintf(name, cap, "%s%s%s%s.weight", adapter ? "base_model.model." : "", at, w->hugging_face, !*rest ? "" : rest[6] == 'a' ? ".lora_A" : ".lora_B");
+    snprintf(name, cap, "%s%s%s%s.weight", adapter ? "base_model.model." : "", at, w->hugging_face,
+        !*rest ? "" : rest[6] == 'a' ? ".lora_A" : ".lora_B");
     *n_head = *rest && rest[6] == 'a' ? 0 : w->heads == Q ? ref.shape.n_head : w->heads == K ? ref.shape.n_head_kv : 0;
 }
 enum { REF_VALUE, REF_GRAD };
@@ -110,13 +120,15 @@ static inline void ref_fill(lm_train *t, const char *path, int adapter) { /* val
         lm_train_tensor_at(t, i, &x);
         ref_name(x.name, adapter, name, sizeof name, &n_head);
         from = tensors_find(&l, name); cols = (size_t)x.dims[0]; rows_ = x.n_dims > 1 ? (size_t)x.dims[1] : 1;
-        if (from == NULL || from->type != TENSOR_F32 || from->n_dims != x.n_dims || from->dims[x.n_dims - 1] != cols || (x.n_dims > 1 && from->dims[0] != rows_))
+        if (from == NULL || from->type != TENSOR_F32 || from->n_dims != x.n_dims || from->dims[x.n_dims - 1] != cols || (x.n_dims > 1
+            && from->dims[0] != rows_))
             { cli_die("%s: the tensor %s is missing, not F32 or of another shape", path, name); return; }
         from->used = 1;
         copy = (float *)cli_grow(NULL, rows_ * cols * sizeof *copy);
         tensors_rows(&l, from, 0, x.n_dims > 1 ? rows_ : cols, copy);
         for (k = 0; k < rows_ * cols; k++) { float v; lm_dequantize(TENSOR_F32, &copy[k], 1, &v); copy[k] = v; }
-        if (n_head) names_interleave((const unsigned char *)copy, (unsigned char *)x.value, rows_ / (size_t)n_head, (size_t)n_head, cols * sizeof *copy);
+        if (n_head) names_interleave((const unsigned char *)copy, (unsigned char *)x.value, rows_ / (size_t)n_head, (size_t)n_head,
+            cols * sizeof *copy);
         else memcpy(x.value, copy, rows_ * cols * sizeof *copy);
         free(copy);
     }
@@ -126,7 +138,8 @@ static inline void ref_fill(lm_train *t, const char *path, int adapter) { /* val
 static inline lm_train *ref_open(const char *model, const lm_model *base, int rank, double alpha, int n_rows, int n_len) {
     lm_train_desc d; lm_train *t; lm_error err;
     memset(&d, 0, sizeof d);
-    d.base = base; d.shape = base ? NULL : &ref.shape; d.lora_rank = rank; d.lora_alpha = (float)alpha; d.n_rows = n_rows; d.n_len = n_len; d.n_threads = cli.n_threads;
+    d.base = base; d.shape = base ? NULL : &ref.shape; d.lora_rank = rank; d.lora_alpha = (float)alpha; d.n_rows = n_rows; d.n_len = n_len;
+    d.n_threads = cli.n_threads;
     if (lm_train_open(&t, &d, &err) != LM_OK) cli_die("%s: %s", model, err.text);
     return t;
 }
@@ -139,7 +152,8 @@ static inline lm_train *ref_model(const char *folder, int n_rows, int n_len) {
 }
 
 /* ---- steps */
-static inline int64_t ref_counted(const lm_token *targets, size_t n) { int64_t c = 0; size_t i; for (i = 0; i < n; i++) c += targets[i] >= 0; return c; }
+static inline int64_t ref_counted(const lm_token *targets, size_t n) { int64_t c = 0; size_t i; for (i = 0; i < n; i++) c += targets[i] >= 0;
+    return c; }
 static inline lm_train_batch ref_run(lm_train *t, const lm_token *ids, const lm_token *targets, int n_rows, int n_len, double scale) {
     lm_train_batch b;
     memset(&b, 0, sizeof b);
@@ -150,14 +164,16 @@ static inline lm_train_batch ref_run(lm_train *t, const lm_token *ids, const lm_
 static inline void ref_grads(FILE *f, const char *model, const char *name, const reference_tokens *targets, const char *end) {
     int n_rows = (int)ref.ids.dims[0], n_len = (int)ref.ids.dims[1]; char path[300]; lm_train *t = ref_model(model, n_rows, n_len); lm_train_batch b;
     b = ref_run(t, ref.ids.v, targets->v, n_rows, n_len, 1.0 / (double)ref_counted(targets->v, (size_t)n_rows * (size_t)n_len));
-    fprintf(f, " \"%s\": { \"loss\": %.17g, \"counted_targets\": %lld, \"sum_nll\": %.17g, \"grad_norm\": %.17g }%s\n", name, b.loss, (long long)b.n_counted, b.nll,
+    fprintf(f, " \"%s\": { \"loss\": %.17g, \"counted_targets\": %lld, \"sum_nll\": %.17g, \"grad_norm\": %.17g }%s\n", name, b.loss,
+        (long long)b.n_counted, b.nll,
         lm_train_norm(t), end);
     snprintf(path, sizeof path, "grads_%s.safetensors", name);
     ref_write(t, REF_GRAD, 0, ref_out(path));
     lm_train_close(t);
 }
 /* AdamW over the batches of `tokens`: file names after `after` steps, NULL ends the list. */
-static inline void ref_train(lm_train *t, int cosine, int n_steps, double lr, double decay, double clip, int adapter, const int *after, const char *const *files) {
+static inline void ref_train(lm_train *t, int cosine, int n_steps, double lr, double decay, double clip, int adapter, const int *after,
+    const char *const *files) {
     int s, k, i, n_rows = (int)ref.tokens.dims[1], n_len = (int)ref.tokens.dims[2] - 1, n = n_rows * n_len; lm_adamw o;
     lm_token *ids = (lm_token *)cli_grow(NULL, (size_t)n * sizeof *ids), *targets = (lm_token *)cli_grow(NULL, (size_t)n * sizeof *ids);
     for (s = 0; s < n_steps; s++) {
@@ -165,7 +181,8 @@ static inline void ref_train(lm_train *t, int cosine, int n_steps, double lr, do
         for (i = 0; i < n; i++) { ids[i] = from[i / n_len * (n_len + 1) + i % n_len]; targets[i] = from[i / n_len * (n_len + 1) + i % n_len + 1]; }
         ref_run(t, ids, targets, n_rows, n_len, 1.0 / n);
         memset(&o, 0, sizeof o);
-        o.lr = (float)(cosine ? schedule_lr(SCHEDULE_COSINE, s, lr, ref.cosine_min, ref.warmup, ref.total, 0) : lr); o.beta1 = (float)ref.beta1; o.beta2 = (float)ref.beta2;
+        o.lr = (float)(cosine ? schedule_lr(SCHEDULE_COSINE, s, lr, ref.cosine_min, ref.warmup, ref.total, 0) : lr); o.beta1 = (float)ref.beta1;
+        o.beta2 = (float)ref.beta2;
         o.eps = (float)ref.eps; o.weight_decay = (float)decay; o.clip = (float)clip; o.t = (uint64_t)s + 1;
         if (lm_train_step(t, &o) != LM_OK) cli_die("%s: %s", ref.dir, lm_train_error(t));
         for (k = 0; files[k]; k++) if (after[k] == s + 1) ref_write(t, REF_VALUE, adapter, ref_out(files[k]));
@@ -180,7 +197,8 @@ static inline void ref_accumulate(void) { /* micro-batches, all scaled by 1 / th
     memset(&d, 0, sizeof d); json_read(&d, ref_in("accum/expected.json"));
     rows_ = (int)json_int(&d, d.root, "micro_batch_rows", 1, 1 << 20, 1); json_close(&d);
     n_len = (int)ids.dims[1];
-    if (ids.dims[0] != targets.dims[0] || ids.dims[1] != targets.dims[1]) cli_die("%s: input_ids and targets differ in shape", ref_in("accum/batch.safetensors"));
+    if (ids.dims[0] != targets.dims[0] || ids.dims[1] != targets.dims[1]) cli_die("%s: input_ids and targets differ in shape",
+        ref_in("accum/batch.safetensors"));
     t = ref_model("tiny", rows_, n_len);
     scale = 1.0 / (double)ref_counted(targets.v, (size_t)(ids.dims[0] * ids.dims[1]));
     for (row = 0; row < (int)ids.dims[0]; row += n) {
@@ -197,7 +215,8 @@ static inline void ref_gguf(lm_train *t, const char *path) {
     lm_train_get_info(t, &info);
     gguf_open(&w, path);
     gguf_str(&w, "general.architecture", "llama");
-    gguf_u32(&w, "llama.block_count", (uint32_t)s->n_layer); gguf_u32(&w, "llama.context_length", 4096); gguf_u32(&w, "llama.embedding_length", (uint32_t)s->n_embd);
+    gguf_u32(&w, "llama.block_count", (uint32_t)s->n_layer); gguf_u32(&w, "llama.context_length", 4096);
+    gguf_u32(&w, "llama.embedding_length", (uint32_t)s->n_embd);
     gguf_u32(&w, "llama.feed_forward_length", (uint32_t)s->n_ff); gguf_u32(&w, "llama.attention.head_count", (uint32_t)s->n_head);
     gguf_u32(&w, "llama.attention.head_count_kv", (uint32_t)s->n_head_kv); gguf_f32(&w, "llama.attention.layer_norm_rms_epsilon", s->rms_eps);
     gguf_f32(&w, "llama.rope.freq_base", s->rope_freq_base); gguf_u32(&w, "llama.attention.key_length", (uint32_t)s->n_embd_head);
@@ -226,7 +245,8 @@ static inline int ref_pair(lm_train *t, const char *name, lm_train_tensor *a, lm
     return found == 3;
 }
 static inline void ref_merge(lm_train *base, lm_train *t, double scale, const char *path) { /* W + scale B A, of the matrices that have adapters */
-    safetensors_out o[1024]; char (*names)[256] = (char (*)[256])cli_grow(NULL, sizeof o / sizeof o[0] * 256); size_t n = 0, r, c, k; int i, n_head; lm_train_tensor x, a, b;
+    safetensors_out o[1024]; char (*names)[256] = (char (*)[256])cli_grow(NULL, sizeof o / sizeof o[0] * 256); size_t n = 0, r, c, k; int i, n_head;
+    lm_train_tensor x, a, b;
     for (i = 0; lm_train_tensor_at(base, i, &x) == LM_OK && n < sizeof o / sizeof o[0]; i++) {
         size_t cols = (size_t)x.dims[0], rows_ = x.n_dims > 1 ? (size_t)x.dims[1] : 1; float *sum, *copy;
         memset(&a, 0, sizeof a); memset(&b, 0, sizeof b);
@@ -248,8 +268,10 @@ static inline void ref_merge(lm_train *base, lm_train *t, double scale, const ch
     free(names);
 }
 static inline void ref_adapters(void) {
-    static const int after[] = { 1, 3 }; static const char *const files[] = { "lora/adapter_step1.safetensors", "lora/adapter_step3.safetensors", NULL };
-    int rank, n_rows = (int)ref.ids.dims[0], n_len = (int)ref.ids.dims[1]; double alpha, lr, decay; json_doc d; lm_model_desc md; lm_model *base; lm_error err; lm_train *t, *whole;
+    static const int after[] = { 1, 3 }; static const char *const files[] = { "lora/adapter_step1.safetensors", "lora/adapter_step3.safetensors",
+        NULL };
+    int rank, n_rows = (int)ref.ids.dims[0], n_len = (int)ref.ids.dims[1]; double alpha, lr, decay; json_doc d; lm_model_desc md; lm_model *base;
+    lm_error err; lm_train *t, *whole;
     char path[4400];
     snprintf(path, sizeof path, "%s", ref_out("lora/base.gguf"));
     memset(&d, 0, sizeof d); json_read(&d, ref_in("lora/adapter_config.json"));
@@ -284,13 +306,16 @@ static inline void reference_all(const char *dir, const char *out) {
     ref.masked = ref_tokens(&l, path, "targets_masked");
     tensors_close(&l);
     n_rows = (int)ref.ids.dims[0]; n_len = (int)ref.ids.dims[1];
-    if (ref.tokens.n_dims != 3 || ref.tokens.dims[0] < 10 || (int)ref.tokens.dims[1] != n_rows || (int)ref.tokens.dims[2] != n_len + 1 || memcmp(ref.ids.dims, ref.targets.dims,
-        sizeof ref.ids.dims) != 0 || memcmp(ref.ids.dims, ref.masked.dims, sizeof ref.ids.dims) != 0) cli_die("%s: shapes do not fit each other", path);
+    if (ref.tokens.n_dims != 3 || ref.tokens.dims[0] < 10 || (int)ref.tokens.dims[1] != n_rows || (int)ref.tokens.dims[2] != n_len + 1
+        || memcmp(ref.ids.dims, ref.targets.dims,
+        sizeof ref.ids.dims) != 0 || memcmp(ref.ids.dims, ref.masked.dims, sizeof ref.ids.dims) != 0) cli_die("%s: shapes do not fit each other",
+            path);
     ref_hyper();
     path = ref_out("loss.json"); f = cli_fopen(path, "wb");
     if (f == NULL) { cli_die("%s: %s", path, strerror(errno)); return; }
     fputs("{\n", f);
-    ref_grads(f, "tiny", "full", &ref.targets, ","); ref_grads(f, "tiny", "masked", &ref.masked, ","); ref_grads(f, "tiny_tied", "tied", &ref.targets, "");
+    ref_grads(f, "tiny", "full", &ref.targets, ","); ref_grads(f, "tiny", "masked", &ref.masked, ",");
+    ref_grads(f, "tiny_tied", "tied", &ref.targets, "");
     fputs("}\n", f);
     if (fclose(f) != 0) cli_die("%s: %s", ref_out("loss.json"), strerror(errno));
     t = ref_model("tiny", n_rows, n_len);

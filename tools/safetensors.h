@@ -72,8 +72,10 @@ static inline void safetensors_write(const char *path, const safetensors_out *t,
         if (cap - len < 1024) head = (char *)cli_grow(head, cap = cap * 2 + 4096);
         if (i == n) break;
         len += (size_t)snprintf(head + len, cap - len, "%s\"%.500s\":{\"dtype\":\"F32\",\"shape\":[", i ? "," : "{", t[i].name);
-        for (d = 0, count = 1; d < t[i].n_dims; d++) { len += (size_t)snprintf(head + len, cap - len, "%s%llu", d ? "," : "", (unsigned long long)t[i].dims[d]); count *= t[i].dims[d]; }
-        len += (size_t)snprintf(head + len, cap - len, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at, (unsigned long long)(at + 4 * count));
+        for (d = 0, count = 1; d < t[i].n_dims; d++) { len += (size_t)snprintf(head + len, cap - len, "%s%llu", d ? "," : "",
+            (unsigned long long)t[i].dims[d]); count *= t[i].dims[d]; }
+        len += (size_t)snprintf(head + len, cap - len, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)at,
+            (unsigned long long)(at + 4 * count));
         at += 4 * count;
     }
     len += (size_t)snprintf(head + len, cap - len, n ? "}" : "{}");

@@ -31,85 +31,88 @@ static struct {
     int64_t n_embd, n_layer, n_head, n_head_kv, n_embd_head, n_ff, n_ctx; int tied; double rms_eps, rope_base;
     int64_t rank; double alpha, dpo_beta, share, temperature; int64_t top_k;
     int packing; int64_t n_len, batch, rows, steps; double epochs; int64_t seed;
-    double lr, min_lr, decay_share; int64_t warmup; int schedule; double beta1, beta2, eps, weight_decay, clip, ema, dropout, smoothing; int recompute;
+    double lr, min_lr, decay_share; int64_t warmup; int schedule; double beta1, beta2, eps, weight_decay, clip, ema, dropout, smoothing;
+    int recompute;
     int64_t valid_every, valid_docs, patience, log_every, sample_every, sample_tokens, save_every, keep, max_bad; double sample_temp, minutes;
     int events, progress, resume, best;
 } cfg;
 enum { RESUME_AUTO, RESUME_NEVER, RESUME_FORCE };
 enum { PROGRESS_AUTO, PROGRESS_ON, PROGRESS_OFF };
 
-#define INT(name, to, dflt, lo, hi, unit, help) { name, CONFIG_INT, &cfg.to, dflt, lo, hi, unit, help, 0, NULL, NULL }
-#define REAL(name, to, dflt, lo, hi, unit, help) { name, CONFIG_REAL, &cfg.to, dflt, lo, hi, unit, help, 0, NULL, NULL }
-#define BOOL(name, to, dflt, help, flags) { name, CONFIG_BOOL, &cfg.to, dflt, 0, 0, "", help, flags, NULL, NULL }
-#define TEXT(name, to, dflt, unit, help, flags) { name, CONFIG_TEXT, &cfg.to, dflt, 0, 0, unit, help, flags, NULL, NULL }
-#define CHOICE(name, to, dflt, list, help, flags) { name, CONFIG_CHOICE, &cfg.to, dflt, 0, 0, list, help, flags, NULL, NULL }
-#define LIST(name, to, unit, help) { name, CONFIG_LIST, &cfg.to, "", 0, 0, unit, help, 0, NULL, NULL }
-#define FREE_INT(name, to, dflt, lo, hi, unit, help) { name, CONFIG_INT, &cfg.to, dflt, lo, hi, unit, help, CONFIG_FREE, NULL, NULL }
-#define FREE_REAL(name, to, dflt, lo, hi, unit, help) { name, CONFIG_REAL, &cfg.to, dflt, lo, hi, unit, help, CONFIG_FREE, NULL, NULL }
+#define KEY_INT(name, to, dflt, lo, hi, unit, help) { name, CONFIG_INT, &cfg.to, dflt, lo, hi, unit, help, 0, NULL, NULL }
+#define KEY_REAL(name, to, dflt, lo, hi, unit, help) { name, CONFIG_REAL, &cfg.to, dflt, lo, hi, unit, help, 0, NULL, NULL }
+#define KEY_BOOL(name, to, dflt, help, flags) { name, CONFIG_BOOL, &cfg.to, dflt, 0, 0, "", help, flags, NULL, NULL }
+#define KEY_TEXT(name, to, dflt, unit, help, flags) { name, CONFIG_TEXT, &cfg.to, dflt, 0, 0, unit, help, flags, NULL, NULL }
+#define KEY_CHOICE(name, to, dflt, list, help, flags) { name, CONFIG_CHOICE, &cfg.to, dflt, 0, 0, list, help, flags, NULL, NULL }
+#define KEY_LIST(name, to, unit, help) { name, CONFIG_LIST, &cfg.to, "", 0, 0, unit, help, 0, NULL, NULL }
+#define FREE_KEY_INT(name, to, dflt, lo, hi, unit, help) { name, CONFIG_INT, &cfg.to, dflt, lo, hi, unit, help, CONFIG_FREE, NULL, NULL }
+#define FREE_KEY_REAL(name, to, dflt, lo, hi, unit, help) { name, CONFIG_REAL, &cfg.to, dflt, lo, hi, unit, help, CONFIG_FREE, NULL, NULL }
 static config_key keys[] = {
-    TEXT("out", out, "", "folder", "the run: checkpoints, log.csv, curve.svg, TensorBoard's events, model.gguf", CONFIG_FREE),
-    LIST("data", data, "token files", "what is learned: a path, or a list of paths and of {\"path\", \"weight\"} (weight 1: the share of rows)"),
-    LIST("valid", valid, "token files", "what the model is measured on, each file and source by itself"),
-    TEXT("model", model, "", "GGUF", "the model to start from", 0),
-    TEXT("vocab", vocab, "", "GGUF", "from scratch: a file whose tokenizer and chat template the new model gets", 0),
-    INT("shape.n_embd", n_embd, "288", 2, 65536, "numbers", "from scratch: width"),
-    INT("shape.n_layer", n_layer, "6", 1, 1024, "layers", "depth"),
-    INT("shape.n_head", n_head, "6", 1, 1024, "heads", "attention heads"),
-    INT("shape.n_head_kv", n_head_kv, "0", 0, 1024, "heads", "key and value heads; 0: n_head"),
-    INT("shape.n_embd_head", n_embd_head, "0", 0, 4096, "numbers", "of a head; 0: n_embd / n_head"),
-    INT("shape.n_ff", n_ff, "768", 1, 1 << 20, "numbers", "width of the feed-forward part"),
-    INT("shape.n_ctx", n_ctx, "0", 0, 1 << 24, "tokens", "context that the file promises; 0: n_len"),
-    BOOL("shape.tied", tied, "true", "the output matrix is the embedding", 0),
-    REAL("shape.rms_eps", rms_eps, "1e-5", 1e-12, 1, "", "added to the mean square in norms"),
-    REAL("shape.rope_freq_base", rope_base, "10000", 1.001, 1e12, "", "base of the rotary frequencies"),
-    INT("lora.rank", rank, "0", 0, 4096, "columns", "of adapters; 0: all weights are trained"),
-    REAL("lora.alpha", alpha, "0", 0, 1e6, "", "the adapters' sum is scaled by alpha / rank; 0: rank"),
-    TEXT("lora.targets", targets, "q,k,v,o,gate,up,down", "names", "matrices that get adapters", 0),
-    TEXT("teacher", teacher, "", "GGUF", "a model of the same vocabulary whose distributions are learned, too", 0),
-    REAL("distill.share", share, "0.5", 0, 1, "", "of the teacher's part in the loss"),
-    REAL("distill.temperature", temperature, "1", 0.01, 100, "", "by which the logits of both are divided"),
-    INT("distill.top_k", top_k, "64", 0, 1 << 20, "tokens", "of the teacher's distribution that are kept; 0: all"),
-    REAL("dpo.beta", dpo_beta, "0.1", 1e-6, 100, "", "with pairs: how much the log-ratio counts (arXiv:2305.18290)"),
-    CHOICE("packing", packing, "auto", "auto|stream|whole", "documents are cut where a row ends, or never; auto: whole with a loss mask", 0),
-    INT("n_len", n_len, "256", 1, 1 << 20, "tokens", "of a row"),
-    INT("batch", batch, "8", 1, 1 << 16, "rows", "of a step (pairs of rows with DPO; on each rank with MPI)"),
-    INT("rows", rows, "0", 0, 1 << 16, "rows", "computed at once, the step's gradients are added up; memory grows with them. 0: batch"),
-    INT("steps", steps, "1000", 0, 1 << 30, "steps", "of the whole run; 0: by epochs"),
-    REAL("epochs", epochs, "1", 0, 1e6, "epochs", "with steps 0: how often the data is read"),
-    INT("seed", seed, "1", 0, 9.2e18, "", "of first weights, order and dropout"),
-    REAL("lr", lr, "1e-3", 0, 10, "", "learning rate at its peak"),
-    REAL("min_lr", min_lr, "0", 0, 10, "", "learning rate at the end"),
-    INT("warmup", warmup, "100", 0, 1 << 30, "steps", "in which it rises from 0"),
-    CHOICE("schedule", schedule, "cosine", "constant|cosine|linear|wsd", "how it falls; wsd: constant, then linear over the last decay_share", 0),
-    REAL("decay_share", decay_share, "0.2", 0, 1, "of the steps", "in which wsd falls"),
-    REAL("beta1", beta1, "0.9", 0, 0.999999, "", "AdamW: of the mean of gradients"),
-    REAL("beta2", beta2, "0.95", 0, 0.999999, "", "AdamW: of the mean of their squares"),
-    REAL("eps", eps, "1e-8", 1e-20, 1, "", "AdamW: added to the root"),
-    REAL("weight_decay", weight_decay, "0.1", 0, 10, "", "AdamW: of matrices"),
-    REAL("clip", clip, "1", 0, 1e6, "", "largest norm of all gradients together; 0: any"),
-    REAL("ema", ema, "0", 0, 0.999999, "", "decay of a moving average of the weights, which is then validated and written; 0: none"),
-    REAL("dropout", dropout, "0", 0, 0.9, "", "share of numbers set to 0"),
-    REAL("label_smoothing", smoothing, "0", 0, 0.9, "", "share of the target's probability spread over the vocabulary"),
-    BOOL("recompute", recompute, "false", "keep only each layer's input: less memory, a third more time, the same bits", CONFIG_FREE),
-    FREE_INT("valid_every", valid_every, "200", 1, 1 << 30, "steps", "between validations"),
-    INT("valid_docs", valid_docs, "0", 0, 1 << 30, "documents", "of each file that are scored; 0: all"),
-    INT("patience", patience, "0", 0, 1 << 20, "validations", "without a better one, then the run ends; 0: never"),
-    FREE_INT("log_every", log_every, "10", 1, 1 << 30, "steps", "between lines of the log"),
-    FREE_INT("sample.every", sample_every, "0", 0, 1 << 30, "steps", "between sampled texts; 0: none"),
-    TEXT("sample.prompt", prompt, "Once upon a time", "text", "that they continue", CONFIG_FREE),
-    FREE_INT("sample.tokens", sample_tokens, "80", 1, 1 << 16, "tokens", "of one"),
-    FREE_REAL("sample.temp", sample_temp, "0.7", 0, 100, "", "temperature, with top-p 0.95"),
-    FREE_INT("save_every", save_every, "200", 1, 1 << 30, "steps", "between checkpoints"),
-    FREE_INT("keep", keep, "3", 1, 10000, "files", "last checkpoints that stay"),
-    FREE_REAL("minutes", minutes, "0", 0, 1e7, "minutes", "after which this process saves and stops, to be started again; 0: no limit"),
-    CHOICE("resume", resume, "auto", "auto|never|force", "go on from the newest checkpoint in `out`; force: although the configuration is another", CONFIG_FREE),
-    FREE_INT("max_bad", max_bad, "5", 1, 1 << 20, "batches", "without a finite loss and gradient that follow on each other, then the run fails"),
-    BOOL("events", events, "true", "write TensorBoard's event files", CONFIG_FREE),
-    CHOICE("progress", progress, "auto", "auto|on|off", "lines on stderr; auto: one that moves, on a terminal", CONFIG_FREE),
-    TEXT("output", output, "", "GGUF", "the trained model or adapter (else model.gguf or adapter.gguf in `out`)", CONFIG_FREE),
-    TEXT("type", type, "F32", "name", "of the written weights, as quantize has them; adapters are F32", CONFIG_FREE),
-    TEXT("name", name, "", "text", "general.name of the written file", CONFIG_FREE),
-    BOOL("best", best, "false", "write the weights of the best validation, not the last", CONFIG_FREE) };
+    KEY_TEXT("out", out, "", "folder", "the run: checkpoints, log.csv, curve.svg, TensorBoard's events, model.gguf", CONFIG_FREE),
+    KEY_LIST("data", data, "token files", "what is learned: a path, or a list of paths and of {\"path\", \"weight\"} (weight 1: the share of rows)"),
+    KEY_LIST("valid", valid, "token files", "what the model is measured on, each file and source by itself"),
+    KEY_TEXT("model", model, "", "GGUF", "the model to start from", 0),
+    KEY_TEXT("vocab", vocab, "", "GGUF", "from scratch: a file whose tokenizer and chat template the new model gets", 0),
+    KEY_INT("shape.n_embd", n_embd, "288", 2, 65536, "numbers", "from scratch: width"),
+    KEY_INT("shape.n_layer", n_layer, "6", 1, 1024, "layers", "depth"),
+    KEY_INT("shape.n_head", n_head, "6", 1, 1024, "heads", "attention heads"),
+    KEY_INT("shape.n_head_kv", n_head_kv, "0", 0, 1024, "heads", "key and value heads; 0: n_head"),
+    KEY_INT("shape.n_embd_head", n_embd_head, "0", 0, 4096, "numbers", "of a head; 0: n_embd / n_head"),
+    KEY_INT("shape.n_ff", n_ff, "768", 1, 1 << 20, "numbers", "width of the feed-forward part"),
+    KEY_INT("shape.n_ctx", n_ctx, "0", 0, 1 << 24, "tokens", "context that the file promises; 0: n_len"),
+    KEY_BOOL("shape.tied", tied, "true", "the output matrix is the embedding", 0),
+    KEY_REAL("shape.rms_eps", rms_eps, "1e-5", 1e-12, 1, "", "added to the mean square in norms"),
+    KEY_REAL("shape.rope_freq_base", rope_base, "10000", 1.001, 1e12, "", "base of the rotary frequencies"),
+    KEY_INT("lora.rank", rank, "0", 0, 4096, "columns", "of adapters; 0: all weights are trained"),
+    KEY_REAL("lora.alpha", alpha, "0", 0, 1e6, "", "the adapters' sum is scaled by alpha / rank; 0: rank"),
+    KEY_TEXT("lora.targets", targets, "q,k,v,o,gate,up,down", "names", "matrices that get adapters", 0),
+    KEY_TEXT("teacher", teacher, "", "GGUF", "a model of the same vocabulary whose distributions are learned, too", 0),
+    KEY_REAL("distill.share", share, "0.5", 0, 1, "", "of the teacher's part in the loss"),
+    KEY_REAL("distill.temperature", temperature, "1", 0.01, 100, "", "by which the logits of both are divided"),
+    KEY_INT("distill.top_k", top_k, "64", 0, 1 << 20, "tokens", "of the teacher's distribution that are kept; 0: all"),
+    KEY_REAL("dpo.beta", dpo_beta, "0.1", 1e-6, 100, "", "with pairs: how much the log-ratio counts (arXiv:2305.18290)"),
+    KEY_CHOICE("packing", packing, "auto", "auto|stream|whole", "documents are cut where a row ends, or never; auto: whole with a loss mask", 0),
+    KEY_INT("n_len", n_len, "256", 1, 1 << 20, "tokens", "of a row"),
+    KEY_INT("batch", batch, "8", 1, 1 << 16, "rows", "of a step (pairs of rows with DPO; on each rank with MPI)"),
+    KEY_INT("rows", rows, "0", 0, 1 << 16, "rows", "computed at once, the step's gradients are added up; memory grows with them. 0: batch"),
+    KEY_INT("steps", steps, "1000", 0, 1 << 30, "steps", "of the whole run; 0: by epochs"),
+    KEY_REAL("epochs", epochs, "1", 0, 1e6, "epochs", "with steps 0: how often the data is read"),
+    KEY_INT("seed", seed, "1", 0, 9.2e18, "", "of first weights, order and dropout"),
+    KEY_REAL("lr", lr, "1e-3", 0, 10, "", "learning rate at its peak"),
+    KEY_REAL("min_lr", min_lr, "0", 0, 10, "", "learning rate at the end"),
+    KEY_INT("warmup", warmup, "100", 0, 1 << 30, "steps", "in which it rises from 0"),
+    KEY_CHOICE("schedule", schedule, "cosine", "constant|cosine|linear|wsd", "how it falls; wsd: constant, then linear over the last decay_share", 0),
+    KEY_REAL("decay_share", decay_share, "0.2", 0, 1, "of the steps", "in which wsd falls"),
+    KEY_REAL("beta1", beta1, "0.9", 0, 0.999999, "", "AdamW: of the mean of gradients"),
+    KEY_REAL("beta2", beta2, "0.95", 0, 0.999999, "", "AdamW: of the mean of their squares"),
+    KEY_REAL("eps", eps, "1e-8", 1e-20, 1, "", "AdamW: added to the root"),
+    KEY_REAL("weight_decay", weight_decay, "0.1", 0, 10, "", "AdamW: of matrices"),
+    KEY_REAL("clip", clip, "1", 0, 1e6, "", "largest norm of all gradients together; 0: any"),
+    KEY_REAL("ema", ema, "0", 0, 0.999999, "", "decay of a moving average of the weights, which is then validated and written; 0: none"),
+    KEY_REAL("dropout", dropout, "0", 0, 0.9, "", "share of numbers set to 0"),
+    KEY_REAL("label_smoothing", smoothing, "0", 0, 0.9, "", "share of the target's probability spread over the vocabulary"),
+    KEY_BOOL("recompute", recompute, "false", "keep only each layer's input: less memory, a third more time, the same bits", CONFIG_FREE),
+    FREE_KEY_INT("valid_every", valid_every, "200", 1, 1 << 30, "steps", "between validations"),
+    KEY_INT("valid_docs", valid_docs, "0", 0, 1 << 30, "documents", "of each file that are scored; 0: all"),
+    KEY_INT("patience", patience, "0", 0, 1 << 20, "validations", "without a better one, then the run ends; 0: never"),
+    FREE_KEY_INT("log_every", log_every, "10", 1, 1 << 30, "steps", "between lines of the log"),
+    FREE_KEY_INT("sample.every", sample_every, "0", 0, 1 << 30, "steps", "between sampled texts; 0: none"),
+    KEY_TEXT("sample.prompt", prompt, "Once upon a time", "text", "that they continue", CONFIG_FREE),
+    FREE_KEY_INT("sample.tokens", sample_tokens, "80", 1, 1 << 16, "tokens", "of one"),
+    FREE_KEY_REAL("sample.temp", sample_temp, "0.7", 0, 100, "", "temperature, with top-p 0.95"),
+    FREE_KEY_INT("save_every", save_every, "200", 1, 1 << 30, "steps", "between checkpoints"),
+    FREE_KEY_INT("keep", keep, "3", 1, 10000, "files", "last checkpoints that stay"),
+    FREE_KEY_REAL("minutes", minutes, "0", 0, 1e7, "minutes", "after which this process saves and stops, to be started again; 0: no limit"),
+    KEY_CHOICE("resume", resume, "auto", "auto|never|force",
+        "go on from the newest checkpoint in `out`; force: although the configuration is another",
+        CONFIG_FREE),
+    FREE_KEY_INT("max_bad", max_bad, "5", 1, 1 << 20, "batches", "without a finite loss and gradient that follow on each other, then the run fails"),
+    KEY_BOOL("events", events, "true", "write TensorBoard's event files", CONFIG_FREE),
+    KEY_CHOICE("progress", progress, "auto", "auto|on|off", "lines on stderr; auto: one that moves, on a terminal", CONFIG_FREE),
+    KEY_TEXT("output", output, "", "GGUF", "the trained model or adapter (else model.gguf or adapter.gguf in `out`)", CONFIG_FREE),
+    KEY_TEXT("type", type, "F32", "name", "of the written weights, as quantize has them; adapters are F32", CONFIG_FREE),
+    KEY_TEXT("name", name, "", "text", "general.name of the written file", CONFIG_FREE),
+    KEY_BOOL("best", best, "false", "write the weights of the best validation, not the last", CONFIG_FREE) };
 static const cli_option options[] = {
     { "-t", "THREADS", CLI_INT, &cli.n_threads, 1, 1024, NULL, "threads (default: physical cores); the bits are the same" },
     { "--show", "N", CLI_INT, &n_show, 1, 1000000, NULL, "print the first N rows of training data with their masks, and end" },
@@ -119,7 +122,8 @@ static const cli_option options[] = {
 /* ================ one process or several: rank 0 of MPI reads checkpoints and writes files */
 static int rank_of, n_ranks = 1;
 #ifdef TRAIN_MPI
-static void ranks_begin(int *argc, char ***argv) { MPI_Init(argc, argv); MPI_Comm_rank(MPI_COMM_WORLD, &rank_of); MPI_Comm_size(MPI_COMM_WORLD, &n_ranks); }
+static void ranks_begin(int *argc, char ***argv) { MPI_Init(argc, argv); MPI_Comm_rank(MPI_COMM_WORLD, &rank_of);
+    MPI_Comm_size(MPI_COMM_WORLD, &n_ranks); }
 static void ranks_end(void) { MPI_Finalize(); }
 static void ranks_add(float *x, size_t n) { /* counts of MPI are int */
     size_t k;
@@ -174,7 +178,8 @@ static lm_model *open_model(const char *path, int vocab_only) {
     return m;
 }
 static unsigned lora_targets(const char *s) {
-    static const struct { const char *name; unsigned bit; } known[] = { { "q", LM_TRAIN_Q }, { "k", LM_TRAIN_K }, { "v", LM_TRAIN_V }, { "o", LM_TRAIN_O },
+    static const struct { const char *name; unsigned bit; } known[] = { { "q", LM_TRAIN_Q }, { "k", LM_TRAIN_K }, { "v", LM_TRAIN_V }, { "o",
+        LM_TRAIN_O },
         { "gate", LM_TRAIN_GATE }, { "up", LM_TRAIN_UP }, { "down", LM_TRAIN_DOWN } };
     unsigned bits = 0; size_t n, k;
     for (; s && *s; s += n + (s[n] == ',')) {
@@ -196,7 +201,8 @@ static lm_train_desc train_desc(lm_train_shape *shape) {
         shape->rms_eps = (float)cfg.rms_eps; shape->rope_freq_base = (float)cfg.rope_base;
         d.shape = shape;
     }
-    d.seed = (uint64_t)cfg.seed; d.lora_rank = (int)cfg.rank; d.lora_alpha = (float)cfg.alpha; d.lora_targets = cfg.rank ? lora_targets(cfg.targets) : 0;
+    d.seed = (uint64_t)cfg.seed; d.lora_rank = (int)cfg.rank; d.lora_alpha = (float)cfg.alpha;
+        d.lora_targets = cfg.rank ? lora_targets(cfg.targets) : 0;
     d.n_rows = run.rows; d.n_len = (int)cfg.n_len; d.recompute = cfg.recompute; d.ema = cfg.ema > 0; d.dropout = (float)cfg.dropout;
     d.n_threads = cli.n_threads; d.hooks.log = cli_log_hook;
     return d;
@@ -241,14 +247,16 @@ static void open_data(void) {
     uint32_t i; double weight; int k;
     if (cfg.data == NULL || cfg.data->n == 0) cli_die("data: at least one token file is needed (prepare writes them)");
     feed_open(&run.feed, (uint64_t)cfg.seed, (int)cfg.n_len);
-    for (i = 0; i < cfg.data->n; i++) { const char *path = source_path(&cfg.data->v.item[i], "data", &weight); feed_add(&run.feed, path, weight, cfg.packing); }
+    for (i = 0; i < cfg.data->n; i++) { const char *path = source_path(&cfg.data->v.item[i], "data", &weight);
+        feed_add(&run.feed, path, weight, cfg.packing); }
     run.n_valid = cfg.valid ? (int)cfg.valid->n : 0;
     run.valid = (dataset *)cli_grow(NULL, (size_t)run.n_valid * sizeof *run.valid);
     for (k = 0; k < run.n_valid; k++) dataset_open(&run.valid[k], source_path(&cfg.valid->v.item[k], "valid", &weight));
     run.dpo = run.feed.s[0].d.pairs;
     for (k = 0; k < run.feed.n + run.n_valid; k++) {
         const dataset *d = k < run.feed.n ? &run.feed.s[k].d : &run.valid[k - run.feed.n];
-        if (d->pairs != run.dpo) cli_die("%s: %s, the first file of data %s", d->path, d->pairs ? "has pairs" : "has no pairs", run.dpo ? "has" : "has none");
+        if (d->pairs != run.dpo) cli_die("%s: %s, the first file of data %s", d->path, d->pairs ? "has pairs" : "has no pairs",
+            run.dpo ? "has" : "has none");
     }
     if (run.feed.weights <= 0) cli_die("data: all weights are 0");
 }
@@ -256,11 +264,13 @@ static void check_data(void) { /* with the vocabulary */
     int k;
     feed_ready(&run.feed, run.vm);
     for (k = 0; cli.tty && k < run.feed.n; k++) if (run.feed.s[k].n_cut)
-        cli_note("warning: %s: %llu of %lu documents are longer than n_len, their ends are lost", run.feed.s[k].d.path, (unsigned long long)run.feed.s[k].n_cut,
+        cli_note("warning: %s: %llu of %lu documents are longer than n_len, their ends are lost", run.feed.s[k].d.path,
+            (unsigned long long)run.feed.s[k].n_cut,
             (unsigned long)run.feed.s[k].d.n_docs);
     for (k = 0; k < run.n_valid; k++) {
         dataset_fits(&run.valid[k], run.vm);
-        if (run.valid[k].n_targets == 0) cli_die("%s: too small: 0 tokens to score in %lu documents, 1 is needed", run.valid[k].path, (unsigned long)run.valid[k].n_docs);
+        if (run.valid[k].n_targets == 0) cli_die("%s: too small: 0 tokens to score in %lu documents, 1 is needed", run.valid[k].path,
+            (unsigned long)run.valid[k].n_docs);
     }
 }
 static uint64_t rows_of_epoch(void) { /* of all sources, each read once */
@@ -273,10 +283,12 @@ static uint64_t rows_of_epoch(void) { /* of all sources, each read once */
 }
 static void make_room(void) {
     size_t n = (size_t)run.step_rows * (size_t)n_ranks, len = (size_t)cfg.n_len;
-    run.ids = (lm_token *)(void *)floats(n, len, 1); run.targets = (lm_token *)(void *)floats(n, len, 1); run.start = (int32_t *)(void *)floats(n, len, 1);
+    run.ids = (lm_token *)(void *)floats(n, len, 1); run.targets = (lm_token *)(void *)floats(n, len, 1);
+    run.start = (int32_t *)(void *)floats(n, len, 1);
     run.weight = floats(n, len, 1); run.token_nll = floats((size_t)run.rows, len, 1);
     run.row_nll = (double *)(void *)floats((size_t)run.rows, 2, 1);
-    run.source = (int *)(void *)floats(n, 1, 1); run.unit = (size_t *)(void *)floats(n, 2, 1); run.scan_source = (int *)(void *)floats((size_t)run.rows, len, 1);
+    run.source = (int *)(void *)floats(n, 1, 1); run.unit = (size_t *)(void *)floats(n, 2, 1);
+        run.scan_source = (int *)(void *)floats((size_t)run.rows, len, 1);
     if (cfg.sample_every) run.logits = floats(1, len, (size_t)run.info.shape.n_vocab);
 }
 
@@ -326,7 +338,8 @@ static void teach(lm_train_batch *b) {
             for (k = 0; k < d.n; k++) if (want[k]) teach_token(lm_logits(run.teacher_ctx, k), info.n_vocab, row + (size_t)(from + k));
         }
     }
-    b->soft_ids = run.soft_ids; b->soft_p = run.soft_p; b->n_soft = run.n_soft; b->soft_share = (float)cfg.share; b->temperature = (float)cfg.temperature;
+    b->soft_ids = run.soft_ids; b->soft_p = run.soft_p; b->n_soft = run.n_soft; b->soft_share = (float)cfg.share;
+    b->temperature = (float)cfg.temperature;
 }
 /* The loss of a step on texts, with gradients. counted: targets of all ranks. */
 static lm_status step_text(int64_t counted, double *loss) {
@@ -366,7 +379,8 @@ static int64_t read_rows(void) { /* of all ranks: the feed's state is the same o
     int i, n = run.step_rows * n_ranks; int64_t counted = 0; size_t len = (size_t)cfg.n_len;
     for (i = 0; i < n; i += run.dpo ? 2 : 1) {
         lm_token *ids = run.ids + (size_t)i * len, *targets = run.targets + (size_t)i * len; int32_t *start = run.start + (size_t)i * len;
-        counted += run.dpo ? feed_preference(&run.feed, ids, targets, start, &run.source[i / 2], &run.unit[i / 2]) : feed_row(&run.feed, ids, targets, start);
+        counted += run.dpo ? feed_preference(&run.feed, ids, targets, start, &run.source[i / 2], &run.unit[i / 2]) : feed_row(&run.feed, ids,
+            targets, start);
     }
     return counted;
 }
@@ -384,7 +398,8 @@ static int one_step(void) {
     if (counted == 0) return 1;
     if (!bad) {
         if (n_ranks > 1) ranks_add(run.info.grad, run.info.n_floats);
-        o.lr = (float)run.lr; o.beta1 = (float)cfg.beta1; o.beta2 = (float)cfg.beta2; o.eps = (float)cfg.eps; o.weight_decay = (float)cfg.weight_decay;
+        o.lr = (float)run.lr; o.beta1 = (float)cfg.beta1; o.beta2 = (float)cfg.beta2; o.eps = (float)cfg.eps;
+        o.weight_decay = (float)cfg.weight_decay;
         o.clip = (float)cfg.clip; o.ema_decay = (float)cfg.ema; o.t = run.n_updates + 1;
         s = lm_train_step(run.t, &o);
         run.norm = o.norm;
@@ -399,7 +414,8 @@ static int one_step(void) {
 /* ================ validation */
 static void swap_average(void) { /* the weights for their moving average and back */
     size_t i;
-    if (cfg.ema > 0) for (i = 0; i < run.info.n_floats; i++) { float x = run.info.value[i]; run.info.value[i] = run.info.ema[i]; run.info.ema[i] = x; }
+    if (cfg.ema > 0) for (i = 0; i < run.info.n_floats; i++) { float x = run.info.value[i]; run.info.value[i] = run.info.ema[i]; run.info.ema[i] = x;
+        }
 }
 typedef struct score { double nll, n, bytes; int no_bytes; } score;
 static void show_score(const char *file, const char *source, const score *s) { /* a line for each source, where there are several */
@@ -411,7 +427,8 @@ static score score_file(const dataset *d) { /* by perplexity --documents' rule; 
     feed_scan at; score all, *each = (score *)cli_grow(NULL, (size_t)d->n_source * sizeof *each); int n = 1, r, i, turn = 0; double *sums;
     size_t k, len = (size_t)cfg.n_len, n_docs = cfg.valid_docs && (uint64_t)cfg.valid_docs < d->n_docs ? (size_t)cfg.valid_docs : d->n_docs;
     memset(&at, 0, sizeof at); memset(&all, 0, sizeof all); memset(each, 0, (size_t)d->n_source * sizeof *each);
-    for (k = 0; k < n_docs; k++) { dataset_doc t = dataset_at(d, k); each[t.source].bytes += (double)t.n_bytes; each[t.source].no_bytes |= t.n_bytes == 0; }
+    for (k = 0; k < n_docs; k++) { dataset_doc t = dataset_at(d, k); each[t.source].bytes += (double)t.n_bytes;
+        each[t.source].no_bytes |= t.n_bytes == 0; }
     while (n > 0) {
         lm_train_batch b;
         for (n = 0; n < run.rows; n++)
@@ -472,9 +489,11 @@ static void validate(void) { /* -> run.last_valid, run.last_bits; 1 best */
 }
 /* ---- a sample of what it writes now */
 static void sample(void) {
-    static char *text; static size_t cap; lm_token *ids, id, start, end; size_t n = 0, n_out; lm_train_batch b; lm_sampler *s; lm_sampler_desc d; lm_error err;
+    static char *text; static size_t cap; lm_token *ids, id, start, end; size_t n = 0, n_out; lm_train_batch b; lm_sampler *s; lm_sampler_desc d;
+    lm_error err;
     lm_step chain[2]; int k;
-    cli.m = run.vm; cli_ends(&start, &end); ids = cli_tokenize(cfg.prompt ? cfg.prompt : "", cfg.prompt ? strlen(cfg.prompt) : 0, LM_TEXT_PARSE_SPECIAL, &n, "sample.prompt");
+    cli.m = run.vm; cli_ends(&start, &end); ids = cli_tokenize(cfg.prompt ? cfg.prompt : "", cfg.prompt ? strlen(cfg.prompt) : 0,
+        LM_TEXT_PARSE_SPECIAL, &n, "sample.prompt");
     cli.m = NULL;
     if (n + 1 > (size_t)cfg.n_len) n = (size_t)cfg.n_len - 1;
     if (start >= 0) { memcpy(run.ids + 1, ids, n * sizeof *ids); run.ids[0] = start; n++; } else memcpy(run.ids, ids, n * sizeof *ids);
@@ -496,7 +515,8 @@ static void sample(void) {
     lm_sampler_close(s);
     while (lm_detokenize(run.vm, run.ids, n, 0, text, cap, &n_out) == LM_E_FULL) text = (char *)cli_grow(text, cap = n_out + 64);
     events_text(&run.events, run.step, "sample", text, n_out);
-    if (cfg.progress == PROGRESS_ON || (cli.tty && cfg.progress == PROGRESS_AUTO)) { cli_clear(); fprintf(stderr, "step %llu: %.*s\n", (unsigned long long)run.step, (int)n_out, text); }
+    if (cfg.progress == PROGRESS_ON || (cli.tty && cfg.progress == PROGRESS_AUTO)) { cli_clear(); fprintf(stderr, "step %llu: %.*s\n",
+        (unsigned long long)run.step, (int)n_out, text); }
 }
 
 /* ================ checkpoints */
@@ -510,15 +530,20 @@ static checkpoint checkpoint_of(int put) { /* put: fills the state from the run 
     c.state = s = state = (uint64_t *)cli_grow(state, c.n_state * sizeof *state);
     c.array[0] = run.info.value; c.array[1] = run.info.m; c.array[2] = run.info.v; c.array[3] = run.info.ema;
     if (!put) return c;
-    s[0] = run.step; s[1] = run.n_updates; s[2] = run.n_tokens; s[3] = run.n_skipped; s[4] = run.bad_in_row; s[5] = run.best_step; s[6] = run.since_best;
-    s[7] = run.log_n; s[8] = bits_of(run.best); s[9] = bits_of(run.log_sum); s[10] = bits_of(run.seconds + cli_seconds() - run.started); s[11] = run.feed.n_rows; s[12] = bits_of(run.loss);
-    for (i = 0; i < run.feed.n; i++) { s[N_STATE + 3 * i] = run.feed.s[i].epoch; s[N_STATE + 3 * i + 1] = run.feed.s[i].at; s[N_STATE + 3 * i + 2] = run.feed.s[i].from; }
+    s[0] = run.step; s[1] = run.n_updates; s[2] = run.n_tokens; s[3] = run.n_skipped; s[4] = run.bad_in_row; s[5] = run.best_step;
+    s[6] = run.since_best;
+    s[7] = run.log_n; s[8] = bits_of(run.best); s[9] = bits_of(run.log_sum); s[10] = bits_of(run.seconds + cli_seconds() - run.started);
+    s[11] = run.feed.n_rows; s[12] = bits_of(run.loss);
+    for (i = 0; i < run.feed.n; i++) { s[N_STATE + 3 * i] = run.feed.s[i].epoch; s[N_STATE + 3 * i + 1] = run.feed.s[i].at;
+        s[N_STATE + 3 * i + 2] = run.feed.s[i].from; }
     return c;
 }
 static void take_state(const uint64_t *s) {
     int i;
-    run.step = s[0]; run.n_updates = s[1]; run.n_tokens = s[2]; run.n_skipped = s[3]; run.bad_in_row = s[4]; run.best_step = s[5]; run.since_best = s[6];
-    run.log_n = s[7]; run.best = real_of(s[8]); run.log_sum = real_of(s[9]); run.seconds = real_of(s[10]); run.feed.n_rows = s[11]; run.loss = real_of(s[12]);
+    run.step = s[0]; run.n_updates = s[1]; run.n_tokens = s[2]; run.n_skipped = s[3]; run.bad_in_row = s[4]; run.best_step = s[5];
+    run.since_best = s[6];
+    run.log_n = s[7]; run.best = real_of(s[8]); run.log_sum = real_of(s[9]); run.seconds = real_of(s[10]); run.feed.n_rows = s[11];
+    run.loss = real_of(s[12]);
     for (i = 0; i < run.feed.n; i++) {
         feed_source *f = &run.feed.s[i];
         f->epoch = s[N_STATE + 3 * i]; f->at = s[N_STATE + 3 * i + 1]; f->from = s[N_STATE + 3 * i + 2];
@@ -576,7 +601,8 @@ static void write_meta(gguf_writer *w) {
     }
     if (cfg.name || !run.base || cfg.rank) gguf_str(w, "general.name", cfg.name ? cfg.name : cfg.rank ? "adapter" : "model");
     for (i = 0; !cfg.rank && lm_meta_at(run.vm, i, &v) == LM_OK; i++) {
-        if (is_key(&v, "general.file_type") || is_key(&v, "general.quantization_version") || is_about(&v, "split.") || is_about(&v, "quantize.imatrix.")) continue;
+        if (is_key(&v, "general.file_type") || is_key(&v, "general.quantization_version") || is_about(&v, "split.") || is_about(&v,
+            "quantize.imatrix.")) continue;
         if ((cfg.name && is_key(&v, "general.name")) || (!run.base && !is_about(&v, "tokenizer."))) continue;
         gguf_copy(w, &v);
     }
@@ -600,7 +626,8 @@ static void write_f32(const char *path) { /* the trained tensors; of a base all 
 }
 /* The F32 file with its weights in another type, by lm_mix_types. */
 static void write_typed(const char *from, const char *path) {
-    lm_model *m = open_model(from, 0); int i, n = lm_tensor_count(m), *types = (int *)cli_grow(NULL, (size_t)n * sizeof *types); lm_meta v; gguf_writer w; lm_tensor t;
+    lm_model *m = open_model(from, 0); int i, n = lm_tensor_count(m), *types = (int *)cli_grow(NULL, (size_t)n * sizeof *types); lm_meta v;
+    gguf_writer w; lm_tensor t;
     float *x = NULL; void *out = NULL; char name[128];
     lm_mix_types(m, cfg.type, 0, types);
     gguf_open(&w, path);
@@ -633,11 +660,14 @@ static void write_model(char *path, size_t cap) {
 
 /* ================ the loop */
 static void progress(double speed) {
-    double left = speed > 0 ? (double)(cfg.steps - (int64_t)run.step) * (double)run.step_rows * n_ranks * (double)cfg.n_len / speed : 0; char valid[60] = "";
+    double left = speed > 0 ? (double)(cfg.steps - (int64_t)run.step) * (double)run.step_rows * n_ranks * (double)cfg.n_len / speed : 0;
+    char valid[60] = "";
     if (rank_of != 0 || cfg.progress == PROGRESS_OFF || (cfg.progress == PROGRESS_AUTO && !cli.tty)) return;
     if (run.last_valid == run.last_valid) snprintf(valid, sizeof valid, ", valid %.4f", run.last_valid);
-    fprintf(stderr, "%sstep %llu of %lld, loss %.4f%s, lr %.3g, norm %.3g, %.0f tokens/s, %d:%02d:%02d left%s", cfg.progress == PROGRESS_ON ? "" : "\r",
-        (unsigned long long)run.step, (long long)cfg.steps, run.loss, valid, run.lr, run.norm, speed, (int)(left / 3600), (int)(left / 60) % 60, (int)left % 60,
+    fprintf(stderr, "%sstep %llu of %lld, loss %.4f%s, lr %.3g, norm %.3g, %.0f tokens/s, %d:%02d:%02d left%s",
+        cfg.progress == PROGRESS_ON ? "" : "\r",
+        (unsigned long long)run.step, (long long)cfg.steps, run.loss, valid, run.lr, run.norm, speed, (int)(left / 3600), (int)(left / 60) % 60,
+            (int)left % 60,
         cfg.progress == PROGRESS_ON ? "\n" : "\033[K");
     cli.line = cfg.progress != PROGRESS_ON;
 }
@@ -649,7 +679,8 @@ static void log_step(double speed, int validated) {
     curve_row r;
     if (rank_of != 0) return;
     r.step = run.step; r.tokens = run.n_tokens; r.skipped = run.n_skipped; r.epoch = epochs_done(); r.lr = run.lr; r.norm = run.norm; r.speed = speed;
-    r.loss = run.log_n ? run.log_sum / (double)run.log_n : run.loss; r.valid = validated ? run.last_valid : NAN; r.bits = validated ? run.last_bits : NAN;
+    r.loss = run.log_n ? run.log_sum / (double)run.log_n : run.loss; r.valid = validated ? run.last_valid : NAN;
+    r.bits = validated ? run.last_bits : NAN;
     curve_add(&run.curve, &r);
     events_scalar(&run.events, r.step, "train/loss", r.loss); events_scalar(&run.events, r.step, "train/learning_rate", r.lr);
     events_scalar(&run.events, r.step, "train/gradient_norm", r.norm); events_scalar(&run.events, r.step, "train/tokens_per_s", speed);
@@ -671,7 +702,8 @@ static const char *train_one(double *then, uint64_t *then_tokens) {
     last = run.step >= (uint64_t)cfg.steps;
     if (run.n_valid && (last || run.step % (uint64_t)cfg.valid_every == 0)) {
         validate(); validated = 1;
-        if (run.last_valid < run.best || run.best_step == 0) { run.best = run.last_valid; run.best_step = run.step; run.since_best = 0; save("best.ckpt"); }
+        if (run.last_valid < run.best || run.best_step == 0) { run.best = run.last_valid; run.best_step = run.step; run.since_best = 0;
+            save("best.ckpt"); }
         else run.since_best++;
     }
     if (cfg.sample_every && rank_of == 0 && (last || run.step % (uint64_t)cfg.sample_every == 0)) sample();
@@ -704,13 +736,15 @@ static void train_all(void) {
     if (over) write_model(path, sizeof path); else checkpoint_name(cfg.out, run.step, path, sizeof path);
     cli_clear();
     if (run.best_step) snprintf(valid, sizeof valid, ", best validation %.4f at step %llu", run.best, (unsigned long long)run.best_step);
-    printf("%s: %s at step %llu of %lld, %llu tokens, loss %.4f%s, %llu batches passed over, %.0f s\n", path, end, (unsigned long long)run.step, (long long)cfg.steps,
+    printf("%s: %s at step %llu of %lld, %llu tokens, loss %.4f%s, %llu batches passed over, %.0f s\n", path, end, (unsigned long long)run.step,
+        (long long)cfg.steps,
         (unsigned long long)run.n_tokens, run.loss, valid, (unsigned long long)run.n_skipped, run.seconds + cli_seconds() - run.started);
 }
 /* ---- --show: runs of tokens that are counted or not, as text */
 static void show(void) {
     size_t len = (size_t)cfg.n_len, n_bytes; int i, k, from, counted;
-    lm_token *ids = (lm_token *)(void *)floats(2, len, 1), *targets = (lm_token *)(void *)floats(2, len, 1), *text = (lm_token *)(void *)floats(len, 1, 1);
+    lm_token *ids = (lm_token *)(void *)floats(2, len, 1), *targets = (lm_token *)(void *)floats(2, len, 1), *text = (lm_token *)(void *)floats(len,
+        1, 1);
     int32_t *start = (int32_t *)(void *)floats(2, len, 1); int source; size_t unit;
     cli.m = run.vm;
     for (i = 0; i < n_show; i++) {
@@ -720,18 +754,18 @@ static void show(void) {
         printf("row %d%s: %d tokens, %d counted\n", i + 1, !run.dpo ? "" : second ? " (rejected)" : " (chosen)", (int)len, counted);
         for (k = 0; k < (int)len; k = from) { /* targets k.. that are of one document and alike counted; a document's first token is shown, too */
             int n = 0, on = targets[at + (size_t)k] >= 0, doc = start[at + (size_t)k];
-            if (doc == k) { const char *t = cli_detokenize(ids + at + k, 1, LM_TEXT_SHOW_CONTROL | LM_TEXT_CONTINUES, &n_bytes); printf("  %5d begins ", k); cli_json_text(stdout, t, n_bytes); putchar('\n'); }
+            for (from = k; from < (int)len && targets[at + (size_t)from] < 0 && start[at + (size_t)from] == from; from++) {}
+            if (from == (int)len) { printf("  %5d nothing up to the end\n", k); continue; } /* padding */
+            if (doc == k) { const char *t = cli_detokenize(ids + at + k, 1, LM_TEXT_SHOW_CONTROL | LM_TEXT_CONTINUES, &n_bytes);
+                printf("  %5d begins ", k); cli_json_text(stdout, t, n_bytes); putchar('\n'); }
             for (from = k; from < (int)len && start[at + (size_t)from] == doc && (targets[at + (size_t)from] >= 0) == on; from++) {
                 int next_is_here = from + 1 < (int)len && start[at + (size_t)from + 1] == doc;
                 if (on) text[n++] = targets[at + (size_t)from]; else if (next_is_here) text[n++] = ids[at + (size_t)from + 1];
             }
-            if (n == 0 && doc == k && !on && from == k + 1) { /* padding */
-                while (from < (int)len && targets[at + (size_t)from] < 0 && start[at + (size_t)from] == from) from++;
-                if (from > k + 1) { printf("  %5d nothing up to the end\n", k); continue; }
-            }
             if (n == 0) continue;
             printf("  %5d %s ", k, on ? "counts" : "skips ");
-            { const char *t = cli_detokenize(text, (size_t)n, LM_TEXT_SHOW_CONTROL | LM_TEXT_CONTINUES, &n_bytes); cli_json_text(stdout, t, n_bytes); putchar('\n'); }
+            { const char *t = cli_detokenize(text, (size_t)n, LM_TEXT_SHOW_CONTROL | LM_TEXT_CONTINUES, &n_bytes); cli_json_text(stdout, t, n_bytes);
+                putchar('\n'); }
         }
     }
     cli.m = NULL;
@@ -739,13 +773,15 @@ static void show(void) {
 }
 static void references(void) { /* of DPO: before a checkpoint's weights come */
     int i;
-    run.ref = (pair_ref *)cli_grow(NULL, (size_t)run.feed.n * sizeof *run.ref); run.valid_ref = (pair_ref *)cli_grow(NULL, (size_t)run.n_valid * sizeof *run.ref);
+    run.ref = (pair_ref *)cli_grow(NULL, (size_t)run.feed.n * sizeof *run.ref); run.valid_ref = (pair_ref *)cli_grow(NULL,
+        (size_t)run.n_valid * sizeof *run.ref);
     for (i = 0; i < run.feed.n; i++) run.ref[i].nll = pair_nll(&run.feed.s[i].d);
     for (i = 0; i < run.n_valid; i++) run.valid_ref[i].nll = pair_nll(&run.valid[i]);
 }
 static void check_config(void) {
     if (cfg.out == NULL && !n_show) cli_die("out: a folder for the run is needed");
-    if (cfg.type == NULL || lm_mix_find(cfg.type) < 0) cli_die("type: %.40s is no type of weights (quantize --help lists them)", cfg.type ? cfg.type : "");
+    if (cfg.type == NULL || lm_mix_find(cfg.type) < 0) cli_die("type: %.40s is no type of weights (quantize --help lists them)",
+        cfg.type ? cfg.type : "");
     if (cfg.min_lr > cfg.lr) cli_die("min_lr: %g is above lr, which is %g", cfg.min_lr, cfg.lr);
     if (cfg.best && cfg.valid == NULL) cli_die("best: needs files in valid");
     if (cfg.patience && cfg.valid == NULL) cli_die("patience: needs files in valid");
@@ -773,7 +809,8 @@ int main(int argc, char **argv) {
     CONFIG_PARSE("train", "CONFIG.json [--key value ...]\n       train --reference DIR --out OUT", keys, options, &config_path);
     if (config_path == NULL && reference_path == NULL) cli_usage("CONFIG.json is needed (--help)");
     config_read(config_path);
-    if (reference_path) { if (cfg.out == NULL) cli_usage("--out: a folder is needed (--help)"); reference_all(reference_path, cfg.out); config_close(); return cli_end(); }
+    if (reference_path) { if (cfg.out == NULL) cli_usage("--out: a folder is needed (--help)"); reference_all(reference_path, cfg.out);
+        config_close(); return cli_end(); }
     check_config();
     open_data();
     run.step_rows = (int)cfg.batch * (run.dpo ? 2 : 1);
@@ -799,7 +836,8 @@ int main(int argc, char **argv) {
     }
     lm_ctx_close(run.teacher_ctx); lm_model_close(run.teacher); lm_train_close(run.t); lm_model_close(run.vm);
     feed_close(&run.feed);
-    free(run.valid); free(run.ref); free(run.valid_ref); free(run.ids); free(run.targets); free(run.start); free(run.weight); free(run.token_nll); free(run.row_nll);
+    free(run.valid); free(run.ref); free(run.valid_ref); free(run.ids); free(run.targets); free(run.start); free(run.weight); free(run.token_nll);
+    free(run.row_nll);
     free(run.source); free(run.unit); free(run.scan_source); free(run.logits); free(run.soft_p); free(run.soft_ids); free(run.text);
     config_close();
     ranks_end();
