@@ -75,11 +75,12 @@
  *    well. Decoding, sampling, detokenizing, streaming, scoring, saving and restoring allocate nothing.
  *
  * 5. THREADS
- *    A model and an adapter never change: any number of threads may use them. A context and a sampler belong to one thread at a time. A context
- *    starts n_threads - 1 threads, which park when there is nothing to do; n_threads = 1 starts none; lm_hooks.parallel_for puts your job system in
- *    their place. A thread that the system stops holds nobody up for long, the caller's neither: others go on, and compute again what it was at. Under Linux
- *    one of the context's threads that finds itself on the same processor as another moves to a free one (the set that it may use is put back at
- *    once); the caller's thread is left alone. A child made by fork() must not use its parent's contexts: it has none of their threads.
+ *    A model and an adapter never change: any number of threads may use them. A context and a sampler belong to one thread at a time. A context starts
+ *    n_threads - 1 threads, which park when there is nothing to do, and so does, while it is opened, a model that is quantized; n_threads = 1 starts
+ *    none; lm_hooks.parallel_for puts your job system in their place. A thread that the system stops holds nobody up for long, the caller's neither:
+ *    others go on, and compute again what it was at. Under Linux one of the context's threads that finds itself on the same processor as another moves
+ *    to a free one (the set that it may use is put back at once); the caller's thread is left alone. A child made by fork() must not use its parent's
+ *    contexts: it has none of their threads.
  *
  * 6. ONE ANSWER
  *    Results do not depend on the number of threads, on how a text is cut into batches, on what else is in a batch, on prefill or
@@ -113,8 +114,8 @@
  * 10. HISTORY (newest first; ! breaks callers)
  *    0.2.0  lm_emit: streaming and stop strings; lm_fork; LM_FULL_ROLL; lm_seq_tokens; lm_score, lm_choose; lm_adapter; lm_save, lm_restore;
  *           chat templates: lm_chat_render, lm_chat_tokenize
- *           lm_quantize, lm_mix_types; lm_model_desc.quantize, n_threads, vocab_only 2; lm_tensor_release; lm_ctx_desc.observe; lm_row_bytes, lm_type_find, lm_tensor_find,
- *           lm_cores, lm_meta.raw_bytes
+ *           lm_quantize, lm_mix_types; lm_model_desc.quantize, n_threads, vocab_only 2; lm_ctx_desc.observe; lm_row_bytes, lm_type_find,
+ *           lm_tensor_find, lm_tensor_release, lm_cores, lm_meta.raw_bytes
  *           ! hooks.progress counts layers times tokens while decoding; lm_ctx_desc and lm_ctx_info have new fields
  *    0.1.0  first version
  *
@@ -307,8 +308,8 @@ LMI_API lm_status   lm_dequantize(int type, const void *src, size_t n, float *ds
 /* x [n_rows][n_per_row] -> out, n_rows * lm_row_bytes(type, n_per_row) bytes as a file has them, on every machine the same. type: F32 F16 BF16 Q8_0
  * Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS. What is minimized is the sum of importance[column] * (x - what lm_dequantize gives)^2;
  * importance [n_per_row] >= 0, such as the mean squares of a product's inputs, or NULL: all 1. Rows know nothing of each other: call it for parts of
- * a matrix on as many threads as you like. Allocates nothing. LM_E_ARG: rows are no whole blocks; LM_E_NUMERIC: x or importance is not finite, or
- * importance negative (out is then undefined); LM_E_SUPPORT: no quantizer for this type. Beyond a type's range: its largest number. */
+ * a matrix on as many threads as you like. Allocates nothing. A call asks the CPU what it can, some microseconds (tens in a virtual machine). LM_E_ARG: rows
+ * are no whole blocks; LM_E_NUMERIC: x or importance is not finite, or importance negative (out is then undefined); LM_E_SUPPORT: no quantizer for this type. Beyond a type's range: its largest number. */
 LMI_API lm_status   lm_quantize(int type, const float *x, uint64_t n_rows, uint64_t n_per_row, const float *importance, void *out);
 /* Mixes of types, by name: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q2_K_S Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ4_NL IQ4_XS
  * (Q3_K, Q4_K, Q5_K: their _M). Norms and other vectors stay as they are; rows that are no multiple of 256 fall back to a type of blocks of 32. */

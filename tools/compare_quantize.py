@@ -18,8 +18,8 @@ perplexity  files by either of the same mix, over --text, both read by build/per
 importance  perplexity over --text with an importance matrix that was collected on --calibration, and without: Q4_0 and IQ4_NL of the whole model; Q2_K and
             Q3_K of those matrices alone whose rows are a multiple of 256, the rest F16. Bar: lower with than without
 memory      peak of build/quantize and of llama_model_quantize on --large (else --model): resident MiB, of it not backed by the files
-load        llama.cpp loads our file of each type and mix (Q2_K_S only with --imatrix) and answers "What is the capital of France?", greedily, in the
-            model's own format. Bar: with Paris
+load        llama.cpp loads our file of each type and mix (Q2_K_S only with --imatrix), greedily goes on "The capital of France is", and answers "What is
+            the capital of France?" in the model's own format. Bar: Paris in one of them (a model of 135M is unsure in either, quantized or not)
 """
 import argparse
 import ctypes
@@ -364,7 +364,7 @@ LOAD = r"""
 import sys, llama_cpp
 m = llama_cpp.Llama(sys.argv[1], n_ctx=128, n_threads=2, verbose=False)
 said = m.create_chat_completion([{"role": "user", "content": "What is the capital of France?"}], max_tokens=32, temperature=0)
-print(repr(said["choices"][0]["message"]["content"]))
+print(repr(m.create_completion("The capital of France is", max_tokens=32, temperature=0)["choices"][0]["text"]), repr(said["choices"][0]["message"]["content"]))
 """
 
 
