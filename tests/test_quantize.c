@@ -11,7 +11,7 @@ static const struct { int type; double worst; uint64_t sum[2]; } types[] = { /* 
     { 8, 0.005, { 0x6ea75e3a2e5b087fu, 0x9bcaa590de700a53u } },
     { 2, 0.08, { 0x07465ff4a4613446u, 0x723ee65ffb148550u } },
     { 3, 0.075, { 0x254e55690986aad4u, 0x2d2b632c099b5d92u } },
-    { 6, 0.04, { 0x95470e49c0ea0e9du, 0x0120af9d1fc3296au } },
+    { 6, 0.04, { 0xe99ca108cc28bf3eu, 0x0120af9d1fc3296au } },
     { 7, 0.037, { 0xe29cb4a161d9f037u, 0x29b4f0ad6fcc344du } },
     { 10, 0.33, { 0xd417a7a8a72ea0cfu, 0xcd297db408124624u } },
     { 11, 0.17, { 0x5b1988dced2f058du, 0xd740b47c04738000u } },
