@@ -3503,14 +3503,18 @@ LMI_OP void LMI(put_some)(lm_real *p, LMI(vr) v, int n) {
     if (n >= 16) { LMI_R(store)(p, v); return; }
     LMI_R(store)(t, v); LMI(put_edge)(p, n, t);
 }
-/* m rows times nv vectors of lmi_tile's sums, from row i and vector v; m and nv are known where it is stamped, and so are a_k and a_i unless 0. */
-LMI_OP void LMI(tile)(const lmi_tile *p, int i0, int v0, const int m, const int nv, const size_t a_k, const size_t a_i) {
+/* m rows times nv vectors of lmi_tile's sums, from row i and vector v; m and nv are known where it is stamped, and so are a_k and a_i unless 0. With
+ * `edge` a vector may have fewer than 16 lanes. */
+LMI_OP void LMI(tile)(const lmi_tile *p, int i0, int v0, const int m, const int nv, const int edge, const size_t a_k, const size_t a_i) {
     LMI(vr) acc[LMI_TM * LMI_TV], x[LMI_TV], w; int i, v, q, k;
-    const size_t ak = a_k ? a_k : p->a_k, ai = a_i ? a_i : p->a_i, bk = p->b_k, bv = p->b_v;
+    const size_t ak = a_k ? a_k : p->a_k, ai = a_i ? a_i : p->a_i, bk = p->b_k, bv = p->b_v, ci = p->c_i, cv = p->c_v; const int lanes = p->n_lanes - 16 * v0;
     const lm_real *a = p->a + (size_t)(i0 / LMI_TM) * p->a_t + (size_t)(i0 % LMI_TM) * ai, *b = p->b + (size_t)v0 * bv;
-    lm_real *c = p->c + (size_t)i0 * p->c_i + (size_t)v0 * p->c_v; const lm_real *add = p->add ? p->add + (c - p->c) : NULL; const int lanes = p->n_lanes - 16 * v0;
-    LMI_UNROLL for (i = 0; i < m; i++) LMI_UNROLL for (v = 0; v < nv; v++)
-        acc[i * nv + v] = p->more ? LMI(some)(c + (size_t)i * p->c_i + (size_t)v * p->c_v, lanes - 16 * v) : LMI_R(set1)(0);
+    lm_real *c = p->c + (size_t)i0 * ci + (size_t)v0 * cv; const lm_real *add = p->add ? p->add + (c - p->c) : NULL;
+    LMI_UNROLL for (i = 0; i < m * nv; i++) acc[i] = LMI_R(set1)(0);
+    if (p->more) LMI_UNROLL for (i = 0; i < m; i++) LMI_UNROLL for (v = 0; v < nv; v++) {
+        const lm_real *from = c + (size_t)i * ci + (size_t)v * cv;
+        acc[i * nv + v] = edge ? LMI(some)(from, lanes) : LMI_R(load)(from);
+    }
     for (q = 0; q < p->n_q; q++) {
         const lm_real *aa = a + (size_t)q * p->a_q, *bb = b + (size_t)q * p->b_q;
         for (k = 0; k < p->n_k; k++, aa += ak, bb += bk) {
@@ -3521,24 +3525,31 @@ LMI_OP void LMI(tile)(const lmi_tile *p, int i0, int v0, const int m, const int 
             }
         }
     }
+    if (add) LMI_UNROLL for (i = 0; i < m; i++) LMI_UNROLL for (v = 0; v < nv; v++) {
+        const lm_real *more = add + (size_t)i * ci + (size_t)v * cv;
+        acc[i * nv + v] = LMI_R(add)(edge ? LMI(some)(more, lanes) : LMI_R(load)(more), acc[i * nv + v]);
+    }
     LMI_UNROLL for (i = 0; i < m; i++) LMI_UNROLL for (v = 0; v < nv; v++) {
-        const size_t at = (size_t)i * p->c_i + (size_t)v * p->c_v; const int n = lanes - 16 * v;
-        LMI(put_some)(c + at, add ? LMI_R(add)(LMI(some)(add + at, n), acc[i * nv + v]) : acc[i * nv + v], n);
+        lm_real *to = c + (size_t)i * ci + (size_t)v * cv;
+        if (edge) LMI(put_some)(to, acc[i * nv + v], lanes); else LMI_R(store)(to, acc[i * nv + v]);
     }
 }
 #define LMI_STAMP_TILES(name, a_k, a_i)                                                                                                          \
-    LMI_FN void LMI(tile_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, LMI_TM, LMI_TV, a_k, a_i); }                               \
-    LMI_FN void LMI(tail_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, 1, 1, a_k, a_i); }                                         \
-    LMI_FN void LMI(side_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, LMI_TM, 1, a_k, a_i); }                                    \
-    LMI_FN void LMI(end_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, LMI_TM > 3 ? 4 : 1, LMI_TV, a_k, a_i); }                    \
+    LMI_FN void LMI(tile_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, LMI_TM, LMI_TV, 0, a_k, a_i); }                            \
+    LMI_FN void LMI(tail_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, 1, 1, 1, a_k, a_i); }                                      \
+    LMI_FN void LMI(side_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, LMI_TM, 1, 0, a_k, a_i); }                                 \
+    LMI_FN void LMI(end_##name)(const lmi_tile *p, int i, int v) { LMI(tile)(p, i, v, LMI_TM > 3 ? 4 : 1, LMI_TV, 0, a_k, a_i); }                 \
     LMI_FN void LMI(block_##name)(const lmi_tile *p) {                                                                                           \
-        int i, v, u;                                                                                                                              \
-        for (v = 0; v < p->n_v; v += LMI_TV) for (i = 0; i < p->n_i; ) {                                                                          \
-            const int whole = v + LMI_TV <= p->n_v, left = p->n_i - i, part = LMI_TM - i % LMI_TM;                                                \
-            if (whole && left >= LMI_TM && part == LMI_TM) { LMI(tile_##name)(p, i, v); i += LMI_TM; }                                            \
-            else if (whole && LMI_TM > 3 && left > 3 && part > 3) { LMI(end_##name)(p, i, v); i += 4; }                                           \
-            else if (!whole && left >= LMI_TM && part == LMI_TM) { for (u = v; u < p->n_v; u++) LMI(side_##name)(p, i, u); i += LMI_TM; }         \
-            else { for (u = v; u < LMI_MIN(p->n_v, v + LMI_TV); u++) LMI(tail_##name)(p, i, u); i++; }                                            \
+        int i, v, u, n;                                                                                                                           \
+        for (v = 0; v < p->n_v; v += LMI_TV) for (i = 0; i < p->n_i; i += n) {                                                                    \
+            const int whole = 16 * (v + LMI_TV) <= p->n_lanes, left = LMI_MIN(p->n_i - i, LMI_TM - i % LMI_TM);                                   \
+            n = left >= LMI_TM ? LMI_TM : whole && LMI_TM > 3 && left > 3 ? 4 : 1;                                                                \
+            if (whole && n == LMI_TM) LMI(tile_##name)(p, i, v);                                                                                  \
+            else if (whole && n == 4) LMI(end_##name)(p, i, v);                                                                                   \
+            else for (u = v; u < LMI_MIN(p->n_v, v + LMI_TV); u++) {                                                                              \
+                if (n == LMI_TM && 16 * (u + 1) <= p->n_lanes) LMI(side_##name)(p, i, u);                                                         \
+                else { int r; for (r = 0; r < n; r++) LMI(tail_##name)(p, i + r, u); }                                                            \
+            }                                                                                                                                     \
         }                                                                                                                                         \
     }
 LMI_STAMP_TILES(packed, LMI_TM, 1)    /* a in groups of LMI_TM rows */
