@@ -98,6 +98,17 @@ def log(name):
     return [dict(zip(head.split(","), line.split(","))) for line in lines]
 
 
+def newest(name):
+    """The step of a run's last checkpoint, 0 without one."""
+    return max([int(f[5:13]) for f in os.listdir(at(name)) if f.startswith("step-") and f.endswith(".ckpt")], default=0) if os.path.isdir(at(name)) else 0
+
+
+def until_saved(p, name, step=1):
+    """Waits until a run has a checkpoint of that step or a later one, or ends. Single checkpoints come and go faster than anyone looks."""
+    while newest(name) < step and p.poll() is None:
+        time.sleep(0.002)
+
+
 # ---- quick: the configuration; a run; what it wrote; the same again and resumed
 def quick():
     c = config("a")
@@ -137,8 +148,7 @@ def quick():
     good("train", c, "--out", at("b"), "-t", 2, "--log_every", 7, "--save_every", 11, "--valid_every", 9, "--recompute", "true")
     check(digest(at("a/model.gguf")) == digest(at("b/model.gguf")), "two threads, another log, recomputed: the same bits")
     p = subprocess.Popen([build + "/train", c, "--out", at("c"), "--steps", "100000"], stdout=subprocess.PIPE, text=True)
-    while not os.path.exists(at("c/step-00000010.ckpt")) and p.poll() is None:
-        time.sleep(0.02)
+    until_saved(p, "c")
     p.send_signal(signal.SIGTERM)
     out = p.communicate()[0]
     check(p.returncode == 0 and "stopped by a signal at step" in out, f"SIGTERM: {p.returncode} {out}")
@@ -195,18 +205,13 @@ def reference():
 
 
 # ---- kill: 20 times, at random steps and moments, each resumed
-def newest(name):
-    return max([int(f[5:13]) for f in os.listdir(at(name)) if f.startswith("step-") and f.endswith(".ckpt")], default=0) if os.path.isdir(at(name)) else 0
-
-
 def kill():
-    more = ("--steps", 600, "--save_every", 2, "--ema", 0.99, "--dropout", 0.1, "--sample.every", 100, "--type", "Q8_0", "--valid_every", 150)
+    more = ("--steps", 2000, "--save_every", 2, "--ema", 0.99, "--dropout", 0.1, "--sample.every", 300, "--type", "Q8_0", "--valid_every", 500)
     c, r, kills = config("k"), random.Random(5), 0
     good("train", c, "--out", at("whole"), *more)
-    for step in sorted(r.sample(range(600 - 40), 20)):
+    for step in sorted(r.sample(range(1, 1200), 20)):
         p = subprocess.Popen([build + "/train", c, *map(str, more)], stdout=subprocess.DEVNULL)
-        while newest("k") < step and p.poll() is None:
-            time.sleep(0.002)
+        until_saved(p, "k", step)
         time.sleep(r.random() * 0.02)
         kills += p.poll() is None
         p.kill()
@@ -252,8 +257,7 @@ def damage():
     good("train", full, "--out", at("f2"))
     check(digest(at("f/model.gguf")) == digest(at("f2/model.gguf")), "and the run goes on from it")
     p = subprocess.Popen([build + "/train", c, "--out", at("two"), "--steps", "1000000"], stdout=subprocess.PIPE)
-    while not os.path.exists(at("two/step-00000005.ckpt")) and p.poll() is None:
-        time.sleep(0.02)
+    until_saved(p, "two")
     refused(1, "another process trains in this folder", c, "--out", at("two"))
     p.kill()
     p.wait()
@@ -315,8 +319,7 @@ def events():
         return skip("tensorboard is not installed")
     c = config("e", **{"sample.every": 10, "sample.tokens": 8, "steps": 30})
     p = subprocess.Popen([build + "/train", c], stdout=subprocess.PIPE)
-    while not os.path.exists(at("e/step-00000005.ckpt")) and p.poll() is None:
-        time.sleep(0.01)
+    until_saved(p, "e")
     p.kill()
     p.wait()
     good("train", c)

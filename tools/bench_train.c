@@ -5,13 +5,7 @@
 #define LLAMA_TRAIN
 #include "../llama.h"
 #include "cli.h"
-#include <time.h>
 
-static double now_s(void) {
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 static int by_size(const void *a, const void *b) { double x = *(const double *)a, y = *(const double *)b; return x < y ? -1 : x > y; }
 static uint32_t random32(uint64_t *s) { *s = *s * 6364136223846793005u + 1442695040888963407u; return (uint32_t)(*s >> 33); }
 
@@ -41,9 +35,9 @@ int main(int argc, char **argv) {
     a.lr = 1e-3; a.beta1 = 0.9; a.beta2 = 0.95; a.eps = 1e-8; a.weight_decay = 0.1; a.clip = 1;
     for (i = -1; i < n_steps; i++) {
         for (k = 0; k < n; k++) { ids[k] = (lm_token)(random32(&seed) % (uint32_t)d[4]); targets[k] = (lm_token)(random32(&seed) % (uint32_t)d[4]); }
-        t0 = now_s(); a.t = (uint64_t)(i + 2); b.step = (uint64_t)(i + 2);
+        t0 = cli_seconds(); a.t = (uint64_t)(i + 2); b.step = (uint64_t)(i + 2);
         if (lm_train_run(t, &b) != LM_OK || lm_train_step(t, &a) != LM_OK) { fprintf(stderr, "bench_train: %s\n", lm_train_error(t)); return 1; }
-        if (i >= 0) took[i] = now_s() - t0;
+        if (i >= 0) took[i] = cli_seconds() - t0;
     }
     qsort(took, (size_t)n_steps, sizeof *took, by_size); best = took[0];
     weights = (double)d[1] * (4.0 * d[0] * d[0] + 3.0 * d[0] * d[3]) + (double)d[0] * d[4];

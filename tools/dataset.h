@@ -223,7 +223,7 @@ static inline void dataset_close(dataset *d) {
     memset(d, 0, sizeof *d);
 }
 static inline void dataset_take(dataset *d) { /* the file's bytes */
-    FILE *f; int64_t n; void *p;
+    FILE *f; int64_t n; void *p = NULL;
     if (cli_what(d->path) == CLI_FOLDER) cli_die("%s: is a folder", d->path);
     f = cli_fopen(d->path, "rb");
     if (f == NULL) cli_die("%s: %s", d->path, strerror(errno));
