@@ -6,17 +6,12 @@ python3 tests/chat_turns.py BUILD MODEL    Ends with `N passed, M failed, K skip
 """
 import json, os, re, signal, subprocess, sys, tempfile, time
 
+sys.dont_write_bytecode = True                              # nothing is left beside the script
+from checks import check, end
+
 TOPICS = ["rivers", "bread", "the moon", "bees", "a lighthouse", "glass", "trains", "salt", "the colour blue", "maps"]
 ASK = ["Tell me about %s.", "What else is there to know about %s?", "And in one word, 'why' %s?"]
 LINES = [ASK[i % 3] % TOPICS[i // 3] for i in range(30)]
-passed = failed = 0
-
-
-def check(ok, what):
-    global passed, failed
-    passed, failed = passed + bool(ok), failed + (not ok)
-    if not ok:
-        print("FAILED: " + what)
 
 
 class Chat:
@@ -99,9 +94,8 @@ def main():
     except subprocess.TimeoutExpired:
         chat.p.kill()
         check(False, "chat does not end")
-    print("%d passed, %d failed, 0 skipped" % (passed, failed))
-    return failed > 0
+    end()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,29 +8,13 @@ python3 tests/convert.py BUILD [PART...]    all of them without a name. LLAMA_TE
 """
 import array, json, math, os, random, resource, shutil, signal, struct, subprocess, sys, tempfile, zipfile
 
+sys.dont_write_bytecode = True                              # nothing is left beside the script
+from checks import check, done, end, skip
+
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 DATA = os.environ.get("LLAMA_TEST_DATA", "../shared")
-STRICT = os.environ.get("LLAMA_TEST_STRICT", "0") != "0"
 SANITIZED = os.environ.get("LIMIT_MB") == "0"
 SIZE = {"F32": 4, "F16": 2, "BF16": 2, "F64": 8, "I64": 8}
-passed = failed = skipped = 0
-
-
-def check(ok, what):
-    global passed, failed
-    passed, failed = passed + bool(ok), failed + (not ok)
-    if not ok:
-        print("FAILED: " + what)
-    return ok
-
-
-def skip(what):
-    global skipped
-    if STRICT:
-        check(False, what)
-    else:
-        skipped += 1
-        print("skipped: " + what)
 
 
 def program(name, *args, **kw):
@@ -649,7 +633,7 @@ def head(text, data=b"", length=None):
 
 
 def hostile(dir_):
-    count = passed + failed
+    count = done()
     marker = os.path.join(dir_, "marker")
     out = os.path.join(dir_, "out")
     os.makedirs(out)
@@ -995,7 +979,7 @@ def hostile(dir_):
     program("convert", folder, "-o", old, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)))
     check(open(old, "rb").read() == b"as it was" and not [f for f in os.listdir(out) if "tmp" in f], "a failure leaves the file that was there")
     check(not os.path.exists(marker), "nothing was run")
-    print("  %d checks of hostile inputs" % (passed + failed - count))
+    print("  %d checks of hostile inputs" % (done() - count))
 
 
 def main():
@@ -1003,8 +987,7 @@ def main():
     for part in parts:
         with tempfile.TemporaryDirectory() as dir_:
             {"reference": reference, "forms": forms, "hostile": hostile}[part](dir_)
-    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
-    sys.exit(failed > 0)
+    end()
 
 
 if sys.byteorder != "little":

@@ -8,29 +8,13 @@ python3 tests/prepare.py BUILD [PART...]    both without a name. LLAMA_TEST_DATA
 """
 import json, os, random, resource, struct, subprocess, sys, tempfile, time, unicodedata
 
+sys.dont_write_bytecode = True                              # nothing is left beside the script
+from checks import check, end, skip
+
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 DATA = os.environ.get("LLAMA_TEST_DATA", "../shared")
-STRICT = os.environ.get("LLAMA_TEST_STRICT", "0") != "0"
 SANITIZED = os.environ.get("LIMIT_MB") == "0"
 MARK = "\n<|endoftext|>\n"
-passed = failed = skipped = 0
-
-
-def check(ok, what):
-    global passed, failed
-    passed, failed = passed + bool(ok), failed + (not ok)
-    if not ok:
-        print("FAILED: " + what)
-    return ok
-
-
-def skip(what):
-    global skipped
-    if STRICT:
-        check(False, what)
-    else:
-        skipped += 1
-        print("skipped: " + what)
 
 
 def prepare(*args, **kw):
@@ -507,8 +491,7 @@ def main():
     for part in sys.argv[2:] or ["small", "reference"]:
         with tempfile.TemporaryDirectory() as dir_:
             {"small": small, "reference": reference}[part](dir_)
-    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
-    sys.exit(failed > 0)
+    end()
 
 
 main()

@@ -13,21 +13,14 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import dequantize, quantize
 
+sys.dont_write_bytecode = True                              # nothing is left beside the script
+from checks import check, end
+
 build, model = sys.argv[1:]
-passed = failed = 0
 rng = np.random.default_rng(7)
 scratch = tempfile.TemporaryDirectory()
 ERRORS = {"Q8_0": 0.008, "Q4_0": 0.12, "Q4_1": 0.09, "Q5_0": 0.06, "Q5_1": 0.045, "Q2_K": 0.35, "Q3_K": 0.20, "Q4_K": 0.09, "Q5_K": 0.045, "Q6_K": 0.025,
           "IQ4_NL": 0.095, "IQ4_XS": 0.10}
-
-
-def check(ok, what):
-    global passed, failed
-    if ok:
-        passed += 1
-    else:
-        failed += 1
-        print("FAILED: " + what)
 
 
 def at(name):
@@ -144,5 +137,4 @@ for code, args in ((1, (at("nan.gguf"), at("no"), "Q4_0")), (1, (at("none"), at(
     check(r.returncode == code and r.stdout == "" and r.stderr.count("\n") == 1 and not os.path.exists(at("no")), f"{args[2:]}: exit {r.returncode}: {r.stderr!r}")
 left = [f for f in os.listdir(scratch.name) if ".tmp" in f]
 check(not left, f"unfinished files: {left}")
-print(f"{passed} passed, {failed} failed, 0 skipped")
-sys.exit(failed != 0)
+end()

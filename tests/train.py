@@ -20,26 +20,13 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True                              # nothing is left beside the script
+from checks import check, end, skip
+
 build, parts = os.path.abspath(sys.argv[1]), sys.argv[2:]
 data = os.environ.get("LLAMA_TEST_DATA", "../shared")
-passed = failed = skipped = 0
 scratch = tempfile.TemporaryDirectory()
 os.environ["OMPI_ALLOW_RUN_AS_ROOT"] = os.environ["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
-
-
-def check(ok, what):
-    global passed, failed
-    if ok:
-        passed += 1
-    else:
-        failed += 1
-        print("FAILED: " + what)
-
-
-def skip(what):
-    global skipped
-    skipped += 1
-    print("skipped: " + what)
 
 
 def at(name):
@@ -407,5 +394,4 @@ for part in parts or ("quick", "reference", "kill", "damage", "kinds", "events",
     began = time.time()
     {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "events": events, "mpi": mpi, "embed": embed, "readme": readme}[part]()
     print(f"  {part}: {time.time() - began:.1f} s")
-print(f"{passed} passed, {failed} failed, {skipped} skipped")
-sys.exit(failed != 0)
+end()

@@ -45,20 +45,22 @@ static inline uint64_t bpe_hash(const char *p, size_t n) { /* FNV-1a, stirred */
     for (i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * 0x100000001b3u;
     return (h ^ h >> 29) * 0x9e3779b97f4a7c15u;
 }
-static inline void bpe_more_words(bpe *b) {
-    uint32_t i, n = b->n_slot ? b->n_slot * 2 : 1u << 14, k;
-    if (b->n_word >= 1u << 29) cli_die("memory: more than %lu different words", (unsigned long)b->n_word);
-    b->slot = (uint32_t *)cli_grow(b->slot, n * sizeof *b->slot); b->n_slot = n;
-    memset(b->slot, 0, n * sizeof *b->slot);
-    for (i = 0; i < b->n_word; i++) {
-        for (k = (uint32_t)(bpe_hash(b->text + b->word[i].at, b->word[i].n) >> 32) & (n - 1); b->slot[k]; k = (k + 1) & (n - 1)) {}
-        b->slot[k] = i + 1;
+/* A table of entries by hash: slots hold 1 + an entry's number, 0 where there is none, and are a power of two. Twice as many slots, all n entries again. */
+static inline void bpe_more_slots(const bpe *b, uint32_t **slot, uint32_t *n_slot, uint32_t n, uint64_t (*hash)(const bpe *, uint32_t), const char *what) {
+    uint32_t i, k, mask = (*n_slot ? *n_slot * 2 : 1u << 14) - 1;
+    if (n >= 1u << 29) cli_die("memory: more than %lu %s", (unsigned long)n, what);
+    *n_slot = mask + 1; *slot = (uint32_t *)cli_grow(*slot, *n_slot * sizeof **slot);
+    memset(*slot, 0, *n_slot * sizeof **slot);
+    for (i = 0; i < n; i++) {
+        for (k = (uint32_t)(hash(b, i) >> 32) & mask; (*slot)[k]; k = (k + 1) & mask) {}
+        (*slot)[k] = i + 1;
     }
 }
+static inline uint64_t bpe_word_hash(const bpe *b, uint32_t i) { return bpe_hash(b->text + b->word[i].at, b->word[i].n); }
 static inline void bpe_add_word(bpe *b, const char *p, size_t n) {
     uint32_t k; bpe_word *w;
     if (n > BPE_MAX_WORD) cli_die("a word of %lu bytes", (unsigned long)n);
-    if (b->n_word * 2 >= b->n_slot) bpe_more_words(b);
+    if (b->n_word * 2 >= b->n_slot) bpe_more_slots(b, &b->slot, &b->n_slot, b->n_word, bpe_word_hash, "different words");
     for (k = (uint32_t)(bpe_hash(p, n) >> 32) & (b->n_slot - 1); b->slot[k]; k = (k + 1) & (b->n_slot - 1)) {
         w = &b->word[b->slot[k] - 1];
         if (w->n == n && memcmp(b->text + w->at, p, n) == 0) { w->count++; return; }
@@ -120,19 +122,10 @@ static inline uint32_t bpe_token_id(bpe *b, const char *p, size_t n, int find) {
 
 /* ---- pairs */
 static inline uint64_t bpe_key_hash(uint64_t key) { key *= 0x9e3779b97f4a7c15u; key ^= key >> 32; return key * 0xd6e8feb86659fd93u; }
-static inline void bpe_more_pairs(bpe *b) {
-    uint32_t i, n = b->n_pair_slot ? b->n_pair_slot * 2 : 1u << 14, k;
-    if (b->n_pair >= 1u << 29) cli_die("memory: more than %lu pairs", (unsigned long)b->n_pair);
-    b->pair_slot = (uint32_t *)cli_grow(b->pair_slot, n * sizeof *b->pair_slot); b->n_pair_slot = n;
-    memset(b->pair_slot, 0, n * sizeof *b->pair_slot);
-    for (i = 0; i < b->n_pair; i++) {
-        for (k = (uint32_t)(bpe_key_hash(b->pair[i].key) >> 32) & (n - 1); b->pair_slot[k]; k = (k + 1) & (n - 1)) {}
-        b->pair_slot[k] = i + 1;
-    }
-}
+static inline uint64_t bpe_pair_hash(const bpe *b, uint32_t i) { return bpe_key_hash(b->pair[i].key); }
 static inline uint32_t bpe_pair_of(bpe *b, uint32_t left, uint32_t right) { /* its number; made where there is none */
     uint64_t key = (uint64_t)left << 32 | right; uint32_t k; bpe_pair *p;
-    if (b->n_pair * 2 >= b->n_pair_slot) bpe_more_pairs(b);
+    if (b->n_pair * 2 >= b->n_pair_slot) bpe_more_slots(b, &b->pair_slot, &b->n_pair_slot, b->n_pair, bpe_pair_hash, "pairs");
     for (k = (uint32_t)(bpe_key_hash(key) >> 32) & (b->n_pair_slot - 1); b->pair_slot[k]; k = (k + 1) & (b->n_pair_slot - 1))
         if (b->pair[b->pair_slot[k] - 1].key == key) return b->pair_slot[k] - 1;
     if (b->n_pair == b->cap_pair) b->pair = (bpe_pair *)cli_grow(b->pair, (b->cap_pair = b->cap_pair * 2 + 4096) * sizeof *b->pair);
