@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tokenizers beside those they come from: metadata key by key, ids text by text, and damaged files.
 
-python3 tests/convert_vocab.py [-v] VOCAB TOKENIZE    VOCAB: tests/programs/vocab.c compiled, TOKENIZE: build/tokenize
+python3 tests/convert_vocab.py VOCAB TOKENIZE    VOCAB: tests/programs/vocab.c compiled, TOKENIZE: build/tokenize
 
 Small tokenizers (512 tokens) of every kind that tools/vocab.h reads are trained here with Hugging Face's tokenizers and with sentencepiece on the
 project's own texts. Each is converted, read again with the gguf package, and compared with metadata that this script works out on its own;
@@ -11,21 +11,14 @@ import base64, io, json, logging, os, random, shutil, struct, subprocess, sys, t
 import gguf, sentencepiece, tokenizers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+sys.dont_write_bytecode = True                              # nothing is left beside the script
+from checks import check, end, skip
+
 logging.disable(logging.WARNING)
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-VERBOSE = "-v" in sys.argv
-VOCAB, TOKENIZE = [a for a in sys.argv[1:] if a != "-v"]
+VOCAB, TOKENIZE = sys.argv[1:]
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
 LOW = "\u2581"
-passed = failed = skipped = 0
-
-
-def check(good, what):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good or VERBOSE:
-        print(("  ok: " if good else "FAILED: ") + what)
-    return good
 
 
 # ---- texts
@@ -306,14 +299,8 @@ def ends_and_ids():
 
 def reference_bpe():
     path = os.path.join(os.environ.get("LLAMA_TEST_DATA", os.path.join(ROOT, "../shared")), "reference/train/bpe")
-    global skipped, failed
     if not os.path.exists(path):
-        print("skipped: no reference data")
-        if os.environ.get("LLAMA_TEST_STRICT", "0") != "0":
-            failed += 1
-        else:
-            skipped += 1
-        return
+        return skip("no reference data")
     text = open(path + "/hf_tokenizer.json", encoding="utf-8").read()
     out, r = convert(folder("reference", tokenizer=text, config={"bos_token_id": 0, "eos_token_id": 0, "vocab_size": 512}), 512)
     if check(r.returncode == 0, "reference/train/bpe: " + r.stderr.decode()):
@@ -514,12 +501,9 @@ def llama2c(sp):
 
 # ---- published vocabularies, put back into the form they were published in
 def published():
-    global skipped, failed
     data = os.path.join(os.environ.get("LLAMA_TEST_DATA", os.path.join(ROOT, "../shared")), "reference")
     if not os.path.exists(data + "/vocab"):
-        print("skipped: no reference data")
-        skipped, failed = (skipped, failed + 1) if os.environ.get("LLAMA_TEST_STRICT", "0") != "0" else (skipped + 1, failed)
-        return
+        return skip("no reference data")
 
     def same_as_reference(name, out, kinds, but="\0\0"):
         lines = [json.loads(line) for line in open("%s/tokenizers/%s.jsonl" % (data, name), encoding="utf-8")]
@@ -785,5 +769,4 @@ with tempfile.TemporaryDirectory() as DIR:
     names_given()
     hostile(trained)
     mutations(trained)
-print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
-sys.exit(failed != 0)
+end()

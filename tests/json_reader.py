@@ -8,6 +8,9 @@ object, numbers beyond a double's range, more than 64 values around a value. End
 """
 import json, os, random, subprocess, sys, tempfile
 
+sys.dont_write_bytecode = True                              # nothing is left beside the script
+from checks import check, end
+
 PROGRAM, = sys.argv[1:]
 DEPTH = 64
 
@@ -110,7 +113,6 @@ def cases():
             yield bytes(b[:at] if how == 3 else b)
 
 
-passed = failed = 0
 with tempfile.TemporaryDirectory() as folder:
     all_of = list(cases())
     for i, data in enumerate(all_of):
@@ -120,14 +122,9 @@ with tempfile.TemporaryDirectory() as folder:
     got, errors = r.stdout.decode().splitlines(), r.stderr.decode(errors="replace").splitlines()
     for i, data in enumerate(all_of):
         want, have = normal(expected(data)), normal(got[i]) if i < len(got) else "nothing"
-        passed, failed = passed + (want == have), failed + (want != have)
-        if want != have:
-            print("FAILED: %.100r: %.100s, expected %.100s" % (data, have, want))
+        check(want == have, "%.100r: %.100s, expected %.100s" % (data, have, want))
     refused = got.count("refused")
-    good = r.returncode == 0 and len(errors) == refused and all(": line " in e and ", column " in e for e in errors)
-    passed, failed = passed + good, failed + (not good)
-    if not good:
-        print("FAILED: exit %d, %d refused, %d lines of error: %.300s" % (r.returncode, refused, len(errors), errors[-1:]))
+    check(r.returncode == 0 and len(errors) == refused and all(": line " in e and ", column " in e for e in errors),
+          "exit %d, %d refused, %d lines of error: %.300s" % (r.returncode, refused, len(errors), errors[-1:]))
 print("  %d texts, %d refused" % (len(all_of), refused))
-print("%d passed, %d failed, 0 skipped" % (passed, failed))
-sys.exit(failed != 0)
+end()
