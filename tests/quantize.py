@@ -117,6 +117,9 @@ for t in first.tensors:
         check(float(np.sqrt(((x - y) ** 2).mean() / (x ** 2).mean())) < 0.1, f"{t.name} of the model")
 made(at("one.gguf"), at("two.gguf"), "Q4_K_M")
 check(open(at("one.gguf"), "rb").read() == open(at("two.gguf"), "rb").read(), "what has its type already stays as it is")
+mix, other = made(model, at("one.gguf"), "Q4_0"), made(model, at("two.gguf"), "Q4_0", "--output-type", "Q5_1")
+check([t.name for a, t in zip(mix.tensors, other.tensors) if t.tensor_type != a.tensor_type] == ["token_embd.weight"] and
+      {t.name: t for t in other.tensors}["token_embd.weight"].tensor_type.name == "Q5_1", "another type for the output matrix alone")
 
 # ---- refusals: one line, exit 1 or 2, no file
 bad = dict(plain)
@@ -129,7 +132,7 @@ write(at("thin.gguf"), {"blk.0.attn_q.weight.lora_a": a[:, :100], "blk.0.attn_q.
 open(at("cut.gguf"), "wb").write(open(at("in.gguf"), "rb").read()[:-64])
 open(at("cut.dat"), "wb").write(open(at("im.dat"), "rb").read()[:-64])
 for code, args in ((1, (at("nan.gguf"), at("no"), "Q4_0")), (1, (at("none"), at("no"), "Q4_0")), (1, (at("cut.gguf"), at("no"), "Q4_0")), (2, (at("in.gguf"), at("no"), "Q9_9")),
-                   (2, (at("in.gguf"), at("no"))), (2, (at("in.gguf"), at("no"), "Q4_0", "more")), (1, (at("in.gguf"), at("no"), "Q4_0", "--imatrix", at("in.gguf"))),
+                   (2, (at("in.gguf"), at("no"), "Q4_0", "--output-type", "Q4_K_M")), (1, (model, at("no"), "Q4_0", "--output-type", "Q4_K")), (2, (at("in.gguf"), at("no"))), (2, (at("in.gguf"), at("no"), "Q4_0", "more")), (1, (at("in.gguf"), at("no"), "Q4_0", "--imatrix", at("in.gguf"))),
                    (1, (at("in.gguf"), at("no"), "Q4_0", "--imatrix", at("short.gguf"))), (1, (at("in.gguf"), at("no"), "Q4_0", "--imatrix", at("cut.dat"))),
                    (1, (at("in.gguf"), at("no"), "Q4_0", "--lora", at("in.gguf"))), (1, (at("in.gguf"), at("no"), "Q4_0", "--lora", at("stray.gguf"))),
                    (1, (at("in.gguf"), at("no"), "Q4_0", "--lora", at("thin.gguf"))), (1, (at("in.gguf"), "/dev/full", "Q4_0")), (1, (at("in.gguf"), at("none/no"), "Q4_0"))):

@@ -12,9 +12,10 @@
 
 #define WEIGHTS (1u << 18)            /* that a thread takes at a time, some rows: of its cache's size, and worth the time in which lm_quantize asks the CPU what it can */
 
-static const char *in_path, *out_path, *mix, *imatrix_path;
+static const char *in_path, *out_path, *mix, *imatrix_path, *output_type;
 static const cli_option options[] = {
     { "--imatrix", "FILE", CLI_TEXT, &imatrix_path, 0, 0, NULL, "importance of columns, from perplexity --imatrix-out or\nllama-imatrix" },
+    { "--output-type", "TYPE", CLI_TEXT, &output_type, 0, 0, NULL, "another type for the output matrix (the embedding's where both are one);\na mix gives it Q6_K or Q8_0" },
     CLI_LORA,
     { "-t", "THREADS", CLI_INT, &cli.n_threads, 1, 1024, NULL, "threads (default: physical cores)" },
 };
@@ -130,6 +131,14 @@ static void write_meta(gguf_writer *w, const lm_model *m, const imatrix *im) {
         if (im->n_chunks) gguf_u32(w, "quantize.imatrix.chunks_count", im->n_chunks);
     }
 }
+static void set_output_type(const lm_model *m, int *types) {
+    lm_tensor t; const char *name = lm_tensor_find(m, "output.weight", &t) == LM_OK ? "output.weight" : "token_embd.weight"; int i, type = lm_type_find(output_type);
+    for (i = 0; lm_tensor_at(m, i, &t) == LM_OK; i++) {
+        if (strlen(name) != t.name_bytes || memcmp(name, t.name, t.name_bytes) != 0) continue;
+        if (lm_row_bytes(type, t.dims[0]) == 0) cli_die("--output-type: %s has rows of %llu, which %s cannot hold", name, (unsigned long long)t.dims[0], output_type);
+        types[i] = type;
+    }
+}
 static int set_positional(const char *a) { /* IN OUT TYPE */
     const char **to = in_path == NULL ? &in_path : out_path == NULL ? &out_path : &mix;
     if (*to) return 0;
@@ -143,6 +152,7 @@ int main(int argc, char **argv) {
               "Q5_K_M Q6_K IQ4_NL IQ4_XS", options, NULL);
     if (mix == NULL) cli_usage("IN.gguf, OUT.gguf and TYPE are needed (--help)");
     if (lm_mix_find(mix) < 0) cli_usage("%s: no type of weights (--help lists them)", mix);
+    if (output_type && (lm_type_find(output_type) < 0 || lm_mix_find(output_type) < 0)) cli_usage("--output-type: %s: no type that can be written", output_type);
     if (cli_adapters.n > 8) cli_usage("--lora: at most 8 adapters");
     start = cli_seconds();
     m = imatrix_open(in_path);
@@ -154,6 +164,7 @@ int main(int argc, char **argv) {
     if (n == 0) cli_die("%s: the file has no tensors", in_path);
     types = (int *)cli_grow(NULL, (size_t)n * sizeof *types);
     lm_mix_types(m, mix, imatrix_path != NULL, types);
+    if (output_type) set_output_type(m, types);
     if (cli.n_threads == 0) cli.n_threads = lm_cores();
     gguf_open(&w, out_path);
     write_meta(&w, m, imatrix_path ? &im : NULL);
