@@ -603,9 +603,10 @@ static void write_meta(gguf_writer *w) {
     for (i = 0; !cfg.rank && lm_meta_at(run.vm, i, &v) == LM_OK; i++) {
         if (is_key(&v, "general.file_type") || is_key(&v, "general.quantization_version") || is_about(&v, "split.") || is_about(&v,
             "quantize.imatrix.")) continue;
-        if ((cfg.name && is_key(&v, "general.name")) || (!run.base && !is_about(&v, "tokenizer."))) continue;
+        if ((cfg.name && is_key(&v, "general.name")) || (!run.base && (!is_about(&v, "tokenizer.") || is_key(&v, "tokenizer.ggml.add_bos_token")))) continue;
         gguf_copy(w, &v);
     }
+    if (!run.base) gguf_bool(w, "tokenizer.ggml.add_bos_token", lm_token_special(run.vm, LM_BOS) >= 0); /* a new model has seen no text without a start */
     gguf_u32(w, "general.quantization_version", 2);
     if (!cfg.rank) gguf_u32(w, "general.file_type", 0);
 }
