@@ -2,7 +2,7 @@
 
     python3 tests/train.py BUILD [PART ...]
 
-Parts: quick (configuration, one run, its resumption: in `make test`), reference (against LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut
+Parts: quick (configuration, one run, its resumption: in `make test`), torch (DPO and distillation beside PyTorch: in `make test`), reference (against LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut
 off and altered, a full disk, two processes), kinds (adapters, a teacher, pairs), events (the tensorboard package), mpi, embed, readme (its commands as they stand there). Without a name: all.
 Ends with `N passed, M failed, K skipped`."""
 import array
@@ -189,6 +189,31 @@ def reference():
             mean, most = sum(abs(x - y) for k in a for x, y in zip(a[k], b[k])) / n, max(abs(x - y) for k in a for x, y in zip(a[k], b[k]))
             check(mean < 1e-7 and most <= 2e-3, f"{name}: mean {mean:.1e}, largest {most:.1e}")
     check(not os.path.exists(at("ref/lora/base.gguf")), "what was needed on the way is removed")
+
+
+def relative(a, b):
+    """Of two sets of tensors: ||a - b|| / ||a||, of all together and of the worst one."""
+    def share(keys):
+        return math.sqrt(sum((x - y) ** 2 for k in keys for x, y in zip(a[k], b[k])) / sum(x * x for k in keys for x in a[k]))
+    return share(a), max((share([k]), k) for k in a)
+
+
+def by_torch():
+    """tests/torch, made by the script there: DPO away from its reference, a teacher's top k with a temperature, all of a teacher."""
+    good("train", "--reference", "tests/torch", "--out", at("torch"))
+    want, got = {}, {}
+    for folder, into in (("tests/torch", want), (at("torch"), got)):
+        for part in ("dpo", "distill"):
+            with open(f"{folder}/{part}/loss.json") as f:
+                into.update({part + " " + k: v for k, v in json.load(f).items()})
+    margins = zip(want.pop("dpo margins"), got.pop("dpo margins"))
+    check(abs(got["dpo first"] - math.log(2)) <= 1e-6, f"DPO begins at ln 2: {got['dpo first']}")
+    check(max(abs(a - b) for a, b in margins) <= 1e-5 and max(abs(want[k] - got[k]) / want[k] for k in want) <= 1e-6, f"losses: {want} {got}")
+    for name in ("dpo/grads", "distill/warm", "distill/all"):
+        total, worst = relative(tensors(f"tests/torch/{name}.safetensors"), tensors(at(f"torch/{name}.safetensors")))
+        check(total <= 1e-5 and worst[0] <= 1e-5, f"{name}: relative L2 {total:.1e}, of a tensor {worst}")
+        print(f"  {name}: relative L2 of all gradients {total:.1e}, of the furthest tensor {worst[0]:.1e}")
+    check(sorted(os.listdir(at("torch"))) == ["distill", "dpo"] and "teacher.gguf" not in os.listdir(at("torch/distill")), "the parts that are asked for")
 
 
 # ---- kill: 20 times, at random steps and moments, each resumed
@@ -390,8 +415,8 @@ def readme():
 
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)) + "/..")
-for part in parts or ("quick", "reference", "kill", "damage", "kinds", "events", "mpi", "embed", "readme"):
+for part in parts or ("quick", "reference", "kill", "damage", "kinds", "events", "mpi", "embed", "readme", "torch"):
     began = time.time()
-    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "events": events, "mpi": mpi, "embed": embed, "readme": readme}[part]()
+    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "events": events, "mpi": mpi, "embed": embed, "readme": readme, "torch": by_torch}[part]()
     print(f"  {part}: {time.time() - began:.1f} s")
 end()
