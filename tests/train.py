@@ -3,7 +3,7 @@
     python3 tests/train.py BUILD [PART ...]
 
 Parts: quick (configuration, one run, its resumption: in `make test`), torch (DPO and distillation beside PyTorch: in `make test`), reference (against LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut
-off and altered, a full disk, two processes), kinds (adapters, a teacher, pairs), cache (of a teacher), events (the tensorboard package), mpi, embed, readme (its commands as they stand there). Without a name: all.
+off and altered, a full disk, two processes), kinds (adapters, pairs), cache (of a teacher), taught (is a student better), events (the tensorboard package), mpi, embed, readme (its commands as they stand there). Without a name: all.
 Ends with `N passed, M failed, K skipped`."""
 import array
 import hashlib
@@ -49,7 +49,7 @@ def refused(status, needle, *args, program="train"):
 
 
 def write(name, text):
-    with open(at(name), "w") as f:
+    with open(at(name), "w", encoding="utf-8") as f:
         f.write(text)
     return at(name)
 
@@ -64,6 +64,12 @@ def stories(n, seed):
     noun, verb, adjective = "cat dog bird girl boy tree house ball sun moon".split(), "saw found liked took made wanted".split(), "big red small happy old new".split()
     return ["".join(f"The {r.choice(adjective)} {r.choice(noun)} {r.choice(verb)} the {r.choice(adjective)} {r.choice(noun)}. " for _ in range(r.randint(3, 8))).strip()
             for _ in range(n)]
+
+
+def tales(most):
+    """Whole stories of the reference data, at most so many bytes."""
+    with open(data + "/data/tinystories/train.txt", encoding="utf-8") as f:
+        return f.read(most).rsplit("<|endoftext|>", 1)[0] + "<|endoftext|>\n"
 
 
 def prepared():
@@ -360,6 +366,7 @@ def cache():
     good("train", c, "--out", at("stream"), "--packing", "stream", "--distill.cache", at("stream.cache"))
     good("train", c, "--out", at("stream2"), "--packing", "stream", "--distill.cache", at("stream.cache"), "-t", 1)
     check(digest(at("stream/model.gguf")) == digest(at("stream2/model.gguf")), "a stream's bits are its own, and the same again")
+    refused(1, "another configuration: nothing, was distill=from the cache", fly, "--out", at("stream"), "--packing", "stream")
     good("train", config("teach2", steps=61))
     good("prepare", write("p2.json", json.dumps({"out": at("g2"), "sources": [at("g.txt")], "model": teacher, "clean.near": 0, "validation": 0.3})))
     for needle, *more in (("is of another teacher", "--teacher", at("teach2/model.gguf")), ("is of other data", "--data", at("g2.train.tokens")), ("as a stream", "--packing", "stream"),
@@ -393,7 +400,6 @@ def cache():
 def kinds():
     base = at("base/model.gguf")
     good("train", config("base", steps=150))
-    first = float(log("base")[-1]["valid_loss"])
     other = write("o.txt", "".join(s.replace("cat", "elephant").replace("saw", "carried") + "\n<|endoftext|>\n" for s in stories(200, 9)))
     good("prepare", write("po.json", json.dumps({"out": at("o"), "sources": [other], "model": base, "clean.near": 0})))
     quantized = at("base.q8.gguf")
@@ -415,12 +421,6 @@ def kinds():
             says = good("perplexity", "-m", merged, "-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
         check(abs(float(says.split("nll ")[1].split(" ")[0]) - losses[-1]) < 1e-3, f"{kind}: the file says {says}, training said {losses[-1]}")
     check(digest(quantized) == before, "the quantized base is not touched")
-    small = {"shape": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_head_kv": 1, "n_ff": 16}, "steps": 250}
-    for name, more in (("student", {}), ("taught", {"teacher": base}), ("taught_all", {"teacher": base, "distill.top_k": 0, "distill.share": 0.9})):
-        good("train", config(name, **small, **more))
-    alone, taught, by_all = (float(log(n)[-1]["valid_loss"]) for n in ("student", "taught", "taught_all"))
-    check(taught < alone and by_all < 1.05 * alone, f"a student is better with its teacher: {taught}, by all tokens {by_all}, alone {alone}")
-    print("  student %s, taught %s, by all %s; teacher %.3f" % (*(log(n)[-1]["valid_loss"] for n in ("student", "taught", "taught_all")), first))
     pairs = [json.dumps({"prompt": s.split(". ")[0] + ". ", "chosen": "The happy girl made the new ball.", "rejected": "The old dog wanted the red moon."}) for s in stories(80, 4)]
     template = write("chat.jinja", "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|endoftext|>{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}")
     write("pairs.jsonl", "\n".join(pairs) + "\n")
@@ -432,6 +432,26 @@ def kinds():
     check(abs(float(rows[0]["loss"]) - math.log(2)) <= 1e-6, f"DPO begins at ln 2: {rows[0]['loss']}")
     check(float(rows[-1]["loss"]) < 0.5 and float(rows[-1]["valid_loss"]) < 0.6, f"DPO learns: {rows[-1]}")
     check("(chosen)" in good("train", c, "--show", 2), "--show of pairs")
+
+
+# ---- taught: a student of 48 % of its teacher's weights ends better with it than without, same steps, whatever the seed
+def taught():
+    if not os.path.isdir(data + "/data/tinystories"):
+        return skip("no reference data")
+    write("tales.txt", tales(1 << 19))
+    good("prepare", write("ps.json", json.dumps({"out": at("s"), "sources": [at("tales.txt")], "vocab_size": 512})))
+    common = {"data": at("s.train.tokens"), "valid": at("s.valid.tokens"), "vocab": at("s.vocab.gguf"), "n_len": 64, "batch": 16, "lr": 4e-3, "warmup": 20, "save_every": 1000,
+              "valid_every": 1000, "valid_docs": 25}
+    good("train", config("elder", **{**common, "steps": 600, "shape": {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_ff": 128}}))
+    c = config("young", **{**common, "steps": 200, "shape": {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_ff": 112}})
+    teach = ("--teacher", at("elder/model.gguf"), "--distill.share", 0.9, "--distill.top_k", 32, "--distill.cache", at("elder.cache"))
+    ends = []
+    for seed in (1, 2, 3):
+        good("train", c, "--out", at(f"alone{seed}"), "--seed", seed)
+        good("train", c, "--out", at(f"taught{seed}"), "--seed", seed, *teach)
+        ends.append([float(log(f"{name}{seed}")[-1]["valid_loss"]) for name in ("alone", "taught")])
+        check(ends[-1][1] < ends[-1][0] - 0.1, f"seed {seed}: alone {ends[-1][0]}, taught {ends[-1][1]}")
+    print("  validation after 200 steps, alone and taught: %s; the teacher %s" % (", ".join("%.3f %.3f" % (a, b) for a, b in ends), log("elder")[-1]["valid_loss"]))
 
 
 # ---- events: read by the package
@@ -518,16 +538,15 @@ def readme():
     script = "set -e\n" + "".join(text.split(f"\n## {title}\n")[1].split("```sh\n")[1].split("```")[0] for title in ("Preparing training data", "Training"))
     os.mkdir(at("readme"))
     os.symlink(build, at("readme/build"))
-    with open(data + "/data/tinystories/train.txt", "rb") as f, open(at("readme/stories.txt"), "wb") as g:
-        g.write(f.read(1 << 19).rsplit(b"<|endoftext|>", 1)[0] + b"<|endoftext|>\n")
+    write("readme/stories.txt", tales(1 << 19))
     p = subprocess.run(["bash", "-c", script], cwd=at("readme"), capture_output=True, text=True)
     check(p.returncode == 0, f"README: exit {p.returncode}: {p.stderr[-300:]}")
     check("done before at step 60" in p.stdout and p.stdout.count("Once upon a time") >= 2 and os.path.exists(at("readme/student/model.gguf")), "README: " + p.stdout[-500:])
 
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)) + "/..")
-for part in parts or ("quick", "reference", "kill", "damage", "kinds", "cache", "events", "mpi", "embed", "readme", "torch"):
+for part in parts or ("quick", "reference", "kill", "damage", "kinds", "cache", "taught", "events", "mpi", "embed", "readme", "torch"):
     began = time.time()
-    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "cache": cache, "events": events, "mpi": mpi, "embed": embed, "readme": readme, "torch": by_torch}[part]()
+    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "cache": cache, "taught": taught, "events": events, "mpi": mpi, "embed": embed, "readme": readme, "torch": by_torch}[part]()
     print(f"  {part}: {time.time() - began:.1f} s")
 end()
