@@ -343,8 +343,8 @@ def cache():
     check(digest(at("fly0/model.gguf")) != digest(at("fly1/model.gguf")) != digest(at("fly2/model.gguf")), "temperature and top_k matter")
     with open(store, "rb") as f:
         whole = f.read()
-    n_parts, n_targets = struct.unpack_from("<I", whole, 52)[0], struct.unpack_from("<Q", whole, 72 + 16)[0]
-    check(n_parts == 1 and len(whole) == (72 + 24 + n_targets * 64 * 6 + 7) // 8 * 8, f"6 bytes for each of 64 logits of a target: {len(whole)} bytes, {n_targets} targets")
+    n_parts, n_targets = struct.unpack_from("<I", whole, 44)[0], struct.unpack_from("<Q", whole, 64 + 16)[0]
+    check(n_parts == 1 and len(whole) == (64 + 24 + n_targets * 64 * 6 + 7) // 8 * 8, f"6 bytes for each of 64 logits of a target: {len(whole)} bytes, {n_targets} targets")
     good("train", c, "--out", at("alone"), "--teacher", "")
     check(digest(at("alone/model.gguf")) == digest(at("fly0/model.gguf")), "without the teacher's file")
     p = subprocess.Popen([build + "/train", c, "--out", at("killed"), "--save_every", "3"], stdout=subprocess.DEVNULL)
@@ -375,8 +375,8 @@ def cache():
                           ("is a folder", "--distill.cache", scratch.name), ("is no cache of a teacher: its size", "--distill.cache", write("short", "LMTEACH1"))):
         refused(1, needle, c, "--out", at("refused"), *more)
     r, bad = random.Random(8), at("bad.cache")
-    cases = [whole[:n] for n in (0, 71, 72, 100, len(whole) - 8, len(whole) - 1)] + [whole + b"\0" * 8]
-    for i in [*range(8, 96, 8), *(r.randrange(len(whole)) for _ in range(8))]:
+    cases = [whole[:n] for n in (0, 63, 64, 100, len(whole) - 8, len(whole) - 1)] + [whole + b"\0" * 8]
+    for i in [*range(8, 88, 8), *(r.randrange(len(whole)) for _ in range(8))]:
         cases.append(whole[:i] + bytes([whole[i] ^ 1 << r.randrange(8)]) + whole[i + 1:])
     for i, b in enumerate(cases):
         with open(bad, "wb") as f:

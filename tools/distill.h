@@ -3,18 +3,18 @@
  *   distill_document(&d, ids, targets, n, logits, top);          the n_top largest logits at each target that counts
  *   distill_soften(logits, d.n_top, temperature);                which become what lm_train_batch.soft_p takes
  *   distill_write(&d, &feed, "teacher.cache", &stopped);         the same of all targets of a feed, whole or not at all
- *   distill_load(&c, "teacher.cache", &feed, model, n_top, distill_sum("teacher.gguf"));   what is of something else ends the program
+ *   distill_load(&c, "teacher.cache", &feed, model, n_top, distill_sum("teacher.gguf"));   a file of something else ends the program
  *   distill_at(&c, source, place, n_top, logits, top);           the same bits, without the teacher
  *
  * The file has logits, so that a temperature and a smaller top_k can still be chosen. The teacher reads each document by itself, from its beginning;
  * what is longer than n_len in windows moved on by half of that, each target in the first that has it. With FEED_WHOLE that is what rows hold, and
  * the file gives the bits of the teacher itself; with FEED_STREAM a row may begin in the middle of a document: there the file's teacher has seen
  * more than one that reads the row. Little-endian:
- *    0  8 bytes  "LMTEACH1"                    40  u32  entries of the vocabulary; u32 n_top
- *    8  u64      bytes of the file             48  u32  n_len; u32 token files
- *   16  u64      distill_sum of the teacher    56  u64  checksum of what follows the header;  64  u64  checksum of the 64 bytes before
- *   24  u64      dataset_fingerprint           32  u64  0
- *   72  [token files] of { u64 the checksum at byte 72 of that file, u64 1: FEED_WHOLE, u64 targets }
+ *    0  8 bytes  "LMTEACH1"                    32  u32  entries of the vocabulary; u32 n_top
+ *    8  u64      bytes of the file             40  u32  n_len; u32 token files
+ *   16  u64      distill_sum of the teacher    48  u64  checksum of what follows the header
+ *   24  u64      dataset_fingerprint           56  u64  checksum of the 56 bytes before
+ *   64  [token files] of { u64 the checksum at byte 72 of that file, u64 1: FEED_WHOLE, u64 targets }
  *       for each of these, in the order of its stored tokens, of every target { f32 logits [n_top], largest first, u16 ids [n_top] }; u32 where the
  *       vocabulary has more than 65,536 entries; with n_top = n_vocab the logits of all tokens in order, no ids
  * filled up with zeros to a multiple of 8 bytes. On POSIX systems the file is mapped, so it must not be changed while it is open. */
@@ -22,7 +22,7 @@
 #define DISTILL_H
 #include "feed.h"
 
-#define DISTILL_HEAD 72
+#define DISTILL_HEAD 64
 
 /* ---- the teacher */
 typedef struct distill { const char *path; lm_model *m; lm_ctx *c; int n_vocab, n_top, n_len; uint8_t *want; lm_ranked *best; } distill;
@@ -53,7 +53,7 @@ static inline void distill_top(const float *logits, int n_vocab, int n_top, lm_r
     int k, n;
     if (n_top == n_vocab) { memcpy(out, logits, (size_t)n_vocab * sizeof *out); return; }
     n = lm_top_logprobs(logits, n_vocab, best, n_top);
-    for (k = 0; k < n_top; k++) { top[k] = k < n ? best[k].id : 0; out[k] = k < n ? logits[best[k].id] : -FLT_MAX; } /* n < n_top: some are infinite */
+    for (k = 0; k < n_top; k++) { top[k] = k < n ? best[k].id : 0; out[k] = k < n ? logits[best[k].id] : -FLT_MAX; } /* n: those above -infinity */
 }
 /* A document, or a part of one, by itself: ids, targets [n], n <= n_len; logits, top [n][n_top] (top NULL where n_top is n_vocab), written where a
  * target counts. */
@@ -99,7 +99,10 @@ static inline uint64_t distill_sum(const char *path) {
 
 /* ---- which stored tokens of a file are targets that rows can reach; their numbers, in order */
 typedef struct distill_doc { size_t start, n, doc; } distill_doc;
-typedef struct distill_part { uint64_t id, n_targets, *bits, *before; distill_doc *docs; size_t n_docs; const unsigned char *p; } distill_part;
+typedef struct distill_part {
+    uint64_t id, n_targets, *bits, *before; /* bits: of each stored token; before: targets in front of each 64 of them */
+    distill_doc *docs; size_t n_docs; const unsigned char *p;
+} distill_part;
 static inline int distill_order(const void *a, const void *b) {
     const distill_doc *x = (const distill_doc *)a, *y = (const distill_doc *)b;
     return x->start < y->start ? -1 : x->start > y->start ? 1 : x->n < y->n ? -1 : x->n > y->n;
@@ -122,13 +125,17 @@ static inline void distill_mark(const feed_source *s, int n_len, distill_part *q
     qsort(q->docs, s->d.n_docs, sizeof *q->docs, distill_order);
     for (i = k = 0; i < s->d.n_docs; i++) { /* what a mixture repeats once */
         if (k && distill_order(&q->docs[k - 1], &q->docs[i]) == 0) continue;
-        if (k && q->docs[k - 1].start + q->docs[k - 1].n > q->docs[i].start) cli_die("%s: documents overlap: distill.cache cannot be used", s->d.path);
+        if (k && q->docs[k - 1].start + q->docs[k - 1].n > q->docs[i].start)
+            cli_die("%s: documents overlap: distill.cache cannot be used", s->d.path);
         q->docs[k++] = q->docs[i];
     }
     q->n_docs = k;
     for (i = 0; i < q->n_docs; i++) {
         dataset_doc t = dataset_at(&s->d, q->docs[i].doc); size_t lead = feed_lead(&s->d, &t), all = distill_reach(s, n_len, &t), at;
-        for (k = 0; k < all; k++) if (dataset_counts(&s->d, &t, k + 1 - lead)) { at = t.start + k + 1 - lead; q->bits[at / 64] |= (uint64_t)1 << at % 64; }
+        for (k = 0; k < all; k++) {
+            at = t.start + k + 1 - lead;
+            if (dataset_counts(&s->d, &t, k + 1 - lead)) q->bits[at / 64] |= (uint64_t)1 << at % 64;
+        }
     }
     for (i = 0; i < n; i++) { q->before[i] = sum; sum += (uint64_t)distill_count(q->bits[i]); }
     q->n_targets = sum;
@@ -144,8 +151,8 @@ static inline void distill_put(dataset_writer *w, const distill *d, const float 
     dataset_out(w, entry, distill_entry(d->n_vocab, d->n_top));
 }
 /* All targets of a source. done: targets so far, of `total` in all. */
-static inline void distill_write_part(dataset_writer *w, const distill *d, const feed_source *s, const distill_part *q, uint64_t *done, uint64_t total,
-    const volatile sig_atomic_t *stop) {
+static inline void distill_write_part(dataset_writer *w, const distill *d, const feed_source *s, const distill_part *q, uint64_t *done,
+    uint64_t total, const volatile sig_atomic_t *stop) {
     size_t len = (size_t)d->n_len, n_top = (size_t)d->n_top, i, k, n, from, seen; int whole_row = d->n_top == d->n_vocab;
     lm_token *ids = (lm_token *)cli_grow(NULL, 2 * len * sizeof *ids), *targets = ids + len, *top = NULL; float *logits;
     unsigned char *entry = (unsigned char *)cli_grow(NULL, distill_entry(d->n_vocab, d->n_top));
@@ -160,7 +167,10 @@ static inline void distill_write_part(dataset_writer *w, const distill *d, const
             for (k = 0; k < n && from + k < seen; k++) targets[k] = -1;
             if (*stop) cli_die("%s: stopped by a signal before it was whole", w->path);
             distill_document(d, ids, targets, (int)n, logits, top);
-            for (k = 0; k < n; k++) if (targets[k] >= 0) { distill_put(w, d, logits + k * n_top, top ? top + k * n_top : NULL, entry); ++*done; }
+            for (k = 0; k < n; k++) {
+                if (targets[k] < 0) continue;
+                distill_put(w, d, logits + k * n_top, top ? top + k * n_top : NULL, entry); ++*done;
+            }
             seen = from + n;
             cli_progress("the teacher's distributions", *done, total);
         }
@@ -169,16 +179,16 @@ static inline void distill_write_part(dataset_writer *w, const distill *d, const
 }
 static inline void distill_head(dataset_writer *w, const distill *d, uint64_t sum, int n_parts) {
     unsigned char h[DISTILL_HEAD];
-    memcpy(h, "LMTEACH1", 8); dataset_put(h + 8, DISTILL_HEAD + w->n_bytes, 8); dataset_put(h + 16, sum, 8); dataset_put(h + 24, dataset_fingerprint(d->m), 8);
-    dataset_put(h + 32, 0, 8); dataset_put(h + 40, (uint64_t)d->n_vocab, 4); dataset_put(h + 44, (uint64_t)d->n_top, 4);
-    dataset_put(h + 48, (uint64_t)d->n_len, 4); dataset_put(h + 52, (uint64_t)n_parts, 4);
-    dataset_put(h + 56, w->sum, 8); dataset_put(h + 64, dataset_sum(DATASET_SUM, h, 64), 8);
+    memcpy(h, "LMTEACH1", 8); dataset_put(h + 8, DISTILL_HEAD + w->n_bytes, 8); dataset_put(h + 16, sum, 8);
+    dataset_put(h + 24, dataset_fingerprint(d->m), 8); dataset_put(h + 32, (uint64_t)d->n_vocab, 4); dataset_put(h + 36, (uint64_t)d->n_top, 4);
+    dataset_put(h + 40, (uint64_t)d->n_len, 4); dataset_put(h + 44, (uint64_t)n_parts, 4);
+    dataset_put(h + 48, w->sum, 8); dataset_put(h + 56, dataset_sum(DATASET_SUM, h, 56), 8);
     if (fwrite(h, 1, sizeof h, w->f) != sizeof h) cli_die("%s: %s", w->path, strerror(errno));
 }
-static inline void distill_write(const distill *d, const feed *f, const char *path, const volatile sig_atomic_t *stop) { /* ended by *stop, without a file */
-    dataset_writer w; distill_part *q = (distill_part *)cli_grow(NULL, (size_t)f->n * sizeof *q); unsigned char b[24]; uint64_t done = 0, total = 0, sum;
-    int i;
-    sum = distill_sum(d->path);
+/* *stop: a signal came, no file is made. */
+static inline void distill_write(const distill *d, const feed *f, const char *path, const volatile sig_atomic_t *stop) {
+    dataset_writer w; distill_part *q = (distill_part *)cli_grow(NULL, (size_t)f->n * sizeof *q); unsigned char b[24];
+    uint64_t done = 0, total = 0, sum = distill_sum(d->path); int i;
     for (i = 0; i < f->n; i++) { distill_mark(&f->s[i], d->n_len, &q[i]); total += q[i].n_targets; }
     memset(&w, 0, sizeof w);
     w.path = path; w.sum = DATASET_SUM; w.f = cli_create(path);
@@ -196,20 +206,26 @@ static inline void distill_write(const distill *d, const feed *f, const char *pa
 }
 
 /* ---- reading */
-typedef struct distill_cache { dataset file; int n_vocab, n_top, n_parts; distill_part *part; float *row; lm_ranked *best; } distill_cache; /* part: of each source */
+typedef struct distill_cache {
+    dataset file; int n_vocab, n_top, n_parts;
+    distill_part *part;               /* of each source of the feed */
+    float *row; lm_ranked *best;      /* room for one target */
+} distill_cache;
 static inline const unsigned char *distill_check(distill_cache *c, const char *path) { /* a sound file -> its header */
     const unsigned char *h; uint64_t size;
     memset(c, 0, sizeof *c);
     c->file.path = path; dataset_take(&c->file, "cache of a teacher", DISTILL_HEAD);
     h = c->file.p; size = c->file.n_bytes;
     if (memcmp(h, "LMTEACH1", 8) != 0) cli_die("%s: is no cache of a teacher (distill.cache)", path);
-    if (dataset_get(h + 64, 8) != dataset_sum(DATASET_SUM, h, 64)) cli_die("%s: damaged: its header's checksum is another", path);
+    if (dataset_get(h + 56, 8) != dataset_sum(DATASET_SUM, h, 56)) cli_die("%s: damaged: its header's checksum is another", path);
     if (dataset_get(h + 8, 8) != size || size % 8) cli_die("%s: damaged: %llu bytes instead of %llu", path, (unsigned long long)size,
         (unsigned long long)dataset_get(h + 8, 8));
-    if (dataset_get(h + 56, 8) != dataset_sum(DATASET_SUM, h + DISTILL_HEAD, (size_t)size - DISTILL_HEAD)) cli_die("%s: damaged: its checksum is another", path);
-    if (dataset_get(h + 40, 4) < 2 || dataset_get(h + 40, 4) > INT32_MAX || dataset_get(h + 44, 4) < 1 || dataset_get(h + 44, 4) > dataset_get(h + 40, 4)
-        || dataset_get(h + 52, 4) > FEED_MAX || (size - DISTILL_HEAD) / 24 < dataset_get(h + 52, 4)) cli_die("%s: damaged: its counts", path);
-    c->n_vocab = (int)dataset_get(h + 40, 4); c->n_top = (int)dataset_get(h + 44, 4); c->n_parts = (int)dataset_get(h + 52, 4);
+    if (dataset_get(h + 48, 8) != dataset_sum(DATASET_SUM, h + DISTILL_HEAD, (size_t)size - DISTILL_HEAD))
+        cli_die("%s: damaged: its checksum is another", path);
+    if (dataset_get(h + 32, 4) < 2 || dataset_get(h + 32, 4) > INT32_MAX || dataset_get(h + 36, 4) < 1
+        || dataset_get(h + 36, 4) > dataset_get(h + 32, 4) || dataset_get(h + 44, 4) > FEED_MAX
+        || (size - DISTILL_HEAD) / 24 < dataset_get(h + 44, 4)) cli_die("%s: damaged: its counts", path);
+    c->n_vocab = (int)dataset_get(h + 32, 4); c->n_top = (int)dataset_get(h + 36, 4); c->n_parts = (int)dataset_get(h + 44, 4);
     return h;
 }
 /* The entries of a source. */
@@ -224,18 +240,21 @@ static inline void distill_find(distill_cache *c, const feed_source *s, distill_
         q->p = c->file.p + (size_t)at;
         return;
     }
-    cli_die("%s: is of other data: nothing is of %s%s (without that file it is written anew)", c->file.path, s->d.path, s->whole ? "" : " as a stream");
+    cli_die("%s: is of other data: nothing is of %s%s (without that file it is written anew)", c->file.path, s->d.path,
+        s->whole ? "" : " as a stream");
 }
 /* sum: of the teacher; 0: whichever it was. */
 static inline void distill_load(distill_cache *c, const char *path, const feed *f, const lm_model *m, int n_top, uint64_t sum) {
     const unsigned char *h = distill_check(c, path); int i;
     if (dataset_get(h + 24, 8) != dataset_fingerprint(m)) cli_die("%s: is of another vocabulary", path);
     if (sum && dataset_get(h + 16, 8) != sum) cli_die("%s: is of another teacher (without that file it is written anew)", path);
-    if (dataset_get(h + 48, 4) != (uint64_t)f->n_len) cli_die("%s: is of rows of %lu tokens, n_len is %d (without that file it is written anew)", path,
-        (unsigned long)dataset_get(h + 48, 4), f->n_len);
-    if (n_top > c->n_top) cli_die("%s: has the %d likeliest tokens, distill.top_k asks for %d (without that file it is written anew)", path, c->n_top, n_top);
+    if (dataset_get(h + 40, 4) != (uint64_t)f->n_len) cli_die("%s: is of rows of %lu tokens, n_len is %d (without that file it is written anew)",
+        path, (unsigned long)dataset_get(h + 40, 4), f->n_len);
+    if (n_top > c->n_top) cli_die("%s: has the %d likeliest tokens, distill.top_k asks for %d (without that file it is written anew)", path,
+        c->n_top, n_top);
     c->part = (distill_part *)cli_grow(NULL, (size_t)f->n * sizeof *c->part);
-    c->row = (float *)cli_grow(NULL, (size_t)c->n_top * sizeof *c->row); c->best = (lm_ranked *)cli_grow(NULL, (size_t)c->n_top * sizeof *c->best);
+    c->row = (float *)cli_grow(NULL, (size_t)c->n_top * sizeof *c->row);
+    c->best = (lm_ranked *)cli_grow(NULL, (size_t)c->n_top * sizeof *c->best);
     for (i = 0; i < f->n; i++) {
         distill_mark(&f->s[i], f->n_len, &c->part[i]);
         free(c->part[i].docs); c->part[i].docs = NULL;

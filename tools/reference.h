@@ -8,8 +8,8 @@
  * and, or instead of all that, one or both of
  *   dpo/                     config.json: beta; batch.safetensors: input_ids, targets [rows, n], rows 2i chosen, 2i + 1 rejected
  *   distill/                 config.json: cases, a list of { name, share, temperature, top_k }; batch.safetensors: input_ids, targets
- * over policy/, which is trained, and base/, which DPO compares with and which teaches: config.json, model.safetensors. The loss is the mean over pairs
- * or over targets; dpo/loss.json has also that of base/ itself. */
+ * over policy/, which is trained, and base/, which DPO compares with and which teaches: config.json, model.safetensors. The loss is the mean over
+ * pairs or over targets; dpo/loss.json has also that of base/ itself. */
 #ifndef REFERENCE_H
 #define REFERENCE_H
 #include "safetensors.h"
@@ -348,7 +348,8 @@ static inline void ref_dpo(void) {
 }
 static inline double ref_taught(const ref_rows *r, const json *c, const char *teacher) { /* one case; its gradients to a file -> loss */
     const char *name = json_text(&r->config, c, "name", "case"); char path[300]; lm_train *t; distill d; lm_train_batch b = ref_batch(r);
-    size_t n = (size_t)r->n_rows * (size_t)r->n_len, i; float *p; lm_token *top; double temperature = json_real(&r->config, c, "temperature", 1e-3, 1e3, 1);
+    size_t n = (size_t)r->n_rows * (size_t)r->n_len, i; float *p; lm_token *top;
+    double temperature = json_real(&r->config, c, "temperature", 1e-3, 1e3, 1);
     distill_open(&d, teacher, r->n_len, json_int(&r->config, c, "top_k", 0, 1 << 20, 0), cli.n_threads);
     if (n > ((size_t)-1 >> 4) / (size_t)d.n_top) cli_die("memory: %s", name);
     p = (float *)cli_grow(NULL, n * (size_t)d.n_top * sizeof *p); top = (lm_token *)cli_grow(NULL, n * (size_t)d.n_top * sizeof *top);

@@ -72,7 +72,8 @@ static config_key keys[] = {
     KEY_REAL("distill.share", share, "0.5", 0, 1, "", "of the teacher's part in the loss"),
     KEY_REAL("distill.temperature", temperature, "1", 0.01, 100, "", "by which the logits of both are divided"),
     KEY_INT("distill.top_k", top_k, "64", 0, 1 << 20, "tokens", "of the teacher's distribution that are kept; 0: all"),
-    KEY_TEXT("distill.cache", cache, "", "file", "made once of all the teacher says of `data`, then read in its place: `teacher` may be absent", CONFIG_FREE),
+    KEY_TEXT("distill.cache", cache, "", "file", "what the teacher says of all of `data`: written once, then read, without it if `teacher` is absent",
+        CONFIG_FREE),
     KEY_REAL("dpo.beta", dpo_beta, "0.1", 1e-6, 100, "", "with pairs: how much the log-ratio counts (arXiv:2305.18290)"),
     KEY_CHOICE("packing", packing, "auto", "auto|stream|whole", "documents are cut where a row ends, or never; auto: whole with a loss mask", 0),
     KEY_INT("n_len", n_len, "256", 1, 1 << 20, "tokens", "of a row"),
@@ -223,7 +224,7 @@ static void open_models(void) {
 }
 static int cache_is_there(void) { int is = rank_of == 0 && cli_what(cfg.cache) != CLI_NOTHING; ranks_share(&is, sizeof is); return is; }
 static void open_teacher(void) { /* or the cache, which rank 0 writes */
-    int i, write = cfg.cache && !cache_is_there(), n_top = cfg.top_k == 0 || cfg.top_k >= run.info.shape.n_vocab ? run.info.shape.n_vocab : (int)cfg.top_k;
+    int i, write = cfg.cache && !cache_is_there(), n = run.info.shape.n_vocab, n_top = cfg.top_k == 0 || cfg.top_k >= n ? n : (int)cfg.top_k;
     if (write && !cfg.teacher) cli_die("%s: no such file, and no teacher that would write it", cfg.cache);
     if (!cfg.cache || (write && rank_of == 0)) {
         distill_open(&run.teacher, cfg.teacher, (int)cfg.n_len, n_top, cli.n_threads);
@@ -234,7 +235,7 @@ static void open_teacher(void) { /* or the cache, which rank 0 writes */
     if (cfg.cache) distill_load(&run.cache, cfg.cache, &run.feed, run.vm, n_top, cfg.teacher ? distill_sum(cfg.teacher) : 0);
     run.taught = 1; run.n_soft = n_top;
     run.soft_p = floats((size_t)run.rows, (size_t)cfg.n_len, (size_t)n_top);
-    run.soft_ids = n_top < run.info.shape.n_vocab ? (lm_token *)(void *)floats((size_t)run.rows, (size_t)cfg.n_len, (size_t)n_top) : NULL;
+    run.soft_ids = n_top < n ? (lm_token *)(void *)floats((size_t)run.rows, (size_t)cfg.n_len, (size_t)n_top) : NULL;
 }
 /* One item of `data` or `valid`. */
 static const char *source_path(const json *v, const char *key, double *weight) {
@@ -292,7 +293,8 @@ static void make_room(void) {
     size_t n = (size_t)run.step_rows * (size_t)n_ranks, len = (size_t)cfg.n_len;
     run.ids = (lm_token *)(void *)floats(n, len, 1); run.targets = (lm_token *)(void *)floats(n, len, 1);
     run.start = (int32_t *)(void *)floats(n, len, 1);
-    run.weight = floats((size_t)run.rows, len, 1); run.before = (double *)(void *)floats((size_t)run.rows, 2, 1); run.token_nll = floats((size_t)run.rows, len, 1);
+    run.weight = floats((size_t)run.rows, len, 1); run.before = (double *)(void *)floats((size_t)run.rows, 2, 1);
+    run.token_nll = floats((size_t)run.rows, len, 1);
     run.row_nll = (double *)(void *)floats((size_t)run.rows, 2, 1);
     run.source = (int *)(void *)floats(n, 1, 1); run.unit = (size_t *)(void *)floats(n, 2, 1);
         run.scan_source = (int *)(void *)floats((size_t)run.rows, len, 1);
@@ -332,8 +334,8 @@ static void teach(lm_train_batch *b, int row) {
         if (!cfg.cache) teach_row(b, r * len);
         for (i = 0; i < len; i++, at++) {
             if (b->targets[at] < 0) continue;
-            if (cfg.cache) distill_at(&run.cache, run.row_source[(size_t)row + r], run.place[(size_t)row * len + at], run.n_soft, run.soft_p + at * k,
-                run.soft_ids ? run.soft_ids + at * k : NULL);
+            if (cfg.cache) distill_at(&run.cache, run.row_source[(size_t)row + r], run.place[(size_t)row * len + at], run.n_soft,
+                run.soft_p + at * k, run.soft_ids ? run.soft_ids + at * k : NULL);
             distill_soften(run.soft_p + at * k, run.n_soft, cfg.temperature);
         }
     }
@@ -782,7 +784,7 @@ static void start_run(void) {
     for (i = 0; i < run.feed.n; i++) stream |= !run.feed.s[i].whole;
     text = config_text(); n = strlen(text) + 60;
     run.text = (char *)cli_grow(NULL, n);
-    snprintf(run.text, n, "%sranks=%d\n%s", text, n_ranks, cfg.cache && stream ? "distill=from the cache\n" : ""); /* whose bits are others there */
+    snprintf(run.text, n, "%sranks=%d\n%s", text, n_ranks, cfg.cache && stream ? "distill=from the cache\n" : ""); /* other bits than without it */
     free(text);
     run.last_valid = run.last_bits = NAN;
     if (run.dpo) references();
@@ -826,8 +828,8 @@ int main(int argc, char **argv) {
     }
     distill_unload(&run.cache); distill_close(&run.teacher); lm_train_close(run.t); lm_model_close(run.vm);
     feed_close(&run.feed);
-    free(run.valid); free(run.ref); free(run.valid_ref); free(run.ids); free(run.targets); free(run.start); free(run.weight); free(run.before); free(run.token_nll);
-    free(run.row_nll);
+    free(run.valid); free(run.ref); free(run.valid_ref); free(run.ids); free(run.targets); free(run.start); free(run.weight); free(run.before);
+    free(run.token_nll); free(run.row_nll);
     free(run.source); free(run.unit); free(run.scan_source); free(run.logits); free(run.soft_p); free(run.soft_ids); free(run.text); free(run.place);
     free(run.row_source);
     config_close();
