@@ -331,7 +331,7 @@ def damage():
 # ---- cache: a teacher's distributions in a file: the bits of the teacher itself where documents are whole; bound to what it is of; whole or not there
 def cache():
     good("train", config("teach", steps=60))
-    teacher, store = at("teach/model.gguf"), at("teach.cache")
+    teacher, store = at("teach/model.gguf"), at("cached0/teach.cache")
     small = {"shape": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_head_kv": 1, "n_ff": 16}, "steps": 24, "teacher": teacher, "valid_every": 24, "packing": "whole", "n_len": 40}
     made, fly, c = [], config("fly", **small), config("cached", **small, **{"distill.cache": store})
     for i, more in enumerate(((), ("--distill.temperature", 2.5, "--distill.share", 0.9), ("--distill.top_k", 7), ("--distill.top_k", 7, "--rows", 3, "-t", 1))):
@@ -431,6 +431,9 @@ def kinds():
     rows = log("dpo")
     check(abs(float(rows[0]["loss"]) - math.log(2)) <= 1e-6, f"DPO begins at ln 2: {rows[0]['loss']}")
     check(float(rows[-1]["loss"]) < 0.5 and float(rows[-1]["valid_loss"]) < 0.6, f"DPO learns: {rows[-1]}")
+    good("train", c, "--out", at("dpo2"), "--rows", 2)
+    parts_of = [float(r["loss"]) for r in log("dpo2")]
+    check(max(abs(a - float(r["loss"])) for a, r in zip(parts_of, rows)) < 1e-4, f"pair by pair: {parts_of} {rows}")
     check("(chosen)" in good("train", c, "--show", 2), "--show of pairs")
 
 

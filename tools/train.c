@@ -777,10 +777,13 @@ static void check_config(void) {
     if (cfg.best && cfg.valid == NULL) cli_die("best: needs files in valid");
     if (cfg.patience && cfg.valid == NULL) cli_die("patience: needs files in valid");
 }
+static void take_folder(void) {
+    if (rank_of != 0) return;
+    if (!checkpoint_folder(cfg.out)) cli_die("%s: %s", cfg.out, strerror(errno));
+    checkpoint_lock(cfg.out);
+}
 static void start_run(void) {
     char *text; size_t n; int i, stream = 0;
-    if (rank_of == 0 && !checkpoint_folder(cfg.out)) cli_die("%s: %s", cfg.out, strerror(errno));
-    if (rank_of == 0) checkpoint_lock(cfg.out);
     for (i = 0; i < run.feed.n; i++) stream |= !run.feed.s[i].whole;
     text = config_text(); n = strlen(text) + 60;
     run.text = (char *)cli_grow(NULL, n);
@@ -814,8 +817,9 @@ int main(int argc, char **argv) {
         check_data();
         if (cfg.steps == 0) cfg.steps = (int64_t)ceil(cfg.epochs * (double)rows_of_epoch() / (double)(cfg.batch * n_ranks));
         if (cfg.steps < 1) cli_die("steps, epochs: the run has no step");
+        take_folder();
         signal(SIGINT, on_signal); signal(SIGTERM, on_signal);
-        if (cfg.teacher || cfg.cache) open_teacher();
+        if (cfg.teacher || cfg.cache) open_teacher(); /* whose cache may lie in the folder */
         make_room();
         start_run();
         train_all();
