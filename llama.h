@@ -116,7 +116,8 @@
  *           chat templates: lm_chat_render, lm_chat_tokenize
  *           lm_quantize, lm_mix_types; lm_model_desc.quantize, n_threads, vocab_only 2; lm_ctx_desc.observe; lm_row_bytes, lm_type_find,
  *           lm_tensor_find, lm_tensor_release, lm_cores, lm_meta.raw_bytes
- *           ! hooks.progress counts layers times tokens while decoding; lm_ctx_desc and lm_ctx_info have new fields
+ *           lm_train (LLAMA_TRAIN)
+ *           ! hooks.progress counts layers times tokens while decoding and training; lm_ctx_desc and lm_ctx_info have new fields
  *    0.1.0  first version
  *
  * CONTENTS (search for the mark)
@@ -202,7 +203,8 @@ typedef struct lm_hooks {
     void  (*parallel_for)(void *user, int n, void (*job)(void *arg, int i), void *arg); /* job(arg, 0..n-1), in any order, on any
                                                                   threads; returns when all n have returned */
     void  (*log)(void *user, int level, const char *line);     /* 0 error, 1 warning, 2 note, 3 detail; no newline */
-    int   (*progress)(void *user, uint64_t done, uint64_t total); /* non-zero cancels: LM_E_CANCEL. Opening: bytes; decoding: layers * tokens */
+    int   (*progress)(void *user, uint64_t done, uint64_t total); /* non-zero cancels: LM_E_CANCEL. Opening: bytes; decoding: layers * tokens;
+                                                                     training: the same, a layer's way back counts as two, the head as a layer */
 } lm_hooks;
 
 /* ---------------------------------------------------------------------------------------------- model */
@@ -634,7 +636,7 @@ typedef struct lm_train_desc {
                                          same for q, k and v, and for gate and up). p counts in 65536ths */
     int   n_threads;                  /* 0: physical cores; 1: no thread is ever started */
     void *block; size_t block_bytes;  /* lm_train_size() bytes that outlive it; NULL: hooks.take, once */
-    lm_hooks hooks;                   /* copied */
+    lm_hooks hooks;                   /* copied; progress is asked between the layers of lm_train_run, by the thread that called it */
 } lm_train_desc;
 /* Bytes that lm_train_open will need: 16 for each trained weight (20 with ema; gradients and two moments beside the weight), and for each token of the largest micro-batch
  * and layer some 4 * (6 n_embd + 2 (n_head + n_head_kv) n_embd_head + 3 n_ff) bytes, or 4 n_embd with recompute. */
@@ -11078,8 +11080,17 @@ static lm_status lmi_batch_check(lm_train *t, const lm_train_batch *b) {
         if (b->soft_ids[k] < 0 || b->soft_ids[k] >= n) return lmi_fail(e, LM_E_ARG, "soft_ids has id %d, the vocabulary has %d", (int)b->soft_ids[k], n);
     return LM_OK;
 }
+/* After a layer, if anybody wants to know; done: layers. */
+static lm_status lmi_train_ask(lm_train *t, int done) {
+    uint64_t per = (uint64_t)t->b->n_rows * (uint64_t)t->b->n_len;
+    if (t->hooks.progress == NULL) return LM_OK;
+    lmi_train_go(t);
+    if (t->hooks.progress(t->hooks.user, (uint64_t)done * per, (uint64_t)(t->info.shape.n_layer + 1) * (t->grad ? 3 : 1) * per) == 0) return LM_OK;
+    if (t->grad) lm_train_zero(t);
+    return lmi_fail(&t->error, LM_E_CANCEL, "training was cancelled");
+}
 LMI_API lm_status lm_train_run(lm_train *t, lm_train_batch *b) {
-    int r, i, k, at; double loss = 0, nll = 0, row; lmi_task *j;
+    int r, i, k, at, n_layer = t->info.shape.n_layer; double loss = 0, nll = 0, row; lmi_task *j;
     LMI_TRY(lmi_batch_check(t, b));
     t->b = b; t->row_blocks = (b->n_len + 15) / 16; t->nb = t->span = b->n_rows * t->row_blocks; t->grad = b->scale != 0; t->key = lmi_mix64(lmi_mix64(t->d.seed) ^ b->step);
     for (b->n_counted = 0, r = 0; r < b->n_rows; r++) for (i = 0; i < 16 * t->row_blocks; i++) {
@@ -11088,14 +11099,15 @@ LMI_API lm_status lm_train_run(lm_train *t, lm_train_batch *b) {
         b->n_counted += t->targets[at] >= 0;
     }
     lmi_then(t); j = lmi_also(t, lmi_item_embed, t->nb); j->c = t->layer[0].x;
-    for (i = 0; i < t->info.shape.n_layer; i++) lmi_layer_forth(t, i, 0);
+    for (i = 0; i < n_layer; i++) { lmi_layer_forth(t, i, 0); LMI_TRY(lmi_train_ask(t, i + 1)); }
     lmi_head(t);
-    for (i = t->info.shape.n_layer - 1; t->grad && i >= 0; i--) lmi_layer_back(t, i);
+    for (i = n_layer - 1; t->grad && i >= 0; i--) { LMI_TRY(lmi_train_ask(t, n_layer + 3 + 2 * (n_layer - 1 - i))); lmi_layer_back(t, i); }
     if (t->grad && t->embd_g) {
         if (lmi_drops(t)) { lmi_then(t); lmi_drop_task(t, t->dx, t->info.shape.n_embd, 0, t->dx); }
         lmi_then(t); lmi_also(t, lmi_item_embed_back, (t->info.shape.n_embd + 15) / 16);
     }
     lmi_train_go(t);
+    LMI_TRY(lmi_train_ask(t, (n_layer + 1) * (t->grad ? 3 : 1)));
     for (r = 0; r < b->n_rows; r++) {
         for (row = 0, i = 0; i < b->n_len; i++) {
             at = 16 * t->row_blocks * r + i; row += t->tok_nll[at]; loss += t->tok_loss[at];

@@ -29,7 +29,7 @@ part "hostile files" sh tests/hostile.sh "$B"
 if command -v python3 >/dev/null 2>&1; then
     part "converting models" python3 tests/convert.py "$B" forms hostile
     part "preparing data" python3 tests/prepare.py "$B" small
-    part "training" python3 tests/train.py "$B" quick
+    part "training" python3 tests/train.py "$B" quick torch
 else echo "skipped: converting models, preparing data and training, without python3"; skipped=$((skipped + 3)); fi
 part "the program that is shown" sh tests/shown.sh
 echo "$passed passed, $failed failed, $skipped skipped"

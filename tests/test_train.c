@@ -1,6 +1,6 @@
 /* Training: losses, gradients and steps against PyTorch's numbers (shared/reference/train), the forward pass against lm_decode, and what holds
  * without any reference: the same bits for any threads, instruction set, cutting into micro-batches of rows, recomputing; packed documents as if
- * alone; dropout by its properties; the parts of the loss. Differences in double: tests/programs/train_double.c. */
+ * alone; dropout by its properties; the parts of the loss; cancelling. Differences in double: tests/programs/train_double.c. */
 #define LLAMA_TRAIN
 #include "tiny.h"
 
@@ -400,6 +400,51 @@ static void losses(void) {
     CHECK_STATUS(lm_train_run(t, &b), LM_E_NUMERIC);
     lm_train_close(t); lm_train_close(u);
 }
+/* ---- hooks.progress: rises to its total; a run that it cancels leaves no trace, wherever it is cancelled */
+typedef struct asked { int calls, cancel_at, bad; uint64_t last, total; } asked;
+static int ask(void *user, uint64_t done, uint64_t total) {
+    asked *a = (asked *)user;
+    a->bad |= done <= a->last || done > total || (a->calls > 0 && total != a->total);
+    a->last = done; a->total = total;
+    return ++a->calls == a->cancel_at;
+}
+static uint64_t after_cancel(const lm_train_desc *d, asked *a, int cancel_at, int eval) { /* micro-batch, step, micro-batch, [cancelled] anew, step -> all */
+    lm_train *t; lm_train_desc own = *d; sample s; lm_train_batch b; lm_adamw o = usual(1); uint64_t sum, before; lm_train_info info; double nll[3] = { 0, 0, 0 };
+    memset(a, 0, sizeof *a);
+    own.hooks.user = a; own.hooks.progress = cancel_at < 0 ? NULL : ask;
+    if ((t = open_train(&own)) == NULL) return 0;
+    make_sample(&s, 3, 37, 53, 21); batch_of(&b, &s, 3, 37, 0.01f);
+    CHECK_STATUS(lm_train_run(t, &b), LM_OK); CHECK_STATUS(lm_train_step(t, &o), LM_OK);
+    lm_train_get_info(t, &info); before = state_sum(t);
+    make_sample(&s, 3, 37, 53, 22); batch_of(&b, &s, 3, 37, 0.01f); b.step = 1;
+    if (cancel_at > 0) {
+        if (eval) { b.scale = 0.01f; memset(a, 0, sizeof *a); CHECK_STATUS(lm_train_run(t, &b), LM_OK); before = state_sum(t); b.scale = 0; }
+        b.row_nll = nll; memset(a, 0, sizeof *a); a->cancel_at = cancel_at;
+        CHECK_STATUS(lm_train_run(t, &b), LM_E_CANCEL);
+        CHECK(strcmp(lm_train_error(t), "training was cancelled") == 0 && nll[0] == 0 && a->calls == cancel_at);
+        CHECK(state_sum(t) == before);          /* gradients, too: zero as before the run; after an evaluation those there were */
+        if (eval) lm_train_zero(t);
+        b.row_nll = NULL; b.scale = 0.01f;
+    }
+    memset(a, 0, sizeof *a);
+    CHECK_STATUS(lm_train_run(t, &b), LM_OK);
+    o = usual(2); CHECK_STATUS(lm_train_step(t, &o), LM_OK);
+    sum = fnv1a_floats(state_sum(t), info.v, info.n_floats);
+    lm_train_close(t);
+    return sum;
+}
+static void cancelled(void) {
+    lm_train_shape s; lm_train_desc d; asked a; int variant, k; uint64_t want;
+    tiny_shape(&s); memset(&d, 0, sizeof d); d.shape = &s; d.n_rows = 3; d.n_len = 40; d.seed = 7;
+    for (variant = 0; variant < 3; variant++) {
+        s.tied = variant > 0; d.dropout = variant ? 0.2f : 0; d.recompute = variant == 2; d.n_threads = 1 + variant;
+        want = after_cancel(&d, &a, -1, 0); CHECK(a.calls == 0);
+        CHECK(after_cancel(&d, &a, 0, 0) == want && a.calls == 2 * s.n_layer + 1 && a.last == a.total && !a.bad);
+        CHECK(a.total == 3 * 37 * 3 * ((uint64_t)s.n_layer + 1));
+        for (k = 1; k <= 2 * s.n_layer + 1; k++) CHECK(after_cancel(&d, &a, k, 0) == want);
+        for (k = 1; k <= s.n_layer + 1; k++) CHECK(after_cancel(&d, &a, k, 1) == want);
+    }
+}
 /* ---- arguments; memory */
 static void refusals(void) {
     lm_train_shape s; lm_train_desc d; lm_train *t = NULL; lm_error err; sample p; lm_train_batch b; size_t n; heap h; void *block; int32_t bad[40];
@@ -438,4 +483,5 @@ void test_train(void) {
     as_decoded();
     dropout();
     losses();
+    cancelled();
 }

@@ -2,8 +2,8 @@
 
     python3 tests/train.py BUILD [PART ...]
 
-Parts: quick (configuration, one run, its resumption: in `make test`), reference (against LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut
-off and altered, a full disk, two processes), kinds (adapters, a teacher, pairs), events (the tensorboard package), mpi, embed, readme (its commands as they stand there). Without a name: all.
+Parts: quick (configuration, one run, its resumption: in `make test`), torch (DPO and distillation beside PyTorch: in `make test`), reference (against LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut
+off and altered, a full disk, two processes), kinds (adapters, pairs), cache (of a teacher), taught (is a student better), events (the tensorboard package), mpi, embed, readme (its commands as they stand there). Without a name: all.
 Ends with `N passed, M failed, K skipped`."""
 import array
 import hashlib
@@ -49,7 +49,7 @@ def refused(status, needle, *args, program="train"):
 
 
 def write(name, text):
-    with open(at(name), "w") as f:
+    with open(at(name), "w", encoding="utf-8") as f:
         f.write(text)
     return at(name)
 
@@ -64,6 +64,12 @@ def stories(n, seed):
     noun, verb, adjective = "cat dog bird girl boy tree house ball sun moon".split(), "saw found liked took made wanted".split(), "big red small happy old new".split()
     return ["".join(f"The {r.choice(adjective)} {r.choice(noun)} {r.choice(verb)} the {r.choice(adjective)} {r.choice(noun)}. " for _ in range(r.randint(3, 8))).strip()
             for _ in range(n)]
+
+
+def tales(most):
+    """Whole stories of the reference data, at most so many bytes."""
+    with open(data + "/data/tinystories/train.txt", encoding="utf-8") as f:
+        return f.read(most).rsplit("<|endoftext|>", 1)[0] + "<|endoftext|>\n"
 
 
 def prepared():
@@ -191,6 +197,31 @@ def reference():
     check(not os.path.exists(at("ref/lora/base.gguf")), "what was needed on the way is removed")
 
 
+def relative(a, b):
+    """Of two sets of tensors: ||a - b|| / ||a||, of all together and of the worst one."""
+    def share(keys):
+        return math.sqrt(sum((x - y) ** 2 for k in keys for x, y in zip(a[k], b[k])) / sum(x * x for k in keys for x in a[k]))
+    return share(a), max((share([k]), k) for k in a)
+
+
+def by_torch():
+    """tests/torch, made by the script there: DPO away from its reference, a teacher's top k with a temperature, all of a teacher."""
+    good("train", "--reference", "tests/torch", "--out", at("torch"))
+    want, got = {}, {}
+    for folder, into in (("tests/torch", want), (at("torch"), got)):
+        for part in ("dpo", "distill"):
+            with open(f"{folder}/{part}/loss.json") as f:
+                into.update({part + " " + k: v for k, v in json.load(f).items()})
+    margins = zip(want.pop("dpo margins"), got.pop("dpo margins"))
+    check(abs(got["dpo first"] - math.log(2)) <= 1e-6, f"DPO begins at ln 2: {got['dpo first']}")
+    check(max(abs(a - b) for a, b in margins) <= 1e-5 and max(abs(want[k] - got[k]) / want[k] for k in want) <= 1e-6, f"losses: {want} {got}")
+    for name in ("dpo/grads", "distill/warm", "distill/all"):
+        total, worst = relative(tensors(f"tests/torch/{name}.safetensors"), tensors(at(f"torch/{name}.safetensors")))
+        check(total <= 1e-5 and worst[0] <= 1e-5, f"{name}: relative L2 {total:.1e}, of a tensor {worst}")
+        print(f"  {name}: relative L2 of all gradients {total:.1e}, of the furthest tensor {worst[0]:.1e}")
+    check(sorted(os.listdir(at("torch"))) == ["distill", "dpo"] and "teacher.gguf" not in os.listdir(at("torch/distill")), "the parts that are asked for")
+
+
 # ---- kill: 20 times, at random steps and moments, each resumed
 def kill():
     more = ("--steps", 2000, "--save_every", 2, "--ema", 0.99, "--dropout", 0.1, "--sample.every", 300, "--type", "Q8_0", "--valid_every", 500)
@@ -211,6 +242,59 @@ def kill():
 
 
 # ---- damage
+def room(folder):
+    """Bytes that files may still take there."""
+    v = os.statvfs(folder)
+    return v.f_bavail * v.f_bsize
+
+
+def filled(folder, left):
+    """Fills a small file system up to `left` bytes."""
+    with open(folder + "/filler", "wb") as f:
+        f.write(b"x" * (room(folder) - left))
+
+
+def full_disk():
+    """A run whose disk is full, at a checkpoint and with no byte left: one line, the last checkpoint whole; with space it goes on. The disk is a small
+    tmpfs; where none may be mounted (not root, no Linux) a limit on the size of files stands for it."""
+    full = config("f", steps=40)
+    os.mkdir(at("small"))
+    mounted = shutil.which("mount") and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", at("small")], capture_output=True).returncode == 0
+    out, limit = at("small/run") if mounted else at("f"), None
+    try:
+        good("train", full, "--out", at("f2"))
+        good("train", full, "--out", out, "--minutes", 1e-9)
+        before = digest(out + "/step-00000001.ckpt")
+        size = os.path.getsize(out + "/step-00000001.ckpt")
+        for left in (size - 5000, 0) if mounted else (size - 1000,):
+            if mounted:
+                filled(at("small"), left)
+            else:
+                def limit(most=left):
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+            p = run("train", full, "--out", out, preexec_fn=limit)
+            check(p.returncode == 1 and p.stderr.count("\n") == 1 and ("No space left on device" if mounted else "File too large") in p.stderr, f"a full disk: {p.returncode} {p.stderr}")
+            check(sorted(f for f in os.listdir(out) if "ckpt" in f or "tmp" in f) == ["step-00000001.ckpt"] and digest(out + "/step-00000001.ckpt") == before,
+                  f"the last checkpoint stays, whole and alone: {os.listdir(out)}")
+            mounted and os.remove(at("small/filler"))
+        good("train", full, "--out", out)
+        check(digest(out + "/model.gguf") == digest(at("f2/model.gguf")), "with space the run goes on from it")
+        with open(out + "/log.csv") as f, open(at("f2/log.csv")) as g:
+            a, b = ([line.split(",")[:6] for line in h.read().split("\n")] for h in (f, g))
+        check(a == b, f"and so does its log: {a} {b}")
+        if mounted:                                         # the last checkpoint is there, the model does not fit
+            os.remove(out + "/model.gguf")
+            filled(at("small"), 8192)
+            p = run("train", full, "--out", out)
+            check(p.returncode == 1 and p.stderr.count("\n") == 1 and not [f for f in os.listdir(out) if "model" in f], f"no room for the model: {p.returncode} {p.stderr}")
+            os.remove(at("small/filler"))
+            check("done before at step 40" in good("train", full, "--out", out) and digest(out + "/model.gguf") == digest(at("f2/model.gguf")), "it is written later")
+    finally:
+        if mounted:
+            subprocess.run(["umount", at("small")], check=True)
+    print("  a full disk: " + ("a tmpfs of 4 MiB" if mounted else "by a limit on the size of files, as no tmpfs may be mounted here"))
+
+
 def damage():
     c = config("h", steps=20)
     good("train", c)
@@ -233,16 +317,7 @@ def damage():
             with open(at("h/" + name), "wb") as f:
                 f.write(b"LMTRAIN1")
     check("done at step 20" in good("train", c) and digest(at("h/model.gguf")) == whole, "all are damaged: it begins anew")
-    full = config("f", steps=40)     # a file may not grow beyond what a checkpoint needs: as on a disk that is full
-    good("train", full, "--minutes", 1e-9)
-    before = sorted(os.listdir(at("f")))
-    size = os.path.getsize(at("f/step-00000001.ckpt"))
-    p = run("train", full, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1000, size - 1000)))
-    check(p.returncode == 1 and p.stderr.count("\n") == 1 and "File too large" in p.stderr, f"a full disk: {p.returncode} {p.stderr}")
-    check([f for f in sorted(os.listdir(at("f"))) if "ckpt" in f] == [f for f in before if "ckpt" in f], "the last checkpoint stays alone")
-    good("train", full)
-    good("train", full, "--out", at("f2"))
-    check(digest(at("f/model.gguf")) == digest(at("f2/model.gguf")), "and the run goes on from it")
+    full_disk()
     p = subprocess.Popen([build + "/train", c, "--out", at("two"), "--steps", "1000000"], stdout=subprocess.PIPE)
     until_saved(p, "two")
     refused(1, "another process trains in this folder", c, "--out", at("two"))
@@ -253,11 +328,78 @@ def damage():
     check(nan.returncode in (0, 1) and nan.stderr.count("\n") == nan.returncode, f"a learning rate beyond reason: {nan.returncode} {nan.stderr}")
 
 
+# ---- cache: a teacher's distributions in a file: the bits of the teacher itself where documents are whole; bound to what it is of; whole or not there
+def cache():
+    good("train", config("teach", steps=60))
+    teacher, store = at("teach/model.gguf"), at("cached0/teach.cache")
+    small = {"shape": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_head_kv": 1, "n_ff": 16}, "steps": 24, "teacher": teacher, "valid_every": 24, "packing": "whole", "n_len": 40}
+    made, fly, c = [], config("fly", **small), config("cached", **small, **{"distill.cache": store})
+    for i, more in enumerate(((), ("--distill.temperature", 2.5, "--distill.share", 0.9), ("--distill.top_k", 7), ("--distill.top_k", 7, "--rows", 3, "-t", 1))):
+        good("train", fly, "--out", at(f"fly{i}"), *more)
+        good("train", c, "--out", at(f"cached{i}"), *more)
+        check(digest(at(f"fly{i}/model.gguf")) == digest(at(f"cached{i}/model.gguf")), f"cached or not, the same bits: {more}")
+        made.append(digest(store))
+    check(len(set(made)) == 1, "written once: top_k 64 serves 7, and every temperature")
+    check(digest(at("fly0/model.gguf")) != digest(at("fly1/model.gguf")) != digest(at("fly2/model.gguf")), "temperature and top_k matter")
+    with open(store, "rb") as f:
+        whole = f.read()
+    n_parts, n_targets = struct.unpack_from("<I", whole, 44)[0], struct.unpack_from("<Q", whole, 64 + 16)[0]
+    check(n_parts == 1 and len(whole) == (64 + 24 + n_targets * 64 * 6 + 7) // 8 * 8, f"6 bytes for each of 64 logits of a target: {len(whole)} bytes, {n_targets} targets")
+    good("train", c, "--out", at("alone"), "--teacher", "")
+    check(digest(at("alone/model.gguf")) == digest(at("fly0/model.gguf")), "without the teacher's file")
+    p = subprocess.Popen([build + "/train", fly, "--out", at("killed"), "--save_every", "3"], stdout=subprocess.DEVNULL)
+    until_saved(p, "killed", 6)
+    p.kill()
+    p.wait()
+    good("train", c, "--out", at("killed"), "--teacher", teacher)
+    check(digest(at("killed/model.gguf")) == digest(at("fly0/model.gguf")), "a killed run of the teacher that goes on with the cache: the same bits")
+    every = at("all.cache")
+    good("train", c, "--out", at("all"), "--distill.top_k", 0, "--distill.cache", every)
+    good("train", fly, "--out", at("fly_all"), "--distill.top_k", 0)
+    good("train", c, "--out", at("all5"), "--distill.top_k", 7, "--distill.cache", every)
+    check(digest(at("all/model.gguf")) == digest(at("fly_all/model.gguf")) and digest(at("all5/model.gguf")) == digest(at("fly2/model.gguf")), "all of the vocabulary; 7 of all")
+    mixed = [{"path": at("g.train.tokens"), "weight": 3}, {"path": at("g.valid.tokens"), "weight": 1}]
+    for name, more in (("mix_fly", ()), ("mix", ("--distill.cache", at("mix.cache")))):
+        good("train", fly, "--out", at(name), "--data", json.dumps(mixed), *more)
+    good("train", fly, "--out", at("of_two"), "--distill.cache", at("mix.cache"))
+    check(digest(at("mix/model.gguf")) == digest(at("mix_fly/model.gguf")) and digest(at("of_two/model.gguf")) == digest(at("fly0/model.gguf")), "two files of data, and one of them")
+    good("train", c, "--out", at("stream"), "--packing", "stream", "--distill.cache", at("stream.cache"))
+    good("train", c, "--out", at("stream2"), "--packing", "stream", "--distill.cache", at("stream.cache"), "-t", 1)
+    check(digest(at("stream/model.gguf")) == digest(at("stream2/model.gguf")), "a stream's bits are its own, and the same again")
+    refused(1, "another configuration: nothing, was distill=from the cache", fly, "--out", at("stream"), "--packing", "stream")
+    good("train", config("teach2", steps=61))
+    good("prepare", write("p2.json", json.dumps({"out": at("g2"), "sources": [at("g.txt")], "model": teacher, "clean.near": 0, "validation": 0.3})))
+    for needle, *more in (("is of another teacher", "--teacher", at("teach2/model.gguf")), ("is of other data", "--data", at("g2.train.tokens")), ("as a stream", "--packing", "stream"),
+                          ("n_len is 41", "--n_len", 41), ("distill.top_k asks for 65", "--distill.top_k", 65), ("distill.top_k asks for 300", "--distill.top_k", 0),
+                          ("no such file, and no teacher", "--teacher", "", "--distill.cache", at("none.cache")), ("is no cache of a teacher", "--distill.cache", teacher),
+                          ("is a folder", "--distill.cache", scratch.name), ("is no cache of a teacher: its size", "--distill.cache", write("short", "LMTEACH1"))):
+        refused(1, needle, c, "--out", at("refused"), *more)
+    r, bad = random.Random(8), at("bad.cache")
+    cases = [whole[:n] for n in (0, 63, 64, 100, len(whole) - 8, len(whole) - 1)] + [whole + b"\0" * 8]
+    for i in [*range(8, 88, 8), *(r.randrange(len(whole)) for _ in range(8))]:
+        cases.append(whole[:i] + bytes([whole[i] ^ 1 << r.randrange(8)]) + whole[i + 1:])
+    for i, b in enumerate(cases):
+        with open(bad, "wb") as f:
+            f.write(b)
+        p = run("train", c, "--out", at("refused"), "--distill.cache", bad)
+        check(p.returncode == 1 and p.stderr.count("\n") == 1 and ("damaged" in p.stderr or "its size is" in p.stderr), f"damage {i}: {p.returncode} {p.stderr}")
+    size = len(whole) - 1000                                # the disk is full; a signal comes
+    p = run("train", c, "--out", at("refused"), "--distill.cache", at("cut.cache"), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+    check(p.returncode == 1 and p.stderr.count("\n") == 1 and "File too large" in p.stderr, f"a full disk: {p.returncode} {p.stderr}")
+    p = subprocess.Popen([build + "/train", c, "--out", at("refused"), "--distill.cache", at("cut.cache")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while p.poll() is None and not [f for f in os.listdir(scratch.name) if f.startswith("cut.cache")]:
+        time.sleep(0.0005)
+    p.send_signal(signal.SIGTERM)
+    said = p.communicate()[1]
+    check(p.returncode == 1 and said.count("\n") == 1 and "stopped by a signal before it was whole" in said, f"SIGTERM: {p.returncode} {said}")
+    check(not [f for f in os.listdir(scratch.name) if f.startswith("cut.cache")], "nothing unfinished is left")
+    print(f"  cache: {n_targets} targets, {len(whole)} bytes")
+
+
 # ---- kinds: each learns, what it writes is read by llama.h
 def kinds():
     base = at("base/model.gguf")
     good("train", config("base", steps=150))
-    first = float(log("base")[-1]["valid_loss"])
     other = write("o.txt", "".join(s.replace("cat", "elephant").replace("saw", "carried") + "\n<|endoftext|>\n" for s in stories(200, 9)))
     good("prepare", write("po.json", json.dumps({"out": at("o"), "sources": [other], "model": base, "clean.near": 0})))
     quantized = at("base.q8.gguf")
@@ -279,12 +421,6 @@ def kinds():
             says = good("perplexity", "-m", merged, "-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
         check(abs(float(says.split("nll ")[1].split(" ")[0]) - losses[-1]) < 1e-3, f"{kind}: the file says {says}, training said {losses[-1]}")
     check(digest(quantized) == before, "the quantized base is not touched")
-    small = {"shape": {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_head_kv": 1, "n_ff": 16}, "steps": 250}
-    for name, more in (("student", {}), ("taught", {"teacher": base}), ("taught_all", {"teacher": base, "distill.top_k": 0, "distill.share": 0.9})):
-        good("train", config(name, **small, **more))
-    alone, taught, by_all = (float(log(n)[-1]["valid_loss"]) for n in ("student", "taught", "taught_all"))
-    check(taught < alone and by_all < 1.05 * alone, f"a student is better with its teacher: {taught}, by all tokens {by_all}, alone {alone}")
-    print("  student %s, taught %s, by all %s; teacher %.3f" % (*(log(n)[-1]["valid_loss"] for n in ("student", "taught", "taught_all")), first))
     pairs = [json.dumps({"prompt": s.split(". ")[0] + ". ", "chosen": "The happy girl made the new ball.", "rejected": "The old dog wanted the red moon."}) for s in stories(80, 4)]
     template = write("chat.jinja", "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|endoftext|>{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}")
     write("pairs.jsonl", "\n".join(pairs) + "\n")
@@ -295,7 +431,30 @@ def kinds():
     rows = log("dpo")
     check(abs(float(rows[0]["loss"]) - math.log(2)) <= 1e-6, f"DPO begins at ln 2: {rows[0]['loss']}")
     check(float(rows[-1]["loss"]) < 0.5 and float(rows[-1]["valid_loss"]) < 0.6, f"DPO learns: {rows[-1]}")
+    good("train", c, "--out", at("dpo2"), "--rows", 2)
+    parts_of = [float(r["loss"]) for r in log("dpo2")]
+    check(max(abs(a - float(r["loss"])) for a, r in zip(parts_of, rows)) < 1e-4, f"pair by pair: {parts_of} {rows}")
     check("(chosen)" in good("train", c, "--show", 2), "--show of pairs")
+
+
+# ---- taught: a student of 48 % of its teacher's weights ends better with it than without, same steps, whatever the seed
+def taught():
+    if not os.path.isdir(data + "/data/tinystories"):
+        return skip("no reference data")
+    write("tales.txt", tales(1 << 19))
+    good("prepare", write("ps.json", json.dumps({"out": at("s"), "sources": [at("tales.txt")], "vocab_size": 512})))
+    common = {"data": at("s.train.tokens"), "valid": at("s.valid.tokens"), "vocab": at("s.vocab.gguf"), "n_len": 64, "batch": 16, "lr": 4e-3, "warmup": 20, "save_every": 1000,
+              "valid_every": 1000, "valid_docs": 25}
+    good("train", config("elder", **{**common, "steps": 600, "shape": {"n_embd": 64, "n_layer": 3, "n_head": 4, "n_ff": 128}}))
+    c = config("young", **{**common, "steps": 200, "shape": {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_ff": 112}})
+    teach = ("--teacher", at("elder/model.gguf"), "--distill.share", 0.9, "--distill.top_k", 32, "--distill.cache", at("elder.cache"))
+    ends = []
+    for seed in (1, 2, 3):
+        good("train", c, "--out", at(f"alone{seed}"), "--seed", seed)
+        good("train", c, "--out", at(f"taught{seed}"), "--seed", seed, *teach)
+        ends.append([float(log(f"{name}{seed}")[-1]["valid_loss"]) for name in ("alone", "taught")])
+        check(ends[-1][1] < ends[-1][0] - 0.1, f"seed {seed}: alone {ends[-1][0]}, taught {ends[-1][1]}")
+    print("  validation after 200 steps, alone and taught: %s; the teacher %s" % (", ".join("%.3f %.3f" % (a, b) for a, b in ends), log("elder")[-1]["valid_loss"]))
 
 
 # ---- events: read by the package
@@ -382,16 +541,15 @@ def readme():
     script = "set -e\n" + "".join(text.split(f"\n## {title}\n")[1].split("```sh\n")[1].split("```")[0] for title in ("Preparing training data", "Training"))
     os.mkdir(at("readme"))
     os.symlink(build, at("readme/build"))
-    with open(data + "/data/tinystories/train.txt", "rb") as f, open(at("readme/stories.txt"), "wb") as g:
-        g.write(f.read(1 << 19).rsplit(b"<|endoftext|>", 1)[0] + b"<|endoftext|>\n")
+    write("readme/stories.txt", tales(1 << 19))
     p = subprocess.run(["bash", "-c", script], cwd=at("readme"), capture_output=True, text=True)
     check(p.returncode == 0, f"README: exit {p.returncode}: {p.stderr[-300:]}")
     check("done before at step 60" in p.stdout and p.stdout.count("Once upon a time") >= 2 and os.path.exists(at("readme/student/model.gguf")), "README: " + p.stdout[-500:])
 
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)) + "/..")
-for part in parts or ("quick", "reference", "kill", "damage", "kinds", "events", "mpi", "embed", "readme"):
+for part in parts or ("quick", "reference", "kill", "damage", "kinds", "cache", "taught", "events", "mpi", "embed", "readme", "torch"):
     began = time.time()
-    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "events": events, "mpi": mpi, "embed": embed, "readme": readme}[part]()
+    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "cache": cache, "taught": taught, "events": events, "mpi": mpi, "embed": embed, "readme": readme, "torch": by_torch}[part]()
     print(f"  {part}: {time.time() - began:.1f} s")
 end()

@@ -178,7 +178,9 @@ static inline const char *checkpoint_difference(const char *now, const char *was
         if (a != b || memcmp(now, was, a) != 0) { snprintf(text, sizeof text, "%.*s, was %.*s", (int)(a < 120 ? a : 120), now,
             (int)(b < 120 ? b : 120), was); return text; }
     }
-    return "other keys";
+    a = strcspn(now, "\n"); b = strcspn(was, "\n");
+    snprintf(text, sizeof text, "%.*s, was %.*s", a ? (int)(a < 120 ? a : 120) : 7, a ? now : "nothing", b ? (int)(b < 120 ? b : 120) : 7, b ? was : "nothing");
+    return text;
 }
 /* 1: read. 0: the file is damaged, which *why tells. A sound file of another run ends the program, unless `any` is set and the sizes fit. */
 static inline int checkpoint_load(const char *path, checkpoint *c, int any, const char **why) {

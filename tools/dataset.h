@@ -222,13 +222,13 @@ static inline void dataset_close(dataset *d) {
     if (!d->mapped) free((void *)(uintptr_t)d->p);
     memset(d, 0, sizeof *d);
 }
-static inline void dataset_take(dataset *d) { /* the file's bytes */
+static inline void dataset_take(dataset *d, const char *what, size_t least) { /* the file's bytes */
     FILE *f; int64_t n; void *p = NULL;
     if (cli_what(d->path) == CLI_FOLDER) cli_die("%s: is a folder", d->path);
     f = cli_fopen(d->path, "rb");
     if (f == NULL) cli_die("%s: %s", d->path, strerror(errno));
     n = cli_what(d->path) == CLI_FILE ? cli_size(f) : -1;
-    if (n < DATASET_HEAD || (uint64_t)n > (size_t)-1 / 2) cli_die("%s: is no token file: its size is %lld bytes", d->path, (long long)n);
+    if (n < (int64_t)least || (uint64_t)n > (size_t)-1 / 2) cli_die("%s: is no %s: its size is %lld bytes", d->path, what, (long long)n);
     d->n_bytes = (size_t)n;
 #if !defined(_WIN32)
     p = mmap(NULL, d->n_bytes, PROT_READ, MAP_PRIVATE, fileno(f), 0);
@@ -281,7 +281,7 @@ static inline void dataset_open(dataset *d, const char *path) { /* path must sta
     size_t at = DATASET_HEAD; const unsigned char *h; uint64_t n_docs, n_stored; int flags;
     memset(d, 0, sizeof *d);
     d->path = path;
-    dataset_take(d);
+    dataset_take(d, "token file", DATASET_HEAD);
     h = d->p;
     if (memcmp(h, "LMTOKENS", 8) != 0) cli_die("%s: is no token file (prepare writes one)", path);
     if (dataset_get(h + 8, 4) != 1) cli_die("%s: version %lu of the token file is not known", path, (unsigned long)dataset_get(h + 8, 4));

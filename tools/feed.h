@@ -23,7 +23,10 @@ typedef struct feed_source {
     uint64_t epoch, at, from;         /* the state: the document order[at] is read from pair `from` on */
     uint32_t *order; size_t n_units, shift; /* units: documents, or pairs of them; shift: pairs of order[0] that come last. Of this epoch */
 } feed_source;
-typedef struct feed { feed_source *s; int n; uint64_t seed, n_rows; int n_len; double weights; } feed; /* n_rows: given so far, part of the state */
+typedef struct feed {
+    feed_source *s; int n; uint64_t seed, n_rows; int n_len; double weights; /* n_rows: given so far, part of the state */
+    uint64_t *place; int source;      /* where feed_row puts each target's number among the stored tokens, NULL: nowhere; of the last row */
+} feed;
 
 /* ---- random numbers: SplitMix64 (Steele, Lea and Flood 2014, doi:10.1145/2660193.2660195) */
 static inline uint64_t feed_mix(uint64_t *s) {
@@ -134,7 +137,10 @@ static inline int feed_row_of(feed *f, feed_source *s, lm_token *ids, lm_token *
         if (s->whole && k > 0 && left > (size_t)(f->n_len - k)) break;
         n = left < (size_t)(f->n_len - k) ? (int)left : f->n_len - k;
         counted += feed_read(&s->d, &t, (size_t)s->from, (size_t)n, ids + k, targets + k);
-        for (j = 0; j < n; j++) start[k + j] = k;
+        for (j = 0; j < n; j++) {
+            start[k + j] = k;
+            if (f->place) f->place[k + j] = t.start + s->from + (uint64_t)j + 1 - feed_lead(&s->d, &t);
+        }
         k += n; s->from += (uint64_t)n;
         if (s->from == end || s->whole) feed_next(f, s);
     }
@@ -142,8 +148,8 @@ static inline int feed_row_of(feed *f, feed_source *s, lm_token *ids, lm_token *
     return counted;
 }
 static inline int feed_row(feed *f, lm_token *ids, lm_token *targets, int32_t *start) {
-    int i = feed_pick(f);
-    return feed_row_of(f, &f->s[i], ids, targets, start);
+    f->source = feed_pick(f);
+    return feed_row_of(f, &f->s[f->source], ids, targets, start);
 }
 /* A document alone in a row, its end lost where it is longer. -> counted targets. */
 static inline int feed_document(const feed *f, const dataset *d, size_t doc, lm_token *ids, lm_token *targets, int32_t *start) {

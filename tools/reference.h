@@ -4,13 +4,20 @@
  *   batch.safetensors        tokens [steps, rows, n + 1]; input_ids, targets, targets_masked [rows, n], -100: not counted
  *   adamw.json               hyper: lr, beta1, ...; cosine: warmup, total, min_lr
  *   lora/                    adapter_config.json, adapter_init.safetensors, expected.json: lr, weight_decay
- *   accum/                   batch.safetensors, expected.json: micro_batch_rows */
+ *   accum/                   batch.safetensors, expected.json: micro_batch_rows
+ * and, or instead of all that, one or both of
+ *   dpo/                     config.json: beta; batch.safetensors: input_ids, targets [rows, n], rows 2i chosen, 2i + 1 rejected
+ *   distill/                 config.json: cases, a list of { name, share, temperature, top_k }; batch.safetensors: input_ids, targets
+ * over policy/, which is trained, and base/, which DPO compares with and which teaches: config.json, model.safetensors. The loss is the mean over
+ * pairs or over targets; dpo/loss.json has also that of base/ itself. */
 #ifndef REFERENCE_H
 #define REFERENCE_H
 #include "safetensors.h"
 #include "gguf_write.h"
 #include "names.h"
 #include "schedule.h"
+#include "dpo.h"
+#include "distill.h"
 
 #define REFERENCE_MAX 64              /* steps */
 typedef struct reference_tokens { lm_token *v; uint64_t dims[3]; int n_dims; } reference_tokens;
@@ -181,9 +188,8 @@ static inline void ref_train(lm_train *t, int cosine, int n_steps, double lr, do
         for (i = 0; i < n; i++) { ids[i] = from[i / n_len * (n_len + 1) + i % n_len]; targets[i] = from[i / n_len * (n_len + 1) + i % n_len + 1]; }
         ref_run(t, ids, targets, n_rows, n_len, 1.0 / n);
         memset(&o, 0, sizeof o);
-        o.lr = (float)(cosine ? schedule_lr(SCHEDULE_COSINE, s, lr, ref.cosine_min, ref.warmup, ref.total, 0) : lr); o.beta1 = (float)ref.beta1;
-        o.beta2 = (float)ref.beta2;
-        o.eps = (float)ref.eps; o.weight_decay = (float)decay; o.clip = (float)clip; o.t = (uint64_t)s + 1;
+        o.lr = cosine ? schedule_lr(SCHEDULE_COSINE, s, lr, ref.cosine_min, ref.warmup, ref.total, 0) : lr;
+        o.beta1 = ref.beta1; o.beta2 = ref.beta2; o.eps = ref.eps; o.weight_decay = decay; o.clip = clip; o.t = (uint64_t)s + 1;
         if (lm_train_step(t, &o) != LM_OK) cli_die("%s: %s", ref.dir, lm_train_error(t));
         for (k = 0; files[k]; k++) if (after[k] == s + 1) ref_write(t, REF_VALUE, adapter, ref_out(files[k]));
     }
@@ -293,13 +299,96 @@ static inline void ref_adapters(void) {
     lm_train_close(t); lm_train_close(whole); lm_model_close(base);
     remove(path);
 }
-static inline void reference_all(const char *dir, const char *out) {
+/* ---- preferences and teachers: the steps of train itself */
+typedef struct ref_rows { reference_tokens ids, targets; int n_rows, n_len; json_doc config; } ref_rows;
+static inline void ref_rows_read(ref_rows *r, const char *batch, const char *what) {
+    tensors l; const char *path = ref_in(batch);
+    ref_load(&l, path);
+    r->ids = ref_tokens(&l, path, "input_ids"); r->targets = ref_tokens(&l, path, "targets");
+    tensors_close(&l);
+    if (r->ids.n_dims != 2 || r->targets.n_dims != 2 || memcmp(r->ids.dims, r->targets.dims, sizeof r->ids.dims) != 0)
+        cli_die("%s: input_ids and targets differ in shape", path);
+    r->n_rows = (int)r->ids.dims[0]; r->n_len = (int)r->ids.dims[1];
+    memset(&r->config, 0, sizeof r->config); json_as(&r->config, json_read(&r->config, ref_in(what)), JSON_OBJECT);
+}
+static inline void ref_rows_free(ref_rows *r) { json_close(&r->config); free(r->ids.v); free(r->targets.v); }
+static inline lm_train_batch ref_batch(const ref_rows *r) {
+    lm_train_batch b;
+    memset(&b, 0, sizeof b);
+    b.n_rows = r->n_rows; b.n_len = r->n_len; b.ids = r->ids.v; b.targets = r->targets.v;
+    return b;
+}
+static inline FILE *ref_create(const char *path) {
+    FILE *f = cli_fopen(path, "wb");
+    if (f == NULL) cli_die("%s: %s", path, strerror(errno));
+    return f;
+}
+static inline void ref_dpo(void) {
+    ref_rows r; lm_train *t; lm_train_batch b; FILE *f; double beta, loss[2] = { 0, 0 }, *nll, *before; float *weight; int i;
+    ref_rows_read(&r, "dpo/batch.safetensors", "dpo/config.json");
+    beta = json_real(&r.config, r.config.root, "beta", 1e-6, 100, 0.1);
+    if (r.n_rows % 2) cli_die("%s: %d rows are no pairs", ref_in("dpo/batch.safetensors"), r.n_rows);
+    nll = (double *)cli_grow(NULL, (size_t)r.n_rows * 2 * sizeof *nll); before = nll + r.n_rows;
+    weight = (float *)cli_grow(NULL, (size_t)r.n_rows * (size_t)r.n_len * sizeof *weight);
+    for (i = 0; i < 2; i++) {         /* the base itself, then the policy */
+        t = ref_model(i ? "policy" : "base", r.n_rows, r.n_len);
+        b = ref_batch(&r); b.row_nll = before;
+        if (i == 0 && lm_train_run(t, &b) != LM_OK) cli_die("%s: %s", ref.dir, lm_train_error(t));
+        b = ref_batch(&r);
+        if (dpo_run(t, &b, beta, 2.0 / r.n_rows, before, nll, weight, &loss[i]) != LM_OK) cli_die("%s: %s", ref.dir, lm_train_error(t));
+        if (i) ref_write(t, REF_GRAD, 0, ref_out("dpo/grads.safetensors"));
+        lm_train_close(t);
+    }
+    f = ref_create(ref_out("dpo/loss.json"));
+    fprintf(f, "{ \"first\": %.17g, \"loss\": %.17g, \"margins\": [", loss[0], loss[1]);
+    for (i = 0; i < r.n_rows; i += 2) fprintf(f, "%s%.17g", i ? ", " : " ", dpo_margin(beta, nll + i, before + i));
+    fputs(" ] }\n", f);
+    if (fclose(f) != 0) cli_die("%s: %s", ref_out("dpo/loss.json"), strerror(errno));
+    free(nll); free(weight); ref_rows_free(&r);
+}
+static inline double ref_taught(const ref_rows *r, const json *c, const char *teacher) { /* one case; its gradients to a file -> loss */
+    const char *name = json_text(&r->config, c, "name", "case"); char path[300]; lm_train *t; distill d; lm_train_batch b = ref_batch(r);
+    size_t n = (size_t)r->n_rows * (size_t)r->n_len, i; float *p; lm_token *top;
+    double temperature = json_real(&r->config, c, "temperature", 1e-3, 1e3, 1);
+    distill_open(&d, teacher, r->n_len, json_int(&r->config, c, "top_k", 0, 1 << 20, 0), cli.n_threads);
+    if (n > ((size_t)-1 >> 4) / (size_t)d.n_top) cli_die("memory: %s", name);
+    p = (float *)cli_grow(NULL, n * (size_t)d.n_top * sizeof *p); top = (lm_token *)cli_grow(NULL, n * (size_t)d.n_top * sizeof *top);
+    for (i = 0; i < n; i += (size_t)r->n_len)
+        distill_document(&d, b.ids + i, b.targets + i, r->n_len, p + i * (size_t)d.n_top, d.n_top < d.n_vocab ? top + i * (size_t)d.n_top : NULL);
+    for (i = 0; i < n; i++) if (b.targets[i] >= 0) distill_soften(p + i * (size_t)d.n_top, d.n_top, temperature);
+        else memset(top + i * (size_t)d.n_top, 0, (size_t)d.n_top * sizeof *top);
+    b.soft_p = p; b.soft_ids = d.n_top < d.n_vocab ? top : NULL; b.n_soft = d.n_top;
+    b.soft_share = (float)json_real(&r->config, c, "share", 0, 1, 0.5); b.temperature = (float)temperature;
+    b.scale = (float)(1.0 / (double)ref_counted(b.targets, n));
+    t = ref_model("policy", r->n_rows, r->n_len);
+    if (lm_train_run(t, &b) != LM_OK) cli_die("%s: %s", ref.dir, lm_train_error(t));
+    snprintf(path, sizeof path, "distill/%.200s.safetensors", name);
+    ref_write(t, REF_GRAD, 0, ref_out(path));
+    lm_train_close(t); distill_close(&d); free(p); free(top);
+    return b.loss;
+}
+static inline void ref_distill(void) {
+    ref_rows r; const json *cases; uint32_t i; lm_train *t; FILE *f; char teacher[4400];
+    ref_rows_read(&r, "distill/batch.safetensors", "distill/config.json");
+    cases = json_need(&r.config, r.config.root, "cases", JSON_LIST);
+    snprintf(teacher, sizeof teacher, "%s", ref_out("distill/teacher.gguf"));
+    t = ref_model("base", 1, r.n_len);
+    ref_gguf(t, teacher);
+    lm_train_close(t);
+    f = ref_create(ref_out("distill/loss.json"));
+    for (i = 0; i < cases->n; i++) {
+        const json *c = json_as(&r.config, &cases->v.item[i], JSON_OBJECT);
+        fprintf(f, "%s \"%s\": %.17g", i ? "," : "{", json_text(&r.config, c, "name", "case"), ref_taught(&r, c, teacher));
+    }
+    fputs(" }\n", f);
+    if (fclose(f) != 0) cli_die("%s: %s", ref_out("distill/loss.json"), strerror(errno));
+    remove(teacher); ref_rows_free(&r);
+}
+static inline void ref_language(void) { /* what reference/train has */
     static const int after[] = { 1, 10 }; static const char *const constant[] = { "params_step1.safetensors", "params_step10.safetensors", NULL };
     static const int last[] = { 10 }; static const char *const cosine[] = { "params_cosine_step10.safetensors", NULL };
     tensors l; FILE *f; lm_train *t; const char *path; int n_rows, n_len;
-    ref.dir = dir; ref.out = out;
-    if (cli_what(dir) != CLI_FOLDER) cli_die("%s: is no folder", dir);
-    ref_folder(out); ref_folder(ref_out("lora")); ref_folder(ref_out("accum"));
+    ref_folder(ref_out("lora")); ref_folder(ref_out("accum"));
     path = ref_in("batch.safetensors");
     ref_load(&l, path);
     ref.tokens = ref_tokens(&l, path, "tokens"); ref.ids = ref_tokens(&l, path, "input_ids"); ref.targets = ref_tokens(&l, path, "targets");
@@ -311,8 +400,7 @@ static inline void reference_all(const char *dir, const char *out) {
         sizeof ref.ids.dims) != 0 || memcmp(ref.ids.dims, ref.masked.dims, sizeof ref.ids.dims) != 0) cli_die("%s: shapes do not fit each other",
             path);
     ref_hyper();
-    path = ref_out("loss.json"); f = cli_fopen(path, "wb");
-    if (f == NULL) { cli_die("%s: %s", path, strerror(errno)); return; }
+    f = ref_create(ref_out("loss.json"));
     fputs("{\n", f);
     ref_grads(f, "tiny", "full", &ref.targets, ","); ref_grads(f, "tiny", "masked", &ref.masked, ",");
     ref_grads(f, "tiny_tied", "tied", &ref.targets, "");
@@ -326,7 +414,17 @@ static inline void reference_all(const char *dir, const char *out) {
     lm_train_close(t);
     ref_accumulate();
     ref_adapters();
-    printf("%s: computed, written to %s\n", dir, out);
     free(ref.tokens.v); free(ref.ids.v); free(ref.targets.v); free(ref.masked.v);
+}
+static inline void reference_all(const char *dir, const char *out) {
+    int dpo, taught;
+    ref.dir = dir; ref.out = out;
+    if (cli_what(dir) != CLI_FOLDER) cli_die("%s: is no folder", dir);
+    ref_folder(out);
+    dpo = cli_what(ref_in("dpo")) == CLI_FOLDER; taught = cli_what(ref_in("distill")) == CLI_FOLDER;
+    if (!(dpo || taught) || cli_what(ref_in("batch.safetensors")) != CLI_NOTHING) ref_language();
+    if (dpo) { ref_folder(ref_out("dpo")); ref_dpo(); }
+    if (taught) { ref_folder(ref_out("distill")); ref_distill(); }
+    printf("%s: computed, written to %s\n", dir, out);
 }
 #endif /* REFERENCE_H */

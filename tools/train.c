@@ -20,6 +20,8 @@
 #include "events.h"
 #include "curve.h"
 #include "schedule.h"
+#include "dpo.h"
+#include "distill.h"
 #include "reference.h"
 
 static const char *config_path, *reference_path;
@@ -27,7 +29,7 @@ static int n_show;
 
 /* ================ the keys */
 static struct {
-    const char *model, *vocab, *teacher, *targets, *out, *output, *type, *name, *prompt; const json *data, *valid;
+    const char *model, *vocab, *teacher, *cache, *targets, *out, *output, *type, *name, *prompt; const json *data, *valid;
     int64_t n_embd, n_layer, n_head, n_head_kv, n_embd_head, n_ff, n_ctx; int tied; double rms_eps, rope_base;
     int64_t rank; double alpha, dpo_beta, share, temperature; int64_t top_k;
     int packing; int64_t n_len, batch, rows, steps; double epochs; int64_t seed;
@@ -70,6 +72,8 @@ static config_key keys[] = {
     KEY_REAL("distill.share", share, "0.5", 0, 1, "", "of the teacher's part in the loss"),
     KEY_REAL("distill.temperature", temperature, "1", 0.01, 100, "", "by which the logits of both are divided"),
     KEY_INT("distill.top_k", top_k, "64", 0, 1 << 20, "tokens", "of the teacher's distribution that are kept; 0: all"),
+    KEY_TEXT("distill.cache", cache, "", "file", "what the teacher says of all of `data`: written once, then read, without it if `teacher` is absent",
+        CONFIG_FREE),
     KEY_REAL("dpo.beta", dpo_beta, "0.1", 1e-6, 100, "", "with pairs: how much the log-ratio counts (arXiv:2305.18290)"),
     KEY_CHOICE("packing", packing, "auto", "auto|stream|whole", "documents are cut where a row ends, or never; auto: whole with a loss mask", 0),
     KEY_INT("n_len", n_len, "256", 1, 1 << 20, "tokens", "of a row"),
@@ -149,11 +153,12 @@ typedef struct pair_ref { double *nll; } pair_ref; /* of each document of a sour
 static struct {
     lm_model *base, *vm;              /* vm: whose vocabulary it is, base or the file of `vocab` */
     lm_train *t; lm_train_info info;
-    lm_model *teacher; lm_ctx *teacher_ctx;
+    int taught; distill teacher; distill_cache cache; uint64_t *place; int *row_source; /* with a cache: of the step's targets and rows */
     feed feed; dataset *valid; const char **valid_path; int n_valid;
     int dpo; pair_ref *ref, *valid_ref;
     int rows;                         /* of a micro-batch */
-    lm_token *ids, *targets; int32_t *start; float *weight; /* a step's rows on all ranks: [n_ranks * step_rows][n_len] */
+    lm_token *ids, *targets; int32_t *start; /* a step's rows on all ranks: [n_ranks * step_rows][n_len] */
+    float *weight; double *before;    /* of a micro-batch of pairs: dpo_run */
     int step_rows; int *source; size_t *unit; /* of each pair, with DPO */
     double *row_nll; float *token_nll; lm_token *soft_ids; float *soft_p; int n_soft; int *scan_source;
     float *logits;                    /* of one row, for samples */
@@ -217,17 +222,20 @@ static void open_models(void) {
     if (lm_train_open(&run.t, &d, &err) != LM_OK) cli_die("%s: %s", model_name(), err.text);
     lm_train_get_info(run.t, &run.info);
 }
-static void open_teacher(void) {
-    lm_ctx_desc d; lm_error err; lm_model_info info; int i;
-    run.teacher = open_model(cfg.teacher, 0);
-    lm_model_get_info(run.teacher, &info);
-    for (i = 0; i < run.feed.n; i++) dataset_fits(&run.feed.s[i].d, run.teacher);
-    memset(&d, 0, sizeof d);
-    d.n_ctx = d.n_batch = d.n_logits = (int)cfg.n_len; d.n_threads = cli.n_threads; d.cache_type = LM_CACHE_F32; d.hooks.log = cli_log_hook;
-    if (lm_ctx_open(&run.teacher_ctx, run.teacher, &d, &err) != LM_OK) cli_die("%s", cli_error_text(&err));
-    run.n_soft = cfg.top_k == 0 || cfg.top_k >= info.n_vocab ? info.n_vocab : (int)cfg.top_k;
-    run.soft_p = floats((size_t)run.rows, (size_t)cfg.n_len, (size_t)run.n_soft);
-    run.soft_ids = run.n_soft < info.n_vocab ? (lm_token *)(void *)floats((size_t)run.rows, (size_t)cfg.n_len, (size_t)run.n_soft) : NULL;
+static int cache_is_there(void) { int is = rank_of == 0 && cli_what(cfg.cache) != CLI_NOTHING; ranks_share(&is, sizeof is); return is; }
+static void open_teacher(void) { /* or the cache, which rank 0 writes */
+    int i, write = cfg.cache && !cache_is_there(), n = run.info.shape.n_vocab, n_top = cfg.top_k == 0 || cfg.top_k >= n ? n : (int)cfg.top_k;
+    if (write && !cfg.teacher) cli_die("%s: no such file, and no teacher that would write it", cfg.cache);
+    if (!cfg.cache || (write && rank_of == 0)) {
+        distill_open(&run.teacher, cfg.teacher, (int)cfg.n_len, n_top, cli.n_threads);
+        for (i = 0; i < run.feed.n; i++) dataset_fits(&run.feed.s[i].d, run.teacher.m);
+    }
+    if (write && rank_of == 0) { distill_write(&run.teacher, &run.feed, cfg.cache, &stopped); distill_close(&run.teacher); }
+    ranks_most(0);
+    if (cfg.cache) distill_load(&run.cache, cfg.cache, &run.feed, run.vm, n_top, cfg.teacher ? distill_sum(cfg.teacher) : 0);
+    run.taught = 1; run.n_soft = n_top;
+    run.soft_p = floats((size_t)run.rows, (size_t)cfg.n_len, (size_t)n_top);
+    run.soft_ids = n_top < n ? (lm_token *)(void *)floats((size_t)run.rows, (size_t)cfg.n_len, (size_t)n_top) : NULL;
 }
 /* One item of `data` or `valid`. */
 static const char *source_path(const json *v, const char *key, double *weight) {
@@ -285,10 +293,12 @@ static void make_room(void) {
     size_t n = (size_t)run.step_rows * (size_t)n_ranks, len = (size_t)cfg.n_len;
     run.ids = (lm_token *)(void *)floats(n, len, 1); run.targets = (lm_token *)(void *)floats(n, len, 1);
     run.start = (int32_t *)(void *)floats(n, len, 1);
-    run.weight = floats(n, len, 1); run.token_nll = floats((size_t)run.rows, len, 1);
+    run.weight = floats((size_t)run.rows, len, 1); run.before = (double *)(void *)floats((size_t)run.rows, 2, 1);
+    run.token_nll = floats((size_t)run.rows, len, 1);
     run.row_nll = (double *)(void *)floats((size_t)run.rows, 2, 1);
     run.source = (int *)(void *)floats(n, 1, 1); run.unit = (size_t *)(void *)floats(n, 2, 1);
         run.scan_source = (int *)(void *)floats((size_t)run.rows, len, 1);
+    if (cfg.cache) { run.place = (uint64_t *)(void *)floats(n, len, 2); run.row_source = (int *)(void *)floats(n, 1, 1); }
     if (cfg.sample_every) run.logits = floats(1, len, (size_t)run.info.shape.n_vocab);
 }
 
@@ -304,38 +314,29 @@ static lm_train_batch batch_of(int row, int n) { /* n of the step's rows, from `
     b.label_smoothing = (float)cfg.smoothing; b.step = run.step * (uint64_t)(run.step_rows * n_ranks) + (uint64_t)row;
     return b;
 }
-static lm_status run_batch(lm_train_batch *b) { /* what is no number is told, all else ends the program */
-    lm_status s = lm_train_run(run.t, b);
+static lm_status judged(lm_status s) { /* what is no number is told, all else ends the program */
     if (s != LM_OK && s != LM_E_NUMERIC) cli_die("%s: %s", model_name(), lm_train_error(run.t));
     return s;
 }
-/* The teacher reads each document of the rows by itself; soft_p of a token: softmax(logits / temperature), of the n_soft likeliest. */
-static void teach_token(const float *logits, int n_vocab, size_t at) {
-    static lm_ranked *best; int k, n = run.n_soft; float *p = run.soft_p + at * (size_t)n; double most, sum = 0;
-    if (run.soft_ids) {
-        if (best == NULL) best = (lm_ranked *)cli_grow(NULL, (size_t)n * sizeof *best);
-        lm_top_logprobs(logits, n_vocab, best, n);
-        for (k = 0; k < n; k++) { run.soft_ids[at * (size_t)n + (size_t)k] = best[k].id; p[k] = logits[best[k].id]; }
-    } else memcpy(p, logits, (size_t)n * sizeof *p);
-    for (most = p[0], k = 1; k < n; k++) if (p[k] > most) most = p[k];
-    for (k = 0; k < n; k++) { double e = exp((p[k] - most) / cfg.temperature); p[k] = (float)e; sum += e; }
-    for (k = 0; k < n; k++) p[k] = (float)(p[k] / sum);
+static lm_status run_batch(lm_train_batch *b) { return judged(lm_train_run(run.t, b)); }
+/* Soft targets of a batch, the step's rows from `row` on: the teacher reads each document of a row by itself, or its cache tells what it said. */
+static void teach_row(const lm_train_batch *b, size_t at) { /* at: first token of the row */
+    int i, from, n_len = b->n_len;
+    for (from = 0; from < n_len; from = i) {
+        for (i = from + 1; i < n_len && b->start[at + (size_t)i] == b->start[at + (size_t)from]; i++) {}
+        distill_document(&run.teacher, b->ids + at + from, b->targets + at + from, i - from, run.soft_p + (at + (size_t)from) * (size_t)run.n_soft,
+            run.soft_ids ? run.soft_ids + (at + (size_t)from) * (size_t)run.n_soft : NULL);
+    }
 }
-static void teach(lm_train_batch *b) {
-    static uint8_t *want; lm_model_info info; int r, i, k, from, any;
-    if (want == NULL) want = (uint8_t *)cli_grow(NULL, (size_t)cfg.n_len);
-    lm_model_get_info(run.teacher, &info);
-    for (r = 0; r < b->n_rows; r++) {
-        size_t row = (size_t)r * (size_t)b->n_len;
-        for (from = 0; from < b->n_len; from = i) {
-            lm_batch d;
-            for (i = from, any = 0; i < b->n_len && b->start[row + (size_t)i] == b->start[row + (size_t)from]; i++)
-                any += want[i - from] = (uint8_t)(b->targets[row + (size_t)i] >= 0 ? LM_WANT_LOGITS : 0);
-            if (!any) continue;
-            d.ids = b->ids + row + from; d.n = i - from; d.seq = NULL; d.want = want;
-            lm_rewind(run.teacher_ctx, 0, 0);
-            if (lm_decode(run.teacher_ctx, &d) != LM_OK) cli_die("%s: %s", cfg.teacher, lm_ctx_error(run.teacher_ctx));
-            for (k = 0; k < d.n; k++) if (want[k]) teach_token(lm_logits(run.teacher_ctx, k), info.n_vocab, row + (size_t)(from + k));
+static void teach(lm_train_batch *b, int row) {
+    size_t r, i, at = 0, len = (size_t)b->n_len, k = (size_t)run.n_soft;
+    for (r = 0; r < (size_t)b->n_rows; r++) {
+        if (!cfg.cache) teach_row(b, r * len);
+        for (i = 0; i < len; i++, at++) {
+            if (b->targets[at] < 0) continue;
+            if (cfg.cache) distill_at(&run.cache, run.row_source[(size_t)row + r], run.place[(size_t)row * len + at], run.n_soft,
+                run.soft_p + at * k, run.soft_ids ? run.soft_ids + at * k : NULL);
+            distill_soften(run.soft_p + at * k, run.n_soft, cfg.temperature);
         }
     }
     b->soft_ids = run.soft_ids; b->soft_p = run.soft_p; b->n_soft = run.n_soft; b->soft_share = (float)cfg.share;
@@ -347,31 +348,19 @@ static lm_status step_text(int64_t counted, double *loss) {
     for (row = 0; row < run.step_rows && s == LM_OK; row += n) {
         lm_train_batch b = batch_of(first + row, n = run.step_rows - row < run.rows ? run.step_rows - row : run.rows);
         b.scale = (float)(1.0 / (double)counted);
-        if (run.teacher) teach(&b);
+        if (run.taught) teach(&b, first + row);
         s = run_batch(&b);
         *loss += b.loss;
     }
     return s;
 }
-/* DPO (Rafailov et al. 2023, arXiv:2305.18290): l = -ln sigmoid(m), m = beta ((ln p(chosen) - ln p0(chosen)) - (ln p(rejected) - ln p0(rejected))); so
- * dl/d(-ln p(chosen)) = beta sigmoid(-m), and minus that for the rejected: these are the weights of the tokens in a second pass. */
-static double dpo_margin(const double *nll, const double *before) { return cfg.dpo_beta * ((before[0] - nll[0]) - (before[1] - nll[1])); }
-static double dpo_loss(double m) { return m > 0 ? log1p(exp(-m)) : log1p(exp(m)) - m; }
+static double dpo_before(int pair, int k) { return run.ref[run.source[pair]].nll[2 * run.unit[pair] + (size_t)k]; }
 static lm_status step_pairs(double *loss) {
-    int row, n, r, i, first = rank_of * run.step_rows; lm_status s = LM_OK; double scale = 2.0 / (double)(run.step_rows * n_ranks);
+    int row, n, r, first = rank_of * run.step_rows; lm_status s = LM_OK; double scale = 2.0 / (double)(run.step_rows * n_ranks);
     for (row = 0; row < run.step_rows && s == LM_OK; row += n) {
         lm_train_batch b = batch_of(first + row, n = run.step_rows - row < run.rows ? run.step_rows - row : run.rows);
-        float *w = run.weight + (size_t)(first + row) * (size_t)cfg.n_len;
-        b.row_nll = run.row_nll; b.label_smoothing = 0;
-        s = run_batch(&b);            /* scale 0: only what it says of each row */
-        for (r = 0; r < n && s == LM_OK; r += 2) {
-            int pair = (first + row + r) / 2; double m = dpo_margin(run.row_nll + r, run.ref[run.source[pair]].nll + 2 * run.unit[pair]);
-            float x = (float)(cfg.dpo_beta / (1 + exp(m)));
-            *loss += dpo_loss(m) * scale;
-            for (i = 0; i < (int)cfg.n_len; i++) { w[r * (int)cfg.n_len + i] = x; w[(r + 1) * (int)cfg.n_len + i] = -x; }
-        }
-        b.row_nll = NULL; b.weight = w; b.scale = (float)scale;
-        if (s == LM_OK) s = run_batch(&b);
+        for (r = 0; r < n; r++) run.before[r] = dpo_before((first + row + r) / 2, r % 2);
+        s = judged(dpo_run(run.t, &b, cfg.dpo_beta, scale, run.before, run.row_nll, run.weight, loss));
     }
     return s;
 }
@@ -379,8 +368,10 @@ static int64_t read_rows(void) { /* of all ranks: the feed's state is the same o
     int i, n = run.step_rows * n_ranks; int64_t counted = 0; size_t len = (size_t)cfg.n_len;
     for (i = 0; i < n; i += run.dpo ? 2 : 1) {
         lm_token *ids = run.ids + (size_t)i * len, *targets = run.targets + (size_t)i * len; int32_t *start = run.start + (size_t)i * len;
-        counted += run.dpo ? feed_preference(&run.feed, ids, targets, start, &run.source[i / 2], &run.unit[i / 2]) : feed_row(&run.feed, ids,
-            targets, start);
+        if (run.dpo) { counted += feed_preference(&run.feed, ids, targets, start, &run.source[i / 2], &run.unit[i / 2]); continue; }
+        if (run.place) run.feed.place = run.place + (size_t)i * len;
+        counted += feed_row(&run.feed, ids, targets, start);
+        if (run.place) run.row_source[i] = run.feed.source;
     }
     return counted;
 }
@@ -398,9 +389,9 @@ static int one_step(void) {
     if (counted == 0) return 1;
     if (!bad) {
         if (n_ranks > 1) ranks_add(run.info.grad, run.info.n_floats);
-        o.lr = (float)run.lr; o.beta1 = (float)cfg.beta1; o.beta2 = (float)cfg.beta2; o.eps = (float)cfg.eps;
-        o.weight_decay = (float)cfg.weight_decay;
-        o.clip = (float)cfg.clip; o.ema_decay = (float)cfg.ema; o.t = run.n_updates + 1;
+        o.lr = run.lr; o.beta1 = cfg.beta1; o.beta2 = cfg.beta2; o.eps = cfg.eps;
+        o.weight_decay = cfg.weight_decay;
+        o.clip = cfg.clip; o.ema_decay = cfg.ema; o.t = run.n_updates + 1;
         s = lm_train_step(run.t, &o);
         run.norm = o.norm;
         if (s == LM_OK) { run.n_updates++; run.bad_in_row = 0; run.log_sum += loss; run.log_n++; return 1; }
@@ -469,7 +460,7 @@ static double *pair_nll(const dataset *d) {
 static score score_pairs(const dataset *d, const double *before) {
     score s; size_t i; double *nll = pair_nll(d), right = 0;
     memset(&s, 0, sizeof s); s.no_bytes = 1;
-    for (i = 0; i < d->n_docs; i += 2) { double m = dpo_margin(nll + i, before + i); s.nll += dpo_loss(m); s.n++; right += m > 0; }
+    for (i = 0; i < d->n_docs; i += 2) { double m = dpo_margin(cfg.dpo_beta, nll + i, before + i); s.nll += dpo_loss(m); s.n++; right += m > 0; }
     free(nll);
     if (rank_of == 0) events_scalar(&run.events, run.step, "valid/accuracy", right / s.n);
     return s;
@@ -787,13 +778,17 @@ static void check_config(void) {
     if (cfg.best && cfg.valid == NULL) cli_die("best: needs files in valid");
     if (cfg.patience && cfg.valid == NULL) cli_die("patience: needs files in valid");
 }
+static void take_folder(void) {
+    if (rank_of != 0) return;
+    if (!checkpoint_folder(cfg.out)) cli_die("%s: %s", cfg.out, strerror(errno));
+    checkpoint_lock(cfg.out);
+}
 static void start_run(void) {
-    char *text; size_t n;
-    if (rank_of == 0 && !checkpoint_folder(cfg.out)) cli_die("%s: %s", cfg.out, strerror(errno));
-    if (rank_of == 0) checkpoint_lock(cfg.out);
-    text = config_text(); n = strlen(text) + 40;
+    char *text; size_t n; int i, stream = 0;
+    for (i = 0; i < run.feed.n; i++) stream |= !run.feed.s[i].whole;
+    text = config_text(); n = strlen(text) + 60;
     run.text = (char *)cli_grow(NULL, n);
-    snprintf(run.text, n, "%sranks=%d\n", text, n_ranks);
+    snprintf(run.text, n, "%sranks=%d\n%s", text, n_ranks, cfg.cache && stream ? "distill=from the cache\n" : ""); /* other bits than without it */
     free(text);
     run.last_valid = run.last_bits = NAN;
     if (run.dpo) references();
@@ -803,7 +798,6 @@ static void start_run(void) {
         curve_open(&run.curve, cfg.out, run.step);
         if (cfg.events) events_open(&run.events, cfg.out, run.step + 1);
     }
-    signal(SIGINT, on_signal); signal(SIGTERM, on_signal);
 }
 int main(int argc, char **argv) {
     ranks_begin(&argc, &argv);
@@ -815,7 +809,7 @@ int main(int argc, char **argv) {
     check_config();
     open_data();
     run.step_rows = (int)cfg.batch * (run.dpo ? 2 : 1);
-    if (run.dpo && (cfg.dropout > 0 || cfg.teacher)) cli_die("%s: pairs are trained without dropout and teacher", run.feed.s[0].d.path);
+    if (run.dpo && (cfg.dropout > 0 || cfg.teacher || cfg.cache)) cli_die("%s: pairs are trained without dropout and teacher", run.feed.s[0].d.path);
     run.rows = cfg.rows && cfg.rows < run.step_rows ? (int)cfg.rows : run.step_rows;
     if (run.dpo && run.rows % 2) run.rows++;
     if (n_show) { run.vm = open_model(cfg.model ? cfg.model : cfg.vocab ? cfg.vocab : "", 1); check_data(); show(); }
@@ -824,7 +818,9 @@ int main(int argc, char **argv) {
         check_data();
         if (cfg.steps == 0) cfg.steps = (int64_t)ceil(cfg.epochs * (double)rows_of_epoch() / (double)(cfg.batch * n_ranks));
         if (cfg.steps < 1) cli_die("steps, epochs: the run has no step");
-        if (cfg.teacher) open_teacher();
+        take_folder();
+        signal(SIGINT, on_signal); signal(SIGTERM, on_signal);
+        if (cfg.teacher || cfg.cache) open_teacher(); /* whose cache may lie in the folder */
         make_room();
         start_run();
         train_all();
@@ -835,11 +831,12 @@ int main(int argc, char **argv) {
         for (i = 0; i < run.n_valid; i++) { dataset_close(&run.valid[i]); if (run.valid_ref) free(run.valid_ref[i].nll); }
         for (i = 0; run.ref && i < run.feed.n; i++) free(run.ref[i].nll);
     }
-    lm_ctx_close(run.teacher_ctx); lm_model_close(run.teacher); lm_train_close(run.t); lm_model_close(run.vm);
+    distill_unload(&run.cache); distill_close(&run.teacher); lm_train_close(run.t); lm_model_close(run.vm);
     feed_close(&run.feed);
-    free(run.valid); free(run.ref); free(run.valid_ref); free(run.ids); free(run.targets); free(run.start); free(run.weight); free(run.token_nll);
-    free(run.row_nll);
-    free(run.source); free(run.unit); free(run.scan_source); free(run.logits); free(run.soft_p); free(run.soft_ids); free(run.text);
+    free(run.valid); free(run.ref); free(run.valid_ref); free(run.ids); free(run.targets); free(run.start); free(run.weight); free(run.before);
+    free(run.token_nll); free(run.row_nll);
+    free(run.source); free(run.unit); free(run.scan_source); free(run.logits); free(run.soft_p); free(run.soft_ids); free(run.text); free(run.place);
+    free(run.row_source);
     config_close();
     ranks_end();
     return cli_end();
