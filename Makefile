@@ -1,4 +1,4 @@
-# Needs a C compiler; `make model` (and so `make run`) also Python's pip. `make help` lists what there is.
+# Needs a C compiler; `make model` (and so `make test`) also Python's pip. `make help` lists what there is.
 CFLAGS ?= -O2 -Wall -Wextra
 LDFLAGS ?=
 LDLIBS = -lm -lpthread
@@ -37,12 +37,20 @@ $(B):
 	  echo "make: $(firstword $(CC)): no such C compiler; to install one on Debian or Ubuntu: apt-get install -y gcc libc6-dev" >&2; exit 1; }
 	@mkdir -p $@
 
+# generate with the kernels of this machine alone: a third of the time to compile, the same bits.
+NATIVE = $(firstword $(foreach f,-march=native -mcpu=native,$(shell $(CC) $(f) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(f))))
+$(B)/native/generate$(EXE): examples/generate.c $(wildcard tools/*.h) llama.h | $(B)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(NATIVE) -DLLAMA_NO_DISPATCH -DLLAMA_IMPLEMENTATION $< -o $@ $(LDFLAGS) $(LDLIBS)
+
 model: $(MODEL)
 $(MODEL):
 	@sh tools/fetch_model.sh $@
 
-run: $(B)/generate$(EXE) $(MODEL)
-	@$(B)/generate$(EXE) -p "The capital of France is" -n 24 --temp 0
+# A story by the model that the repository holds. PROMPT, and more options of generate in ARGS: make run PROMPT="Tom had a red ball" ARGS="--temp 0"
+PROMPT = Once upon a time
+run: $(B)/native/generate$(EXE)
+	@$(B)/native/generate$(EXE) -m examples/stories.gguf -p "$(PROMPT)" -n 400 --temp 0.7 --top-p 0.95 $(ARGS)
 
 # Without network the tests that need the model are skipped and say so.
 test: all $(B)/test$(EXE)
@@ -74,7 +82,7 @@ clean:
 
 help:
 	@echo "make        builds the programs into $(B)/ (CC, CFLAGS and LDFLAGS can be given)"
-	@echo "make run    fetches the model if it is absent and continues \"The capital of France is\""
+	@echo "make run    tells a story: the model is here, nothing is fetched; PROMPT=\"Tom had a ball\" begins it"
 	@echo "make model  fetches SmolLM2-135M-Instruct (98 MB) into models/"
 	@echo "make bench  measures this machine and the model's speed on it"
 	@echo "make test   runs all tests;  make asan, make tsan: under sanitizers;  make isa: once for each instruction set"

@@ -21,11 +21,11 @@
  *    #include <stdio.h>
  *    #include <string.h>
  *    int main(int argc, char **argv) {
- *        const char *prompt = argc > 2 ? argv[2] : "The capital of France is";
+ *        const char *prompt = argc > 2 ? argv[2] : "Once upon a time";
  *        lm_model_desc file = { 0 }; lm_ctx_desc room = { 0 };              // zeros ask for the defaults
  *        lm_model *model; lm_ctx *ctx; lm_error err;
  *        lm_token ids[256]; size_t n; char text[256];
- *        file.path = argc > 1 ? argv[1] : "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+ *        file.path = argc > 1 ? argv[1] : "examples/stories.gguf";
  *        if (lm_model_open(&model, &file, &err) || lm_ctx_open(&ctx, model, &room, &err) ||
  *            lm_tokenize(model, prompt, strlen(prompt), LM_TEXT_ADD_SPECIAL, ids, 256, &n))
  *            return fprintf(stderr, "hello: %s\n", *err.text ? err.text : "the prompt is too long"), 1;

@@ -16,6 +16,11 @@ for f in README.md llama.h; do
 done
 n=$(sed -n '/^#/,$p' examples/hello.c | wc -l)
 if [ "$n" -le 26 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: examples/hello.c has $n lines, 25 are the aim"; fi
+if [ -x "$B/hello" ]; then # README shows what it prints: the block after the commands that build and run it
+    sed -n '/ && \.\/hello/,/^## /p' README.md | awk '/^```/ { n++; next } n == 2' >"$B/shown.want"
+    if [ -s "$B/shown.want" ] && "$B/hello" | cmp -s - "$B/shown.want"; then passed=$((passed + 1)); else failed=$((failed + 1))
+        echo "FAILED: README.md shows another output of examples/hello.c than: $("$B/hello")"; fi
+fi
 rm -f "$B/shown.want"
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

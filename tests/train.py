@@ -2,8 +2,10 @@
 
     python3 tests/train.py BUILD [PART ...]
 
-Parts: quick (configuration, one run, its resumption: in `make test`), torch (DPO and distillation beside PyTorch: in `make test`), reference (against LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut
-off and altered, a full disk, two processes), kinds (adapters, pairs), cache (of a teacher), taught (is a student better), events (the tensorboard package), mpi, embed, readme (its commands as they stand there). Without a name: all.
+Parts: quick (configuration, one run, its resumption: in `make test`), torch (DPO and distillation beside PyTorch: in `make test`), reference (against
+LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut off and altered, a full disk, two processes), kinds (adapters, pairs), cache (of a
+teacher), taught (is a student better), events (the tensorboard package), mpi, embed, shipped (examples/stories.gguf), model (a new one by its script, in
+five minutes), readme (its commands as they stand there). Without a name: all.
 Ends with `N passed, M failed, K skipped`."""
 import array
 import hashlib
@@ -23,6 +25,7 @@ import time
 sys.dont_write_bytecode = True                              # nothing is left beside the script
 from checks import check, end, skip
 
+SHIPPED, FIVE_MINUTES = 0.70, 1.02      # bits per byte of data/tinystories/valid.txt
 build, parts = os.path.abspath(sys.argv[1]), sys.argv[2:]
 data = os.environ.get("LLAMA_TEST_DATA", "../shared")
 scratch = tempfile.TemporaryDirectory()
@@ -532,6 +535,33 @@ int main(void) {
     check(p.returncode == 0 and p.stdout == "300 300 ", f"it opens the model in memory: {p.stdout} {p.stderr}")
 
 
+# ---- the model of the repository; a smaller one by the same script
+def bits(text):
+    """Of a line that perplexity ends with."""
+    return float(text.split(" bits/byte")[0].split(" ")[-1])
+
+
+def shipped():
+    model = "examples/stories.gguf"
+    check(os.path.getsize(model) <= 2000000, "it has at most 2 MB")
+    one = good("generate", "-m", model, "-p", "Once upon a time", "-s", 1, "--temp", 0.7, "-n", 500)
+    check(one.startswith("Once upon a time") and 60 < len(one.split()) < 450 and one.strip()[-1] in '.!"', "a story that ends: " + one)
+    if not os.path.isdir(data + "/data/tinystories"):
+        return skip("no reference data")
+    b = bits(good("perplexity", "-m", model, "-f", data + "/data/tinystories/valid.txt", "--documents"))
+    check(b <= SHIPPED, f"{b} bits per byte, {SHIPPED} are the bar")
+
+
+def model():
+    if not os.path.isdir(data + "/data/tinystories"):
+        return skip("no reference data")
+    p = subprocess.run(["sh", "examples/stories/make.sh", data + "/data/tinystories", at("five"), "examples/stories/five_minutes.json"], env={**os.environ, "BUILD": build}, capture_output=True, text=True)
+    check(p.returncode == 0, f"make.sh: exit {p.returncode}: {p.stderr[-300:]}")
+    scores = [bits(line) for line in p.stdout.split("\n") if line.startswith("perplexity: ")]
+    check(len(scores) == 2 and scores[0] <= FIVE_MINUTES and scores[1] <= scores[0] + 0.01, f"{scores} bits per byte, {FIVE_MINUTES} is the bar, 0.01 what quantizing may cost")
+    print(f"  bits per byte: {scores}")
+
+
 # ---- readme: the commands of its two sections, as they stand there
 def readme():
     if not os.path.isdir(data + "/data/tinystories"):
@@ -548,8 +578,9 @@ def readme():
 
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)) + "/..")
-for part in parts or ("quick", "reference", "kill", "damage", "kinds", "cache", "taught", "events", "mpi", "embed", "readme", "torch"):
+every = {"torch": by_torch, **{f.__name__: f for f in (quick, reference, kill, damage, kinds, cache, taught, events, mpi, embed, shipped, model, readme)}}
+for part in parts or every:
     began = time.time()
-    {"quick": quick, "reference": reference, "kill": kill, "damage": damage, "kinds": kinds, "cache": cache, "taught": taught, "events": events, "mpi": mpi, "embed": embed, "readme": readme, "torch": by_torch}[part]()
+    every[part]()
     print(f"  {part}: {time.time() - began:.1f} s")
 end()

@@ -88,7 +88,7 @@ static void open_default_model(void) { /* of -m, or the one that make fetches */
     n_chain = make_chain(chain, 32);  /* bad usage is said first */
     if (cli.model == NULL) {
         f = cli_fopen(cli.model = CLI_DEFAULT_MODEL, "rb");
-        if (f == NULL) cli_die("%s: no such file; `make model` fetches it, -m names another", cli.model);
+        if (f == NULL) cli_die("%s: no such file; `make model` fetches it, -m names another (examples/stories.gguf)", cli.model);
         fclose(f);
     }
     cli_open_model(0);
