@@ -62,9 +62,9 @@ def answers(build, model, requests, seeds):
 
 
 def score(asked, texts, chance=False):
-    """(found, asked for) of the quoted words and of the names, all seeds together. asked: [(request's number, form, words)]"""
+    """Of the quoted words and of the names whether each was found, all seeds together. asked: [(request's number, form, words)]"""
     of = {}
-    for form, _ in {a[1]: 0 for a in asked}.items():
+    for form in {a[1] for a in asked}:
         same = [a for a in asked if a[1] == form]
         for (i, _, words), (_, _, others) in zip(same, same[1:] + same[:1]):
             for t in texts:
@@ -121,12 +121,13 @@ def main():
     rows.append(("by chance", score(asked, texts, True), None, None))
 
     def share(hits):
-        return "%5.1f %% of %d" % (100 * sum(hits) / len(hits), len(hits))
+        return "%.1f %% of %d" % (100 * sum(hits) / len(hits), len(hits)) if hits else "none"
     print("%d of %d requests ask for words, %d answers to each; %.0f s of CPU time for %d steps" % (len(asked), len(requests), o.seeds, trained, o.steps))
     print("| | all asked-for words | words in quotes | names | answers that end | held-out loss |\n|---|---|---|---|---|---|")
     for name, of, ended, loss in rows:
-        print("| %s | %s | %s | %s | %s | %s |" % (name, share(of["word"] + of["name"]), share(of["word"]), share(of["name"]),
-                                               "" if ended is None else "%.0f %%" % (100 * ended), "" if loss is None else "%.4f" % loss))
+        words, names = of.get("word", []), of.get("name", [])
+        print("| %s | %s | %s | %s | %s | %s |" % (name, share(words + names), share(words), share(names), "" if ended is None else "%.0f %%" % (100 * ended),
+                                               "" if loss is None else "%.4f" % loss))
 
 
 main()
