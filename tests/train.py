@@ -323,7 +323,7 @@ def chat():
     said = {line.split("|")[1].strip(): [x.strip() for x in line.split("|")[2:-1]] for line in p.stdout.split("\n") if line.startswith("| ")}
     print("\n".join(f"  {k}: {v}" for k, v in said.items()))
     share = {k: float(said[k][0].split(" ")[0]) for k in ("before", "after", "by chance")}
-    check(share["after"] > 80 and share["by chance"] < 40 and share["before"] < 50, f"asked-for words are found: {share}")
+    check(share["after"] > 65 and share["by chance"] < 40 and share["before"] < 40, f"asked-for words are found: {share}")
     check(float(said["after"][4]) < 0.5 * float(said["before"][4]), f"the held-out loss falls: {said}")
     rendered = good("template", "-m", at("sc/after/model.gguf"), write("m.json", '[{"role": "user", "content": "Hi\\nyou"}, {"role": "assistant", "content": "No."}]'))
     check(rendered == "<|endoftext|>> Hi\n> you\nNo.<|endoftext|>", f"the template is in the file: {rendered!r}")
