@@ -21,7 +21,7 @@ import subprocess
 import sys
 
 MOST = 300                                                  # tokens of an answer
-TRAIN = {"n_len": 512, "batch": 4, "steps": 900, "lr": 1e-3, "warmup": 20, "schedule": "linear", "dropout": 0.1, "valid_every": 100, "save_every": 100}
+TRAIN = {"n_len": 512, "batch": 4, "steps": 700, "lr": 2e-3, "warmup": 20, "schedule": "linear", "dropout": 0.1, "valid_every": 100, "save_every": 100}
 
 
 def run(*command):
