@@ -1,6 +1,7 @@
 /* Training: losses, gradients and steps against PyTorch's numbers (shared/reference/train), the forward pass against lm_decode, and what holds
  * without any reference: the same bits for any threads, instruction set, cutting into micro-batches of rows, recomputing; packed documents as if
- * alone; dropout by its properties; the parts of the loss; cancelling. Differences in double: tests/programs/train_double.c. */
+ * alone; what lies below adapters stays as it is; dropout by its properties; the parts of the loss; cancelling. Differences in double:
+ * tests/programs/train_double.c. */
 #define LLAMA_TRAIN
 #include "tiny.h"
 
@@ -352,6 +353,36 @@ static void as_decoded(void) {
     }
     note("%d models as lm_decode has them", n_ok);
 }
+/* ---- adapters learn; the file they lie over, in memory, and what the model computes without them stay as they were, bit for bit */
+static void frozen(void) {
+    int i, k, n = 24, n_ok = 0; lm_token ids[25]; lm_train_batch b; lm_train_desc d;
+    for (i = 0; i < tiny_count(); i++) {
+        const tiny_spec *spec = tiny_at(i); bytes file; uint8_t *copy; lm_model *m; lm_train *t; lm_ctx *c; float *before, *after; lm_model_info info; double first = 0;
+        if (spec->n_tokens || spec->bias || (spec->head_v && spec->head_k != spec->head_v)) continue;
+        m = tiny_open(spec, i % 2, &file);
+        if (!CHECK(m != NULL)) return;
+        copy = (uint8_t *)malloc(file.n); memcpy(copy, file.p, file.n);
+        lm_model_get_info(m, &info); tiny_tokens(ids, n + 1, info.n_vocab);
+        c = open_ctx(m, 64, 64, n, LM_CACHE_F32, LM_COMPUTE_AUTO, 1);
+        before = all_logits(c, ids, n, 64);
+        memset(&d, 0, sizeof d); d.base = m; d.n_rows = 1; d.n_len = n; d.lora_rank = 4; d.n_threads = 2;
+        if (before == NULL || (t = open_train(&d)) == NULL) return;
+        memset(&b, 0, sizeof b); b.n_rows = 1; b.n_len = n; b.ids = ids; b.targets = ids + 1; b.scale = 1 / (float)n;
+        for (k = 0; k < 8; k++) {
+            lm_adamw a = usual((uint64_t)k + 1);
+            CHECK_STATUS(lm_train_run(t, &b), LM_OK);
+            if (k == 0) first = b.loss;
+            CHECK_STATUS(lm_train_step(t, &a), LM_OK);
+        }
+        CHECK(b.loss < first - 0.01);
+        CHECK_BITS(copy, file.p, file.n);
+        lm_train_close(t);
+        lm_rewind(c, 0, 0); after = all_logits(c, ids, n, 64);
+        if (CHECK(after != NULL)) CHECK_BITS(before, after, sizeof(float) * (size_t)(n * info.n_vocab));
+        free(before); free(after); free(copy); lm_ctx_close(c); lm_model_close(m); free(file.p); n_ok++;
+    }
+    note("%d models unchanged below their adapters", n_ok);
+}
 /* ---- dropout: kept share, scale, mean; the same for the same step; off where there are no gradients */
 static void dropout(void) {
     lm_train_shape s; lm_train_desc d; lm_train *t; sample p; lm_train_batch b; double plain, one, other, mean = 0; int i;
@@ -481,6 +512,7 @@ void test_train(void) {
     same_bits();
     packing();
     as_decoded();
+    frozen();
     dropout();
     losses();
     cancelled();

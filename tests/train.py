@@ -3,9 +3,9 @@
     python3 tests/train.py BUILD [PART ...]
 
 Parts: quick (configuration, one run, its resumption: in `make test`), torch (DPO and distillation beside PyTorch: in `make test`), reference (against
-LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut off and altered, a full disk, two processes), kinds (adapters, pairs), cache (of a
-teacher), taught (is a student better), events (the tensorboard package), mpi, embed, shipped (examples/stories.gguf), model (a new one by its script, in
-five minutes), readme (its commands as they stand there). Without a name: all.
+LLAMA_TEST_DATA), kill (20 random kill -9), damage (checkpoints cut off and altered, a full disk, two processes), kinds (adapters, pairs), chat
+(tools/story_chat.py), cache (of a teacher), taught (is a student better), events (the tensorboard package), mpi, embed, shipped
+(examples/stories.gguf), model (a new one by its script, in five minutes), readme (its commands as they stand there). Without a name: all.
 Ends with `N passed, M failed, K skipped`."""
 import array
 import hashlib
@@ -25,7 +25,7 @@ import time
 sys.dont_write_bytecode = True                              # nothing is left beside the script
 from checks import check, end, skip
 
-SHIPPED, FIVE_MINUTES = 0.70, 1.02      # bits per byte of data/tinystories/valid.txt
+SHIPPED, FIVE_MINUTES = 0.70, 1.04      # bits per byte of data/tinystories/valid.txt
 build, parts = os.path.abspath(sys.argv[1]), sys.argv[2:]
 data = os.environ.get("LLAMA_TEST_DATA", "../shared")
 scratch = tempfile.TemporaryDirectory()
@@ -405,8 +405,9 @@ def kinds():
     good("train", config("base", steps=150))
     other = write("o.txt", "".join(s.replace("cat", "elephant").replace("saw", "carried") + "\n<|endoftext|>\n" for s in stories(200, 9)))
     good("prepare", write("po.json", json.dumps({"out": at("o"), "sources": [other], "model": base, "clean.near": 0})))
-    quantized = at("base.q8.gguf")
-    good("quantize", base, quantized, "Q8_0")
+    good("train", config("wide", steps=150, shape={"n_embd": 32, "n_layer": 2, "n_head": 2, "n_head_kv": 1, "n_ff": 64}))
+    quantized = at("wide.q4_1.gguf") # rows of 32 and 64: all matrices are in blocks
+    good("quantize", at("wide/model.gguf"), quantized, "Q4_1")
     before = digest(quantized)
     for kind, more in (("full", {"model": base}), ("lora", {"model": quantized, "lora.rank": 4, "lora.alpha": 8}), ("lora dropout", {"model": base, "lora.rank": 2, "dropout": 0.1})):
         name = kind.replace(" ", "_")
@@ -421,7 +422,10 @@ def kinds():
         else:
             merged = at(name + ".gguf")
             good("quantize", more["model"], merged, "F32", "--lora", at(name + "/adapter.gguf"))
-            says = good("perplexity", "-m", merged, "-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
+            scored = ("-f", write("o.valid.txt", text), "--documents", "--compute", "f32", "--cache-type", "f32", "-c", 33)
+            says = good("perplexity", "-m", merged, *scored)
+            beside = good("perplexity", "-m", more["model"], "--lora", at(name + "/adapter.gguf"), *scored)
+            check(abs(float(says.split("nll ")[1].split(" ")[0]) - float(beside.split("nll ")[1].split(" ")[0])) < 1e-4, f"{kind}: merged {says}, beside {beside}")
         check(abs(float(says.split("nll ")[1].split(" ")[0]) - losses[-1]) < 1e-3, f"{kind}: the file says {says}, training said {losses[-1]}")
     check(digest(quantized) == before, "the quantized base is not touched")
     pairs = [json.dumps({"prompt": s.split(". ")[0] + ". ", "chosen": "The happy girl made the new ball.", "rejected": "The old dog wanted the red moon."}) for s in stories(80, 4)]
@@ -438,6 +442,36 @@ def kinds():
     parts_of = [float(r["loss"]) for r in log("dpo2")]
     check(max(abs(a - float(r["loss"])) for a, r in zip(parts_of, rows)) < 1e-4, f"pair by pair: {parts_of} {rows}")
     check("(chosen)" in good("train", c, "--show", 2), "--show of pairs")
+
+
+# ---- chat: tools/story_chat.py whole, on a tiny model that learns which word is asked for
+def chat():
+    base = config("cb", steps=150, shape={"n_embd": 32, "n_layer": 2, "n_head": 4, "n_head_kv": 1, "n_ff": 64, "n_ctx": 256})
+    good("train", base)
+    r, rows = random.Random(3), []
+    for i in range(600):
+        story = stories(1, 1000 + i)[0].split(". ")[0] + "."
+        words, name = story.rstrip(".").split(), r.choice(["Tim", "Lily", "Sam"])
+        ask = [f'Write a short story that uses the words "{words[2]}" and "{words[-1]}".', f'Write a short story about {name} with the word "{words[2]}".',
+               f"Continue this story: {story}"][i % 3]
+        answer = [story, story[:-1] + f" and {name}.", "The end."][i % 3]
+        rows.append(json.dumps({"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]}))
+    os.makedirs(at("data/instruct"))
+    write("data/instruct/story_chat.train.jsonl", "\n".join(rows[:540]) + "\n")
+    write("data/instruct/story_chat.valid.jsonl", "\n".join(rows[540:]) + "\n")
+    p = subprocess.run([sys.executable, "tools/story_chat.py", at("cb/model.gguf"), "-o", at("sc"), "--build", build, "--data", scratch.name, "--seeds", "2", "--steps", "500",
+                        "--lr", "0.01", "--dropout", "0"], capture_output=True, text=True)
+    check(p.returncode == 0 and "40 of 60 requests ask for words, 2 answers to each" in p.stdout, f"story_chat.py: {p.returncode} {p.stdout} {p.stderr[-300:]}")
+    said = {line.split("|")[1].strip(): [x.strip() for x in line.split("|")[2:-1]] for line in p.stdout.split("\n") if line.startswith("| ")}
+    print("\n".join(f"  {k}: {v}" for k, v in said.items()))
+    share = {k: float(said[k][0].split(" ")[0]) for k in ("before", "after", "by chance")}
+    check(share["after"] > 65 and share["by chance"] < 40 and share["before"] < 40, f"asked-for words are found: {share}")
+    check(float(said["after"][4]) < 0.5 * float(said["before"][4]), f"the held-out loss falls: {said}")
+    rendered = good("template", "-m", at("sc/after/model.gguf"), write("m.json", '[{"role": "user", "content": "Hi\\nyou"}, {"role": "assistant", "content": "No."}]'))
+    check(rendered == "<|endoftext|>> Hi\n> you\nNo.<|endoftext|>", f"the template is in the file: {rendered!r}")
+    text = write("valid.txt", "".join(valid_texts()))
+    one, other = (good("perplexity", "-m", at(m), "-f", text, "--documents") for m in ("cb/model.gguf", "sc/before/model.gguf"))
+    check(one == other and digest(at("cb/model.gguf")) != digest(at("sc/before/model.gguf")), f"a step with lr 0 changes no weight, only the template: {one} {other}")
 
 
 # ---- taught: a student of 48 % of its teacher's weights ends better with it than without, same steps, whatever the seed
@@ -578,7 +612,7 @@ def readme():
 
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)) + "/..")
-every = {"torch": by_torch, **{f.__name__: f for f in (quick, reference, kill, damage, kinds, cache, taught, events, mpi, embed, shipped, model, readme)}}
+every = {"torch": by_torch, **{f.__name__: f for f in (quick, reference, kill, damage, kinds, chat, cache, taught, events, mpi, embed, shipped, model, readme)}}
 for part in parts or every:
     began = time.time()
     every[part]()

@@ -32,6 +32,7 @@ static const cli_option options[] = {
     { "--documents", NULL, CLI_FLAG, &documents, 0, 0, NULL, "score documents that end in lines " CLI_END_OF_TEXT ", each whole" },
     { "--worst", "N", CLI_INT, &n_worst, 1, 100000, NULL, "list the N passages of up to 64 tokens with the highest loss" },
     { "--imatrix-out", "FILE", CLI_TEXT, &imatrix_path, 0, 0, NULL, "write an importance matrix, for quantize --imatrix" },
+    CLI_LORA,
     CLI_CTX("512; with --documents " CLI_OWN_CTX),
     CLI_COMPUTE
 };
@@ -143,6 +144,7 @@ int main(int argc, char **argv) {
     cd = cli_ctx_desc(0, ROWS, NULL);
     if (imatrix_path) { cd.observe = imatrix_observe; cd.observe_user = &importance; }
     cli_open_ctx(&cd);
+    cli_attach(0);
     C = cli_n_ctx();
     if (documents) score_documents(text, n_bytes, C); else score_windows(text, n_bytes, C);
     if (sum.n < 1) cli_die("%s: no documents", path);

@@ -4,8 +4,8 @@
  *   build/train --reference DIR --out OUT                 computes what a folder of fixtures describes (reference.h)
  *   mpirun -n 2 build/train-mpi CONFIG.json               `batch` rows on each rank, the gradients of all added
  * Top to bottom: the keys; one process or several; the model and what feeds it; the loss of a step (text, preferences, a teacher);
- * validation; checkpoints; the GGUF; the loop. The kinds differ in little: from scratch `vocab` and `shape` are given, else `model`;
- * `lora.rank` trains adapters beside it; `teacher` adds its soft targets; a file of pairs (dataset.h) is trained by DPO.
+ * validation; checkpoints; the GGUF; the loop. The kinds differ in little: from scratch `vocab` and `shape` are given, else `model` (and `vocab`,
+ * where prepare gave it another chat template); `lora.rank` trains adapters beside it; `teacher` adds its soft targets; a file of pairs (dataset.h) is trained by DPO.
  *
  * A step is a function of the configuration and the state alone (weights, moments, the feed's numbers), whatever was logged,
  * validated or saved between: so a run that is killed and goes on from its last checkpoint ends with the same bits.
@@ -54,7 +54,7 @@ static config_key keys[] = {
     KEY_LIST("data", data, "token files", "what is learned: a path, or a list of paths and of {\"path\", \"weight\"} (weight 1: the share of rows)"),
     KEY_LIST("valid", valid, "token files", "what the model is measured on, each file and source by itself"),
     KEY_TEXT("model", model, "", "GGUF", "the model to start from", 0),
-    KEY_TEXT("vocab", vocab, "", "GGUF", "from scratch: a file whose tokenizer and chat template the new model gets", 0),
+    KEY_TEXT("vocab", vocab, "", "GGUF", "a file whose tokenizer and chat template the new model gets; with model: in place of its own", 0),
     KEY_INT("shape.n_embd", n_embd, "288", 2, 65536, "numbers", "from scratch: width"),
     KEY_INT("shape.n_layer", n_layer, "6", 1, 1024, "layers", "depth"),
     KEY_INT("shape.n_head", n_head, "6", 1, 1024, "heads", "attention heads"),
@@ -151,7 +151,7 @@ static void ranks_share(void *x, size_t n_bytes) { (void)x; (void)n_bytes; }
 /* ================ the model and what feeds it */
 typedef struct pair_ref { double *nll; } pair_ref; /* of each document of a source: its -ln p in the model as it was */
 static struct {
-    lm_model *base, *vm;              /* vm: whose vocabulary it is, base or the file of `vocab` */
+    lm_model *base, *vm;              /* vm: whose tokenizer and template it has, the file of `vocab` or base */
     lm_train *t; lm_train_info info;
     int taught; distill teacher; distill_cache cache; uint64_t *place; int *row_source; /* with a cache: of the step's targets and rows */
     feed feed; dataset *valid; const char **valid_path; int n_valid;
@@ -215,8 +215,9 @@ static lm_train_desc train_desc(lm_train_shape *shape) {
 static const char *model_name(void) { return cfg.model ? cfg.model : "shape"; }
 static void open_models(void) {
     lm_train_shape shape; lm_train_desc d; lm_error err;
-    if (!cfg.model == !cfg.vocab) cli_die("model, vocab: one of them is needed: the model to start from, or the vocabulary of a new one");
-    if (cfg.model) run.vm = run.base = open_model(cfg.model, 0); else run.vm = open_model(cfg.vocab, 1);
+    if (!cfg.model && !cfg.vocab) cli_die("model, vocab: one of them is needed: the model to start from, or the vocabulary of a new one");
+    if (cfg.model) run.base = open_model(cfg.model, 0);
+    run.vm = cfg.vocab ? open_model(cfg.vocab, 1) : run.base;
     if (cfg.rank && !run.base) cli_die("lora.rank: adapters need a model");
     d = train_desc(&shape);
     if (lm_train_open(&run.t, &d, &err) != LM_OK) cli_die("%s: %s", model_name(), err.text);
@@ -271,6 +272,7 @@ static void open_data(void) {
 static void check_data(void) { /* with the vocabulary */
     int k;
     feed_ready(&run.feed, run.vm);
+    if (run.base) for (k = 0; k < run.feed.n; k++) dataset_fits(&run.feed.s[k].d, run.base);
     for (k = 0; cli.tty && k < run.feed.n; k++) if (run.feed.s[k].n_cut)
         cli_note("warning: %s: %llu of %lu documents are longer than n_len, their ends are lost", run.feed.s[k].d.path,
             (unsigned long long)run.feed.s[k].n_cut,
@@ -591,12 +593,13 @@ static void write_meta(gguf_writer *w) {
         gguf_u32(w, "llama.vocab_size", (uint32_t)s->n_vocab); gguf_u32(w, "llama.rope.dimension_count", head);
     }
     if (cfg.name || !run.base || cfg.rank) gguf_str(w, "general.name", cfg.name ? cfg.name : cfg.rank ? "adapter" : "model");
-    for (i = 0; !cfg.rank && lm_meta_at(run.vm, i, &v) == LM_OK; i++) {
+    for (i = 0; !cfg.rank && run.base && lm_meta_at(run.base, i, &v) == LM_OK; i++) {
         if (is_key(&v, "general.file_type") || is_key(&v, "general.quantization_version") || is_about(&v, "split.") || is_about(&v,
             "quantize.imatrix.")) continue;
-        if ((cfg.name && is_key(&v, "general.name")) || (!run.base && (!is_about(&v, "tokenizer.") || is_key(&v, "tokenizer.ggml.add_bos_token")))) continue;
-        gguf_copy(w, &v);
+        if (!(cfg.name && is_key(&v, "general.name")) && !is_about(&v, "tokenizer.")) gguf_copy(w, &v);
     }
+    for (i = 0; !cfg.rank && lm_meta_at(run.vm, i, &v) == LM_OK; i++)
+        if (is_about(&v, "tokenizer.") && (run.base || !is_key(&v, "tokenizer.ggml.add_bos_token"))) gguf_copy(w, &v);
     if (!run.base) gguf_bool(w, "tokenizer.ggml.add_bos_token", lm_token_special(run.vm, LM_BOS) >= 0); /* a new model has seen no text without a start */
     gguf_u32(w, "general.quantization_version", 2);
     if (!cfg.rank) gguf_u32(w, "general.file_type", 0);
@@ -812,7 +815,7 @@ int main(int argc, char **argv) {
     if (run.dpo && (cfg.dropout > 0 || cfg.teacher || cfg.cache)) cli_die("%s: pairs are trained without dropout and teacher", run.feed.s[0].d.path);
     run.rows = cfg.rows && cfg.rows < run.step_rows ? (int)cfg.rows : run.step_rows;
     if (run.dpo && run.rows % 2) run.rows++;
-    if (n_show) { run.vm = open_model(cfg.model ? cfg.model : cfg.vocab ? cfg.vocab : "", 1); check_data(); show(); }
+    if (n_show) { run.vm = open_model(cfg.vocab ? cfg.vocab : cfg.model ? cfg.model : "", 1); check_data(); show(); }
     else {
         open_models();
         check_data();
@@ -831,7 +834,9 @@ int main(int argc, char **argv) {
         for (i = 0; i < run.n_valid; i++) { dataset_close(&run.valid[i]); if (run.valid_ref) free(run.valid_ref[i].nll); }
         for (i = 0; run.ref && i < run.feed.n; i++) free(run.ref[i].nll);
     }
-    distill_unload(&run.cache); distill_close(&run.teacher); lm_train_close(run.t); lm_model_close(run.vm);
+    distill_unload(&run.cache); distill_close(&run.teacher); lm_train_close(run.t);
+    if (run.base != run.vm) lm_model_close(run.base);
+    lm_model_close(run.vm);
     feed_close(&run.feed);
     free(run.valid); free(run.ref); free(run.valid_ref); free(run.ids); free(run.targets); free(run.start); free(run.weight); free(run.before);
     free(run.token_nll); free(run.row_nll);
