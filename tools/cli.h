@@ -469,6 +469,14 @@ static inline lm_model *cli_open_model(int vocab_only) {
     cli_clear();
     return cli.m;
 }
+/* A model beside the one of -m, which the caller closes; cli_end does not. plain: where the file has it, as with --plain-layout. */
+static inline lm_model *cli_own_model(const char *path, int vocab_only, int plain) {
+    lm_model *m; int was = cli.plain;
+    cli.model = path; cli.plain = plain || was;
+    m = cli_open_model(vocab_only);
+    cli.m = NULL; cli.plain = was;
+    return m;
+}
 static inline lm_ctx_desc cli_ctx_desc(int n_batch, int n_logits, char *label) { /* label: of the progress line, NULL for none */
     lm_ctx_desc d;
     memset(&d, 0, sizeof d);

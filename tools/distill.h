@@ -2,8 +2,9 @@
  *   distill d; distill_open(&d, "teacher.gguf", n_len, top_k, n_threads);
  *   distill_document(&d, ids, targets, n, logits, top);          the n_top largest logits at each target that counts
  *   distill_soften(logits, d.n_top, temperature);                which become what lm_train_batch.soft_p takes
- *   distill_write(&d, &feed, "teacher.cache", &stopped);         the same of all targets of a feed, whole or not at all
- *   distill_load(&c, "teacher.cache", &feed, model, n_top, distill_sum("teacher.gguf"));   a file of something else ends the program
+ *   sum = distill_sum("teacher.gguf");                           what a cache is bound to
+ *   distill_write(&d, &feed, "teacher.cache", sum, &stopped);    the same of all targets of a feed, whole or not at all
+ *   distill_load(&c, "teacher.cache", &feed, model, n_top, sum); a file of something else ends the program
  *   distill_at(&c, source, place, n_top, logits, top);           the same bits, without the teacher
  *
  * The file has logits, so that a temperature and a smaller top_k can still be chosen. The teacher reads each document by itself, from its beginning;
@@ -27,17 +28,10 @@
 /* ---- the teacher */
 typedef struct distill { const char *path; lm_model *m; lm_ctx *c; int n_vocab, n_top, n_len; uint8_t *want; lm_ranked *best; } distill;
 
-static inline lm_model *distill_model(const char *path, int plain) {
-    lm_model *m; int was = cli.plain;
-    cli.model = path; cli.plain = plain || was;
-    m = cli_open_model(0);
-    cli.m = NULL; cli.plain = was;    /* closed here, not by cli_end */
-    return m;
-}
 static inline void distill_open(distill *d, const char *path, int n_len, int64_t top_k, int n_threads) { /* top_k 0: all */
     lm_ctx_desc c; lm_error err; lm_model_info info;
     memset(d, 0, sizeof *d); memset(&c, 0, sizeof c);
-    d->path = path; d->m = distill_model(path, 0); d->n_len = n_len;
+    d->path = path; d->m = cli_own_model(path, 0, 0); d->n_len = n_len;
     lm_model_get_info(d->m, &info);
     c.n_ctx = c.n_batch = c.n_logits = n_len; c.n_threads = n_threads; c.cache_type = LM_CACHE_F32; c.hooks.log = cli_log_hook;
     if (lm_ctx_open(&d->c, d->m, &c, &err) != LM_OK) cli_die("%s", cli_error_text(&err));
@@ -82,7 +76,7 @@ static inline uint64_t distill_mix(uint64_t h, const void *p, size_t n) { /* any
 }
 /* Of all of a model that can matter: its tensors, and what its file says but for general.*. */
 static inline uint64_t distill_sum(const char *path) {
-    lm_model *m = distill_model(path, 1); lm_meta v; lm_tensor t; uint64_t h = DATASET_SUM; int i, k;
+    lm_model *m = cli_own_model(path, 0, 1); lm_meta v; lm_tensor t; uint64_t h = DATASET_SUM; int i, k;
     for (i = 0; lm_meta_at(m, i, &v) == LM_OK; i++) {
         if (v.key_bytes > 8 && memcmp(v.key, "general.", 8) == 0) continue;
         h = distill_mix(distill_mix(h, v.key, v.key_bytes), v.raw, (size_t)v.raw_bytes);
@@ -185,10 +179,10 @@ static inline void distill_head(dataset_writer *w, const distill *d, uint64_t su
     dataset_put(h + 48, w->sum, 8); dataset_put(h + 56, dataset_sum(DATASET_SUM, h, 56), 8);
     if (fwrite(h, 1, sizeof h, w->f) != sizeof h) cli_die("%s: %s", w->path, strerror(errno));
 }
-/* *stop: a signal came, no file is made. */
-static inline void distill_write(const distill *d, const feed *f, const char *path, const volatile sig_atomic_t *stop) {
+/* sum: distill_sum of d's file. *stop: a signal came, no file is made. */
+static inline void distill_write(const distill *d, const feed *f, const char *path, uint64_t sum, const volatile sig_atomic_t *stop) {
     dataset_writer w; distill_part *q = (distill_part *)cli_grow(NULL, (size_t)f->n * sizeof *q); unsigned char b[24];
-    uint64_t done = 0, total = 0, sum = distill_sum(d->path); int i;
+    uint64_t done = 0, total = 0; int i;
     for (i = 0; i < f->n; i++) { distill_mark(&f->s[i], d->n_len, &q[i]); total += q[i].n_targets; }
     memset(&w, 0, sizeof w);
     w.path = path; w.sum = DATASET_SUM; w.f = cli_create(path);

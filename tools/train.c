@@ -176,12 +176,6 @@ static float *floats(size_t n, size_t m, size_t k) { /* room for n * m * k */
     if (k && n * m > ((size_t)-1 >> 4) / k) cli_die("memory: a batch is too large");
     return (float *)cli_grow(NULL, n * m * k * sizeof(float));
 }
-static lm_model *open_model(const char *path, int vocab_only) {
-    lm_model *m; cli.model = path;
-    m = cli_open_model(vocab_only);
-    cli.m = NULL;                     /* closed here, not by cli_end */
-    return m;
-}
 static unsigned lora_targets(const char *s) {
     static const struct { const char *name; unsigned bit; } known[] = { { "q", LM_TRAIN_Q }, { "k", LM_TRAIN_K }, { "v", LM_TRAIN_V }, { "o",
         LM_TRAIN_O },
@@ -216,8 +210,8 @@ static const char *model_name(void) { return cfg.model ? cfg.model : "shape"; }
 static void open_models(void) {
     lm_train_shape shape; lm_train_desc d; lm_error err;
     if (!cfg.model && !cfg.vocab) cli_die("model, vocab: one of them is needed: the model to start from, or the vocabulary of a new one");
-    if (cfg.model) run.base = open_model(cfg.model, 0);
-    run.vm = cfg.vocab ? open_model(cfg.vocab, 1) : run.base;
+    if (cfg.model) run.base = cli_own_model(cfg.model, 0, 0);
+    run.vm = cfg.vocab ? cli_own_model(cfg.vocab, 1, 0) : run.base;
     if (cfg.rank && !run.base) cli_die("lora.rank: adapters need a model");
     d = train_desc(&shape);
     if (lm_train_open(&run.t, &d, &err) != LM_OK) cli_die("%s: %s", model_name(), err.text);
@@ -226,14 +220,16 @@ static void open_models(void) {
 static int cache_is_there(void) { int is = rank_of == 0 && cli_what(cfg.cache) != CLI_NOTHING; ranks_share(&is, sizeof is); return is; }
 static void open_teacher(void) { /* or the cache, which rank 0 writes */
     int i, write = cfg.cache && !cache_is_there(), n = run.info.shape.n_vocab, n_top = cfg.top_k == 0 || cfg.top_k >= n ? n : (int)cfg.top_k;
+    uint64_t sum;
     if (write && !cfg.teacher) cli_die("%s: no such file, and no teacher that would write it", cfg.cache);
+    sum = cfg.cache && cfg.teacher ? distill_sum(cfg.teacher) : 0;
     if (!cfg.cache || (write && rank_of == 0)) {
         distill_open(&run.teacher, cfg.teacher, (int)cfg.n_len, n_top, cli.n_threads);
         for (i = 0; i < run.feed.n; i++) dataset_fits(&run.feed.s[i].d, run.teacher.m);
     }
-    if (write && rank_of == 0) { distill_write(&run.teacher, &run.feed, cfg.cache, &stopped); distill_close(&run.teacher); }
+    if (write && rank_of == 0) { distill_write(&run.teacher, &run.feed, cfg.cache, sum, &stopped); distill_close(&run.teacher); }
     ranks_most(0);
-    if (cfg.cache) distill_load(&run.cache, cfg.cache, &run.feed, run.vm, n_top, cfg.teacher ? distill_sum(cfg.teacher) : 0);
+    if (cfg.cache) distill_load(&run.cache, cfg.cache, &run.feed, run.vm, n_top, sum);
     run.taught = 1; run.n_soft = n_top;
     run.soft_p = floats((size_t)run.rows, (size_t)cfg.n_len, (size_t)n_top);
     run.soft_ids = n_top < n ? (lm_token *)(void *)floats((size_t)run.rows, (size_t)cfg.n_len, (size_t)n_top) : NULL;
@@ -272,7 +268,7 @@ static void open_data(void) {
 static void check_data(void) { /* with the vocabulary */
     int k;
     feed_ready(&run.feed, run.vm);
-    if (run.base) for (k = 0; k < run.feed.n; k++) dataset_fits(&run.feed.s[k].d, run.base);
+    if (run.base && run.base != run.vm) for (k = 0; k < run.feed.n; k++) dataset_fits(&run.feed.s[k].d, run.base);
     for (k = 0; cli.tty && k < run.feed.n; k++) if (run.feed.s[k].n_cut)
         cli_note("warning: %s: %llu of %lu documents are longer than n_len, their ends are lost", run.feed.s[k].d.path,
             (unsigned long long)run.feed.s[k].n_cut,
@@ -621,7 +617,7 @@ static void write_f32(const char *path) { /* the trained tensors; of a base all 
 }
 /* The F32 file with its weights in another type, by lm_mix_types. */
 static void write_typed(const char *from, const char *path) {
-    lm_model *m = open_model(from, 0); int i, n = lm_tensor_count(m), *types = (int *)cli_grow(NULL, (size_t)n * sizeof *types); lm_meta v;
+    lm_model *m = cli_own_model(from, 0, 0); int i, n = lm_tensor_count(m), *types = (int *)cli_grow(NULL, (size_t)n * sizeof *types); lm_meta v;
     gguf_writer w; lm_tensor t;
     float *x = NULL; void *out = NULL; char name[128];
     lm_mix_types(m, cfg.type, 0, types);
@@ -815,7 +811,7 @@ int main(int argc, char **argv) {
     if (run.dpo && (cfg.dropout > 0 || cfg.teacher || cfg.cache)) cli_die("%s: pairs are trained without dropout and teacher", run.feed.s[0].d.path);
     run.rows = cfg.rows && cfg.rows < run.step_rows ? (int)cfg.rows : run.step_rows;
     if (run.dpo && run.rows % 2) run.rows++;
-    if (n_show) { run.vm = open_model(cfg.vocab ? cfg.vocab : cfg.model ? cfg.model : "", 1); check_data(); show(); }
+    if (n_show) { run.vm = cli_own_model(cfg.vocab ? cfg.vocab : cfg.model ? cfg.model : "", 1, 0); check_data(); show(); }
     else {
         open_models();
         check_data();
