@@ -4076,7 +4076,7 @@ typedef struct lmi_work lmi_work;
 typedef void (*lmi_job)(void *owner, const lmi_work *w, int slot, int item, int n); /* n items, at most w->most */
 struct lmi_work {
     lmi_job compute, commit;          /* commit NULL: compute does all */
-    int n_items, most, rows, n_tok, layer, n_mat, add, first[3]; const int *who; const float *in, *norm, *up; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
+    int n_items, most, rows, n_tok, layer, n_mat, add, first[3]; const int *who; const float *in, *norm, *up; const lmi_act *act; lmi_act *made; const struct lmi_mat *mat[3]; float *out[3]; /* as the job has them (section forward) */
 };
 typedef struct lmi_share {            /* one slot's part; a line of its own */
     uint64_t range;                   /* an LMI_RANGE: items not begun */
@@ -8988,7 +8988,7 @@ struct lm_ctx {
     int *tok_seq, *tok_pos;           /* [n_batch] */
     float *x, *h, *q, *k, *v, *att, *gate, *up; /* [n_batch][...] residual, normed, projections, attention, feed-forward */
     float *angle;                     /* [n_batch][2][n_rot] what lmi_rope takes: cosines, sines */
-    lmi_act *act; int act_steps;      /* [n_batch][act_steps] the input of a product as int8 */
+    lmi_act *act;                     /* [n_batch][] the input of a product as int8 */
     float *logits, *embedding; int *row_token; /* [n_logits][n_vocab], [n_logits][n_embd], [n_logits] token each row belongs to */
     uint8_t *row_want; int n_rows, n_last;     /* results of the last decode, and its number of tokens */
     lmi_worn *worn; int *n_worn, any_worn; /* [n_seq][LMI_MAX_ADAPTERS], [n_seq] adapters in the order of attachment; 1: there are any */
@@ -9046,12 +9046,6 @@ static void lmi_swiglu(lm_ctx *c) { lmi_row(c, c->gate, c->m->n_ff, c->run.n_tok
 /* Up to three products of one input: out[t] = W in[t] + bias, or added to out[t]. An item is k->tile groups of 16 rows; one thread computes it for all
  * tokens, from panels of its weights (unpacked once), or for one token straight from the weights. */
 static int lmi_is_int(const lm_ctx *c, const lmi_mat *w) { return !(w->flags & LMI_FLT) && c->info.compute == LM_COMPUTE_AUTO; }
-/* The input as int8. Where the work before makes these rows and nobody wants them as floats, it rounds them at once. */
-static void lmi_round(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, int alone) {
-    lmi_work *w = c->n_plan > 0 ? &c->plan[c->n_plan - 1] : NULL;
-    if (!alone || w == NULL || w->compute != lmi_row_compute || w->out[0] != in) w = lmi_row(c, in, a->n_in, n_tok, NULL);
-    w->mat[0] = a;
-}
 /* 16 rows of w, interleaved: as they lie, or brought into `to`. */
 static const uint8_t *lmi_group(const lmi_mat *w, int group, uint8_t *to) {
     const uint8_t *p = w->data + (size_t)group * 16 * w->row_bytes, *row[16]; int r, n_rows = LMI_MIN(16, w->n_out - 16 * group);
@@ -9066,21 +9060,20 @@ static const lmi_mat *lmi_product_item(const lmi_work *w, int item, int *mat, in
     *row = (item - w->first[*mat]) * w->rows;
     return w->mat[*mat];
 }
-static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, int item, float *out) { /* out [n_tok][rows] */
-    const lmi_kernels *k = c->m->k; int i, row, g, n_groups, all = work->rows / 16;
-    const lmi_mat *w = lmi_product_item(work, item, &i, &row); const uint8_t *group[LMI_MAX(LMI_TILE, LMI_SOLO)]; const lmi_panel *panel[LMI_TILE];
-    size_t n = (size_t)w->n_in; lmi_ahead next;
+static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, const lmi_mat *w, int row, float *out) { /* out [n_tok][rows] */
+    const lmi_kernels *k = c->m->k; int g, n_groups, all = work->rows / 16; size_t n = (size_t)w->n_in; lmi_ahead next;
+    const uint8_t *group[LMI_MAX(LMI_TILE, LMI_SOLO)]; const lmi_panel *panel[LMI_TILE];
     n_groups = LMI_MIN(all, (w->n_out - row + 15) / 16);
     for (g = 0; g < all; g++) group[g] = g < n_groups ? lmi_group(w, row / 16 + g, s->group + (size_t)g * 16 * w->row_bytes) : group[0];
     if (lmi_is_int(c, w) && work->n_tok == 1) {
-        for (g = 0; g < n_groups; g++) k->mul_q1(w->type, group[g], w->n_in, c->act, out + 16 * g);
+        for (g = 0; g < n_groups; g++) k->mul_q1(w->type, group[g], w->n_in, work->act, out + 16 * g);
     } else if (lmi_is_int(c, w)) {
         for (g = 0; g < all; g++) {
             panel[g] = (lmi_panel *)s->panel + (g < n_groups ? (size_t)g * (n / 32) : 0);
             if (g < n_groups) k->panel(w->type, group[g], w->n_in, (lmi_panel *)s->panel + (size_t)g * (n / 32));
         }
         next = lmi_ahead_of(group[n_groups - 1] + 16 * w->row_bytes, w->woven && row + 2 * work->rows <= w->n_out ? (size_t)work->rows * w->row_bytes : 0, (work->n_tok + 7) / 8);
-        k->mul_q(w->type, panel, w->n_in, c->act, work->n_tok, out, next); /* the next item's weights, mostly */
+        k->mul_q(w->type, panel, w->n_in, work->act, work->n_tok, out, next); /* the next item's weights, mostly */
     } else if (all == LMI_SOLO) k->mul_f1(w->type, group, w->n_in, work->in, out);
     else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
     else {
@@ -9094,8 +9087,8 @@ static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, 
 }
 static float *lmi_product_out(const lm_ctx *c, const lmi_work *w, int slot, int i) { return c->slot[slot].out + (size_t)i * (size_t)w->n_tok * (size_t)w->rows; }
 static void lmi_product_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
-    const lm_ctx *c = (const lm_ctx *)owner; int i;
-    for (i = 0; i < n; i++) lmi_product_one(c, w, &c->slot[slot], item + i, lmi_product_out(c, w, slot, i));
+    const lm_ctx *c = (const lm_ctx *)owner; const lmi_mat *mat; int i, k, row;
+    for (i = 0; i < n; i++) { mat = lmi_product_item(w, item + i, &k, &row); lmi_product_one(c, w, &c->slot[slot], mat, row, lmi_product_out(c, w, slot, i)); }
 }
 static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int item, int n) {
     lm_ctx *c = (lm_ctx *)owner; lmi_dst dst; int i, row, k; const lmi_mat *w;
@@ -9106,6 +9099,31 @@ static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int 
         c->m->k->place(lmi_product_out(c, work, slot, k), work->rows, work->n_tok, &dst);
         c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
     }
+}
+/* The input of the last product, silu(gate) * up, as int8 without storing gate and up: an item is 32 rows of both, so wide is an lmi_act. */
+static float *lmi_gated_out(const lm_ctx *c, const lmi_work *w, int slot, int i) { return c->slot[slot].out + (size_t)i * 64 * (size_t)w->n_tok; }
+static void lmi_gated_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
+    const lm_ctx *c = (const lm_ctx *)owner; const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; int i, j, r; size_t all = 32 * (size_t)w->n_tok;
+    for (s->fits = 1, i = 0; i < n; i++) {
+        float *gate = lmi_gated_out(c, w, slot, i), *up = gate + all, *part = up + all; /* [n_tok][32] each, [n_tok][16] */
+        for (j = 0; j < 2; j++) for (r = 0; r < 32; r += w->rows) {
+            lmi_dst to = { NULL, 32, NULL, 0, w->rows }; int apart = w->rows < 32 && w->n_tok > 1;
+            to.out = (j ? up : gate) + r;
+            lmi_product_one(c, w, s, w->mat[j], 32 * (item + i) + r, apart ? part : to.out);
+            if (apart) k->place(part, w->rows, w->n_tok, &to);
+        }
+        k->swiglu(gate, up, (int)all, gate);
+        s->fits &= k->quantize(gate, (int)all, (lmi_act *)(void *)up);
+    }
+}
+static void lmi_gated_commit(void *owner, const lmi_work *w, int slot, int item, int n) {
+    lm_ctx *c = (lm_ctx *)owner; size_t t, n_tok = (size_t)w->n_tok, step = (size_t)w->mat[0]->n_out / 32; int i;
+    for (i = 0; i < n; i++) {
+        const lmi_act *a = (const lmi_act *)(const void *)(lmi_gated_out(c, w, slot, i) + 32 * n_tok); lmi_act *to = w->made + item + i;
+        for (t = 0; t < n_tok; t++, to += step) *to = a[t];
+    }
+    if (!c->slot[slot].fits) lmi_bad(c, w, slot);
+    c->slot[slot].n_macs += 64 * (uint64_t)n * (uint64_t)w->mat[0]->n_in * (uint64_t)n_tok;
 }
 /* out += s * (B u), u = A x of n rows that follow each other (s: the file's alpha and the caller's scale); u NULL: it is computed from in. */
 static void lmi_lora_rows(lm_ctx *c, int slot, const lmi_worn *worn, const lmi_lora *l, const float *in, int n_in, const float *u, float *out, int n_out, int n) {
@@ -9144,6 +9162,20 @@ static void lmi_adapt_job(void *owner, const lmi_work *w, int slot, int item, in
         }
     }
 }
+/* The input as int8. Where the work before makes these rows and nobody wants them as floats, it rounds them at once; where that is silu(gate) * up of
+ * integer products, all three become one work. */
+static const lmi_act *lmi_round(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, int alone) {
+    lmi_work *w = c->n_plan > 0 ? &c->plan[c->n_plan - 1] : NULL, *p = w && c->n_plan > 1 ? w - 1 : NULL;
+    if (!alone || w == NULL || w->compute != lmi_row_compute || w->out[0] != in) w = lmi_row(c, in, a->n_in, n_tok, NULL);
+    else if (w->up && p && p->compute == lmi_product_compute && p->n_mat == 2 && lmi_is_int(c, p->mat[0]) && lmi_is_int(c, p->mat[1]) && !p->mat[0]->bias && !p->mat[1]->bias) {
+        p->compute = lmi_gated_compute; p->commit = lmi_gated_commit; p->made = (lmi_act *)(void *)c->up; /* floats of which nobody needs now */
+        p->n_items = a->n_in / 32; p->most = LMI_MAX(LMI_MOST / 4 / n_tok, 1);
+        c->n_plan--;
+        return p->made;
+    }
+    w->mat[0] = a;
+    return c->act;
+}
 static void lmi_observe(lm_ctx *c, const float *in, int n_tok, const lmi_mat *const *mat, int n_mat) {
     int i, layer; const char *name; char full[64]; lmi_out o;
     lmi_go(c);                                               /* until `in` is there */
@@ -9165,7 +9197,7 @@ static void lmi_linear3(lm_ctx *c, const float *in, int n_tok, int add, const lm
     w.most = LMI_MAX(LMI_MOST * 16 / (n_tok * w.rows), 1);
     for (i = 0; i < w.n_mat; i++) { w.first[i] = w.n_items; w.n_items += (w.mat[i]->n_out + w.rows - 1) / w.rows; }
     if (c->observe) lmi_observe(c, in, n_tok, w.mat, w.n_mat);
-    if (any_int) lmi_round(c, in, n_tok, a, all_int && !c->any_worn);
+    if (any_int) w.act = lmi_round(c, in, n_tok, a, all_int && !c->any_worn);
     w.compute = lmi_product_compute; w.commit = lmi_product_commit; w.who = c->who;
     *lmi_plan(c, NULL, NULL, 0) = w;
     if (!c->any_worn) return;
@@ -9659,7 +9691,7 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     for (t = 0; t < i->n_threads; t++) {
         void *panel = lmi_push(a, LMI_MAX(LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * LMI_MOST * f) * tile, 4 * (uint64_t)lmi_rotated_bytes(c)), 1);
         uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), m->plain ? LMI_MAX(tile, LMI_SOLO) : 1);
-        float *out = (float *)lmi_push(a, LMI_MAX(tokens * tile, LMI_MOST), 16 * f);
+        float *out = (float *)lmi_push(a, LMI_MAX(tokens * 5, LMI_MOST), 16 * f); /* lmi_gated_compute's */
         float *head = (float *)lmi_push(a, LMI_MAX(LMI_QUERIES * dv16, (uint64_t)m->dk), f); /* also a key that turns */
         float *page = (float *)lmi_push(a, i->cache_type == LM_CACHE_F32 ? 0 : LMI_PAGE * LMI_MAX((uint64_t)m->dk, dv16), f);
         if (c->slot) {
