@@ -4062,7 +4062,7 @@ LMI_API int lm_cores(void) { return lmi_physical_cores(); }
 /* ---- a team of threads and the work it shares. Slot 0 is the thread that calls; a slot owns scratch.
  * The caller hands in a list of works, to be done one after the other; a work is a number of items, in any order. Nobody leads: whichever thread
  * finishes the last item of a work begins the next. A work's items are cut into one range a slot, so that each thread reads on through its
- * own part of the weights; a thread whose range is empty takes single items from the ends of others'.
+ * own part of the weights; a thread whose range is empty takes half of what is left of another's, from its end: so many that it, too, reads on.
  * Nobody waits for a thread that the system keeps from running: its range is taken by the others, and the one item that it holds is computed again by
  * whoever has waited as long as two items take. For this, work that matters has two parts: compute() leaves results in the slot's scratch and
  * touches nothing else, and commit() puts them in place, after the item's holder has made sure that it still is. A thread that wakes up later
@@ -4111,14 +4111,14 @@ static void lmi_team_share(lmi_team *t, const lmi_work *w) {
     int i; uint64_t n = (uint64_t)w->n_items, k = (uint64_t)t->n;
     for (i = 0; i < t->n; i++) lmi_atomic_set(&t->share[i].range, LMI_RANGE(n * (uint64_t)i / k, n * ((uint64_t)i + 1) / k, w->most));
 }
-/* n items from the one returned, or -1: up to half of those in the own range, or one of another's. */
+/* n items from the one returned, or -1: up to half of those in the own range, from its beginning, or in another's, from its end. */
 static int lmi_team_take(lmi_team *t, int slot, int *n) {
     int k; uint64_t v, first, end, *p;
     for (k = 0; k < t->n; k++) {
         p = &t->share[(slot + k) % t->n].range;
         while (v = lmi_atomic_get(p), first = v >> 28 & 0xfffffff, end = v & 0xfffffff, first < end) {
-            *n = k ? 1 : (int)LMI_MIN((end - first + 1) / 2, v >> 56);
-            if (lmi_swap_if(p, v, k ? v - 1 : v + LMI_RANGE(*n, 0, 0))) return (int)(k ? end - 1 : first);
+            *n = (int)LMI_MIN((end - first + 1) / 2, v >> 56);
+            if (lmi_swap_if(p, v, k ? v - (uint64_t)*n : v + LMI_RANGE(*n, 0, 0))) return (int)(k ? end - (uint64_t)*n : first);
         }
     }
     return -1;
