@@ -1736,7 +1736,7 @@ typedef struct lmi_act { float d, half[2], whole; int32_t sum[2]; int8_t q[32]; 
 typedef struct lmi_panel {            /* one step of 16 rows, lane = row; what a type does not use is not set */
     uint8_t u[512];                   /* weights as LMI_TYPES has them, Q2_K's times sc: 4 of each row, 4 more of each, ...; with LMI_NX 2 (see >>isa) 8 of each, ... */
     float   d[16], m[2][16];          /* times sc where the halves share one; times mn */
-    int32_t sc[2][16];                /* with LMI_SUB, but not of Q2_K */
+    int32_t sc[2][16];                /* with LMI_SUB, but not of Q2_K; where LMI_LACKS, what sums lack in sc[0] */
 } lmi_panel;
 static int lmi_panel_flags(const lmi_type *t) { return t->flags & LMI_TWO ? t->flags & ~LMI_SUB : t->flags; }
 #define LMI_TILE 2                    /* the most groups of 16 rows that a product takes at once */
@@ -2346,13 +2346,15 @@ LMI_OP LMI(xb) LMI(four)(const int8_t *a) { int32_t x; memcpy(&x, a, 4); return 
 /* Pairs of products in 16 bits, which must not saturate: of u <= 15, 16 of them sum to at most 16 * 15 * 127 = 30480; u <= 31: 8, 31496; u <= 63:
  * 4, 32004; signed bytes: 2, as |w| (unsigned, up to 128) times x with w's sign, 2 * 128 * 127 = 32512, so they become 32 bits at once. */
 #define LMI_RUN(top) ((top) <= 15 ? 8 : (top) <= 31 ? 4 : (top) <= 63 ? 2 : 8)
+LMI_OP __m256i LMI(now)(__m256i sum) { /* compilers put additions off, and spill the products */
+#if defined(__GNUC__) || defined(__clang__)
+    __asm__("" : "+x"(sum));
+#endif
+    return sum;
+}
 LMI_OP __m256i LMI(dot4x8)(__m256i p, __m256i u, __m256i x, int top) {
     if (top == 255) return _mm256_add_epi32(p, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(x, u)), _mm256_set1_epi16(1)));
-    p = _mm256_add_epi16(p, _mm256_maddubs_epi16(u, x));
-#if defined(__GNUC__) || defined(__clang__)
-    __asm__("" : "+x"(p)); /* the sum is wanted now: compilers put additions off, and spill the products */
-#endif
-    return p;
+    return LMI(now)(_mm256_add_epi16(p, _mm256_maddubs_epi16(u, x)));
 }
 LMI_OP __m256i LMI(flush8)(__m256i p, int top) { return top == 255 ? p : _mm256_madd_epi16(p, _mm256_set1_epi16(1)); }
 #else
@@ -2365,6 +2367,30 @@ LMI_OP __m256i LMI(flush8)(__m256i p, int top) { (void)top; return p; }
 LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { LMI_BOTH(ps, LMI(dot4x8)(p.a, u.a, x, top), LMI(dot4x8)(p.b, u.b, x, top)); }
 LMI_OP LMI(ps) LMI(no_sum)(void) { LMI_BOTH(ps, _mm256_setzero_si256(), _mm256_setzero_si256()); }
 LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { LMI_BOTH(vi, LMI(flush8)(p.a, top), LMI(flush8)(p.b, top)); }
+#if LMI_PASS == LMI_AVX2
+/* Over panels signed bytes do without vpsignb, which takes the multipliers' ports: |w| times x, all bits of x turned where w < 0, is less than w x by |w|
+ * there. What 32 weights of a row lack is in the panel. A pair is at least -2 * 128 * 128, which still fits. */
+#define LMI_LACKS(top) ((top) == 255)
+LMI_OP __m256i LMI(minus8)(__m256i w) { return _mm256_cmpgt_epi8(_mm256_setzero_si256(), w); }
+LMI_OP __m256i LMI(dot_turned)(__m256i p, __m256i w, __m256i x) {
+    return LMI(now)(_mm256_add_epi32(p, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_xor_si256(x, LMI(minus8)(w))), _mm256_set1_epi16(1))));
+}
+LMI_OP LMI(ps) LMI(dot)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) {
+    if (!LMI_LACKS(top)) return LMI(dot4)(p, u, x, top);
+    { LMI_BOTH(ps, LMI(dot_turned)(p.a, u.a, x), LMI(dot_turned)(p.b, u.b, x)); }
+}
+LMI_OP void LMI(deal)(lmi_panel *w, int top) {
+    __m256i sum, v; int g, h;
+    for (h = 0; h < 2 && LMI_LACKS(top); h++) {
+        sum = _mm256_setzero_si256();
+        LMI_UNROLL for (g = 0; g < 8; g++) {
+            v = LMI(at)(w->u + 64 * g + 32 * h);
+            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_and_si256(_mm256_abs_epi8(v), LMI(minus8)(v)), _mm256_set1_epi8(1)));
+        }
+        _mm256_storeu_si256((__m256i *)(void *)(w->sc[0] + 8 * h), _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+    }
+}
+#endif
 LMI_OP uint32_t LMI(amax_bits)(const float *x) {
     __m256i mask = _mm256_set1_epi32(0x7fffffff), m = _mm256_setzero_si256(); __m128i h; int i;
     for (i = 0; i < 32; i += 8) m = _mm256_max_epi32(m, _mm256_and_si256(LMI(at)(x + i), mask));
@@ -2594,8 +2620,8 @@ LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; LMI_FOUR(vi, vpaddq_s
 LMI_OP int32x4_t LMI(smmla)(int32x4_t p, int8x16_t u, int8x16_t x) LMI_BYTES4("smmla", vmmlaq_s32)
 LMI_OP LMI(ps) LMI(dot)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { (void)top; LMI_FOUR(ps, LMI(smmla)(p.v[i], vreinterpretq_s8_u8(u.v[i]), x)); }
 LMI_OP LMI(xb) LMI(share)(const int8_t *a, const int8_t *b, int g) { return vcombine_s8(vld1_s8(a + g / 2 * 8), vld1_s8(b + g / 2 * 8)); }
-LMI_OP void LMI(deal)(uint8_t *u) {
-    int g, i;
+LMI_OP void LMI(deal)(lmi_panel *w, int top) {
+    uint8_t *u = w->u; int g, i; (void)top;
     for (g = 0; g < 8; g += 2) {
         LMI(vi) a = LMI(unit_i)(u), b = LMI(unit_i)(u + 64);
         for (i = 0; i < 4; i++, u += 32) { vst1q_u8(u, vreinterpretq_u8_s32(vzip1q_s32(a.v[i], b.v[i]))); vst1q_u8(u + 16, vreinterpretq_u8_s32(vzip2q_s32(a.v[i], b.v[i]))); }
@@ -2737,14 +2763,20 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #endif
 
 /* The matrix kernel multiplies for LMI_NX tokens at once: 1, or 2 (then LMI_NR is 1). deal() orders a step's weights for it, from 4 of each row after 4
- * of each row to 4 LMI_NX of each: a word of 64 bytes has 16 / LMI_NX rows. share() readies activations of LMI_NX tokens for word g, dot() adds the
- * products to those tokens' sum number g % LMI_NX, and sort() makes of their LMI_NX sums one for each token. For one token: four() and dot4(). */
+ * of each row to 4 LMI_NX of each: a word of 64 bytes has 16 / LMI_NX rows; where LMI_LACKS(top), it finds what the sums will lack. share() readies
+ * activations of LMI_NX tokens for word g, dot() adds the products to those tokens' sum number g % LMI_NX, and sort() makes of their LMI_NX sums one for
+ * each token. For one token: four() and dot4(). */
 #ifndef LMI_NX
 #define LMI_NX 1
-LMI_OP void    LMI(deal)(uint8_t *u) { (void)u; }
 LMI_OP LMI(xb) LMI(share)(const int8_t *a, const int8_t *b, int g) { (void)b; return LMI(four)(a + 4 * g); }
+#ifndef LMI_LACKS
+LMI_OP void    LMI(deal)(lmi_panel *w, int top) { (void)w; (void)top; }
 LMI_OP LMI(ps) LMI(dot)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { return LMI(dot4)(p, u, x, top); }
+#endif
 LMI_OP void    LMI(sort)(LMI(ps) *p) { (void)p; }
+#endif
+#ifndef LMI_LACKS
+#define LMI_LACKS(top) 0
 #endif
 
 /* ============================================================================================== >>kernels
@@ -2895,15 +2927,15 @@ LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int
     LMI(store)(out, acc);
 }
 /* 16 rows of n weights -> n / 32 steps. */
-LMI_OP void LMI(panel_as)(int type, int per, int bytes, const uint8_t *p, int n, lmi_panel *out) {
+LMI_OP void LMI(panel_as)(int type, int per, int bytes, int top, const uint8_t *p, int n, lmi_panel *out) {
     int b, s, g, i;
     for (b = 0; b < n / per; b++, p += 16 * bytes) {
         LMI_STEPS for (s = 0; s < per / 32; s++, out++) {
             LMI(scale) k = LMI(scales)(type, p, s);
             LMI_UNROLL for (g = 0; g < 8; g++) LMI(store_b)(out->u + 64 * g, type == LMI_Q2_K ? LMI(times)(LMI(get)(type, p, s, g), k.sc[g / 4]) : LMI(get)(type, p, s, g));
-            LMI(deal)(out->u);
             LMI(store)(out->d, k.d);
             for (i = 0; i < 2; i++) { LMI(store)(out->m[i], k.m[i]); LMI(store_i)(out->sc[i], k.sc[i]); }
+            LMI(deal)(out, top);
         }
     }
 }
@@ -2931,6 +2963,7 @@ LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int flags
             k.d = LMI(load)(w->d);
             if (flags & LMI_OFF) { k.m[0] = LMI(load)(w->m[0]); k.m[1] = LMI(load)(w->m[1]); }
             if (flags & LMI_SUB) { k.sc[0] = LMI(load_i)(w->sc[0]); k.sc[1] = LMI(load_i)(w->sc[1]); }
+            if (LMI_LACKS(top)) LMI_UNROLL for (t = 0; t < nt; t++) half[t * LMI_NR + r][0] = LMI(add_i)(half[t * LMI_NR + r][0], LMI(load_i)(w->sc[0]));
             LMI_UNROLL for (t = 0; t < nt; t++)
                 acc[t * LMI_NR + r] = LMI(step)(acc[t * LMI_NR + r], half[t * LMI_NR + r], &k, a + (size_t)t * (size_t)n_step, flags, top, off);
         }
@@ -2980,7 +3013,7 @@ LMI_FN void LMI(place)(const float *in, int in_stride, int n_tok, const lmi_dst 
 /* The stamped copies: products over panels for each kind, the rest for each type. */
 #define LMI_STAMP_Q(name, number, per, bytes, flags, lead, tail, top, off)                                                         \
     LMI_FN void LMI(mul_q1_##name)(const uint8_t *p, int n, const lmi_act *a, float *out) { LMI(mul_q1_as)(number, per, bytes, flags, top, off, p, n, a, out); } \
-    LMI_FN void LMI(panel_##name)(const uint8_t *p, int n, lmi_panel *out) { LMI(panel_as)(number, per, bytes, p, n, out); }
+    LMI_FN void LMI(panel_##name)(const uint8_t *p, int n, lmi_panel *out) { LMI(panel_as)(number, per, bytes, top, p, n, out); }
 #define LMI_CASE_Q1(name, number, per, bytes, flags, lead, tail, top, off)    case number: LMI(mul_q1_##name)(group, n, a, out); break;
 #define LMI_CASE_PANEL(name, number, per, bytes, flags, lead, tail, top, off) case number: LMI(panel_##name)(group, n, out); break;
 LMI_INT_TYPES(LMI_STAMP_Q)
@@ -3745,6 +3778,7 @@ static const lmi_kernels LMI(kernels) = {
 #undef LMI_STEPS
 #undef LMI_NR
 #undef LMI_NT
+#undef LMI_LACKS
 #undef LMI_NF
 #undef LMI_TM
 #undef LMI_TV
