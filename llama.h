@@ -9203,7 +9203,7 @@ static const lmi_act *lmi_round(lm_ctx *c, const float *in, int n_tok, const lmi
     if (!alone || w == NULL || w->compute != lmi_row_compute || w->out[0] != in) w = lmi_row(c, in, a->n_in, n_tok, NULL);
     else if (w->up && p && p->compute == lmi_product_compute && p->n_mat == 2 && lmi_is_int(c, p->mat[0]) && lmi_is_int(c, p->mat[1]) && !p->mat[0]->bias && !p->mat[1]->bias) {
         p->compute = lmi_gated_compute; p->commit = lmi_gated_commit; p->made = (lmi_act *)(void *)c->up; /* floats of which nobody needs now */
-        p->n_items = a->n_in / 32; p->most = LMI_MAX(LMI_MOST / 4 / n_tok, 1);
+        p->n_items = a->n_in / 32; p->most = LMI_MAX(LMI_MOST / (5 * n_tok), 1);
         c->n_plan--;
         return p->made;
     }
@@ -9725,7 +9725,7 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     for (t = 0; t < i->n_threads; t++) {
         void *panel = lmi_push(a, LMI_MAX(LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * LMI_MOST * f) * tile, 4 * (uint64_t)lmi_rotated_bytes(c)), 1);
         uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), m->plain ? LMI_MAX(tile, LMI_SOLO) : 1);
-        float *out = (float *)lmi_push(a, LMI_MAX(tokens * 5, LMI_MOST), 16 * f); /* lmi_gated_compute's */
+        float *out = (float *)lmi_push(a, LMI_MAX(tokens * 5, LMI_MOST), 16 * f); /* 5: lmi_gated_compute's gate, up and part */
         float *head = (float *)lmi_push(a, LMI_MAX(LMI_QUERIES * dv16, (uint64_t)m->dk), f); /* also a key that turns */
         float *page = (float *)lmi_push(a, i->cache_type == LM_CACHE_F32 ? 0 : LMI_PAGE * LMI_MAX((uint64_t)m->dk, dv16), f);
         if (c->slot) {
