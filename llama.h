@@ -2352,8 +2352,11 @@ LMI_OP __m256i LMI(now)(__m256i sum) { /* compilers put additions off, and spill
 #endif
     return sum;
 }
+LMI_OP __m256i LMI(dot_abs)(__m256i p, __m256i w, __m256i x) { /* p + |w| x */
+    return LMI(now)(_mm256_add_epi32(p, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), x), _mm256_set1_epi16(1))));
+}
 LMI_OP __m256i LMI(dot4x8)(__m256i p, __m256i u, __m256i x, int top) {
-    if (top == 255) return _mm256_add_epi32(p, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(u), _mm256_sign_epi8(x, u)), _mm256_set1_epi16(1)));
+    if (top == 255) return LMI(dot_abs)(p, u, _mm256_sign_epi8(x, u));
     return LMI(now)(_mm256_add_epi16(p, _mm256_maddubs_epi16(u, x)));
 }
 LMI_OP __m256i LMI(flush8)(__m256i p, int top) { return top == 255 ? p : _mm256_madd_epi16(p, _mm256_set1_epi16(1)); }
@@ -2372,9 +2375,7 @@ LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { LMI_BOTH(vi, LMI(flush8)(p.a, to
  * there. What 32 weights of a row lack is in the panel. A pair is at least -2 * 128 * 128, which still fits. */
 #define LMI_LACKS(top) ((top) == 255)
 LMI_OP __m256i LMI(minus8)(__m256i w) { return _mm256_cmpgt_epi8(_mm256_setzero_si256(), w); }
-LMI_OP __m256i LMI(dot_turned)(__m256i p, __m256i w, __m256i x) {
-    return LMI(now)(_mm256_add_epi32(p, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_xor_si256(x, LMI(minus8)(w))), _mm256_set1_epi16(1))));
-}
+LMI_OP __m256i LMI(dot_turned)(__m256i p, __m256i w, __m256i x) { return LMI(dot_abs)(p, w, _mm256_xor_si256(x, LMI(minus8)(w))); }
 LMI_OP LMI(ps) LMI(dot)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) {
     if (!LMI_LACKS(top)) return LMI(dot4)(p, u, x, top);
     { LMI_BOTH(ps, LMI(dot_turned)(p.a, u.a, x), LMI(dot_turned)(p.b, u.b, x)); }
@@ -4097,7 +4098,7 @@ LMI_API int lm_cores(void) { return lmi_physical_cores(); }
  * The caller hands in a list of works, to be done one after the other; a work is a number of items, in any order. Nobody leads: whichever thread
  * finishes the last item of a work begins the next. A work's items are cut into one range a slot, so that each thread reads on through its
  * own part of the weights; a thread whose range is empty takes half of what is left of another's, from its end: so many that it, too, reads on.
- * Nobody waits for a thread that the system keeps from running: its range is taken by the others, and the one item that it holds is computed again by
+ * Nobody waits for a thread that the system keeps from running: its range is taken by the others, and the items that it holds are computed again by
  * whoever has waited as long as two items take. For this, work that matters has two parts: compute() leaves results in the slot's scratch and
  * touches nothing else, and commit() puts them in place, after the item's holder has made sure that it still is. A thread that wakes up later
  * reads what others write by then, from memory that stays valid, and throws its result away. */
@@ -9089,13 +9090,17 @@ static const uint8_t *lmi_group(const lmi_mat *w, int group, uint8_t *to) {
     lmi_interleave(t, row, n_rows, (size_t)w->n_in / t->n, to);
     return to;
 }
-static const lmi_mat *lmi_product_item(const lmi_work *w, int item, int *mat, int *row) { /* which matrix of w, from which row */
-    for (*mat = 0; *mat + 1 < w->n_mat && item >= w->first[*mat + 1]; ++*mat) {}
-    *row = (item - w->first[*mat]) * w->rows;
-    return w->mat[*mat];
+typedef struct lmi_stripe { int mat, row; } lmi_stripe; /* work->rows rows of one of a work's matrices */
+static lmi_stripe lmi_product_stripe(const lmi_work *w, int item) {
+    lmi_stripe p;
+    for (p.mat = 0; p.mat + 1 < w->n_mat && item >= w->first[p.mat + 1]; p.mat++) {}
+    p.row = (item - w->first[p.mat]) * w->rows;
+    return p;
 }
-static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, const lmi_mat *w, int row, float *out) { /* out [n_tok][rows] */
-    const lmi_kernels *k = c->m->k; int g, n_groups, all = work->rows / 16; size_t n = (size_t)w->n_in; lmi_ahead next;
+static float *lmi_slot_out(const lm_ctx *c, const lmi_work *w, int slot, int i, int width) { return c->slot[slot].out + (size_t)i * (size_t)w->n_tok * (size_t)width; }
+/* out [n_tok][rows]; next: what is read after, mostly. */
+static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, lmi_stripe p, lmi_stripe next, float *out) {
+    const lmi_kernels *k = c->m->k; const lmi_mat *w = work->mat[p.mat], *v = work->mat[next.mat]; int g, n_groups, row = p.row, all = work->rows / 16; size_t n = (size_t)w->n_in;
     const uint8_t *group[LMI_MAX(LMI_TILE, LMI_SOLO)]; const lmi_panel *panel[LMI_TILE];
     n_groups = LMI_MIN(all, (w->n_out - row + 15) / 16);
     for (g = 0; g < all; g++) group[g] = g < n_groups ? lmi_group(w, row / 16 + g, s->group + (size_t)g * 16 * w->row_bytes) : group[0];
@@ -9106,8 +9111,8 @@ static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, 
             panel[g] = (lmi_panel *)s->panel + (g < n_groups ? (size_t)g * (n / 32) : 0);
             if (g < n_groups) k->panel(w->type, group[g], w->n_in, (lmi_panel *)s->panel + (size_t)g * (n / 32));
         }
-        next = lmi_ahead_of(group[n_groups - 1] + 16 * w->row_bytes, w->woven && row + 2 * work->rows <= w->n_out ? (size_t)work->rows * w->row_bytes : 0, (work->n_tok + 7) / 8);
-        k->mul_q(w->type, panel, w->n_in, work->act, work->n_tok, out, next); /* the next item's weights, mostly */
+        k->mul_q(w->type, panel, w->n_in, work->act, work->n_tok, out,
+            lmi_ahead_of(v->data + (size_t)next.row * v->row_bytes, v->woven && next.row + work->rows <= v->n_out ? (size_t)work->rows * v->row_bytes : 0, (work->n_tok + 7) / 8));
     } else if (all == LMI_SOLO) k->mul_f1(w->type, group, w->n_in, work->in, out);
     else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
     else {
@@ -9119,31 +9124,34 @@ static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, 
         k->mul_f(LMI_HOST, group, w->n_in, work->in, work->n_tok, out);
     }
 }
-static float *lmi_product_out(const lm_ctx *c, const lmi_work *w, int slot, int i) { return c->slot[slot].out + (size_t)i * (size_t)w->n_tok * (size_t)w->rows; }
 static void lmi_product_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
-    const lm_ctx *c = (const lm_ctx *)owner; const lmi_mat *mat; int i, k, row;
-    for (i = 0; i < n; i++) { mat = lmi_product_item(w, item + i, &k, &row); lmi_product_one(c, w, &c->slot[slot], mat, row, lmi_product_out(c, w, slot, i)); }
+    const lm_ctx *c = (const lm_ctx *)owner; int i;
+    for (i = 0; i < n; i++) lmi_product_one(c, w, &c->slot[slot], lmi_product_stripe(w, item + i), lmi_product_stripe(w, LMI_MIN(item + i + 1, w->n_items - 1)), lmi_slot_out(c, w, slot, i, w->rows));
 }
 static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int item, int n) {
-    lm_ctx *c = (lm_ctx *)owner; lmi_dst dst; int i, row, k; const lmi_mat *w;
-    for (k = 0; k < n; k++) {
-        w = lmi_product_item(work, item + k, &i, &row);
-        dst.out = work->out[i] + row; dst.stride = (size_t)w->n_out; dst.add = work->add; dst.n_lanes = LMI_MIN(work->rows, w->n_out - row);
-        dst.bias = w->bias ? w->bias + row : NULL;
-        c->m->k->place(lmi_product_out(c, work, slot, k), work->rows, work->n_tok, &dst);
+    lm_ctx *c = (lm_ctx *)owner; lmi_dst dst; lmi_stripe p; int i; const lmi_mat *w;
+    for (i = 0; i < n; i++) {
+        p = lmi_product_stripe(work, item + i); w = work->mat[p.mat];
+        dst.out = work->out[p.mat] + p.row; dst.stride = (size_t)w->n_out; dst.add = work->add; dst.n_lanes = LMI_MIN(work->rows, w->n_out - p.row);
+        dst.bias = w->bias ? w->bias + p.row : NULL;
+        c->m->k->place(lmi_slot_out(c, work, slot, i, work->rows), work->rows, work->n_tok, &dst);
         c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
     }
 }
 /* The input of the last product, silu(gate) * up, as int8 without storing gate and up: an item is 32 rows of both, so wide is an lmi_act. */
-static float *lmi_gated_out(const lm_ctx *c, const lmi_work *w, int slot, int i) { return c->slot[slot].out + (size_t)i * 64 * (size_t)w->n_tok; }
+static lmi_stripe lmi_gated_stripe(const lmi_work *w, int item, int r) { /* r: of the item's rows, those of gate, then those of up; past them: the next item's */
+    lmi_stripe p; p.mat = r / 32 % 2; p.row = 32 * (item + r / 64) + r % 32;
+    if (p.row >= w->mat[p.mat]->n_out) p.row = 0;            /* after the last */
+    return p;
+}
 static void lmi_gated_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
-    const lm_ctx *c = (const lm_ctx *)owner; const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; int i, j, r; size_t all = 32 * (size_t)w->n_tok;
+    const lm_ctx *c = (const lm_ctx *)owner; const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; int i, r; size_t all = 32 * (size_t)w->n_tok;
     for (s->fits = 1, i = 0; i < n; i++) {
-        float *gate = lmi_gated_out(c, w, slot, i), *up = gate + all, *part = up + all; /* [n_tok][32] each, [n_tok][16] */
-        for (j = 0; j < 2; j++) for (r = 0; r < 32; r += w->rows) {
+        float *gate = lmi_slot_out(c, w, slot, i, 64), *up = gate + all, *part = up + all; /* [n_tok][32] each, [n_tok][16] */
+        for (r = 0; r < 64; r += w->rows) {
             lmi_dst to = { NULL, 32, NULL, 0, w->rows }; int apart = w->rows < 32 && w->n_tok > 1;
-            to.out = (j ? up : gate) + r;
-            lmi_product_one(c, w, s, w->mat[j], 32 * (item + i) + r, apart ? part : to.out);
+            to.out = (r < 32 ? gate : up) + r % 32;
+            lmi_product_one(c, w, s, lmi_gated_stripe(w, item + i, r), lmi_gated_stripe(w, item + i, r + w->rows), apart ? part : to.out);
             if (apart) k->place(part, w->rows, w->n_tok, &to);
         }
         k->swiglu(gate, up, (int)all, gate);
@@ -9153,7 +9161,7 @@ static void lmi_gated_compute(void *owner, const lmi_work *w, int slot, int item
 static void lmi_gated_commit(void *owner, const lmi_work *w, int slot, int item, int n) {
     lm_ctx *c = (lm_ctx *)owner; size_t t, n_tok = (size_t)w->n_tok, step = (size_t)w->mat[0]->n_out / 32; int i;
     for (i = 0; i < n; i++) {
-        const lmi_act *a = (const lmi_act *)(const void *)(lmi_gated_out(c, w, slot, i) + 32 * n_tok); lmi_act *to = w->made + item + i;
+        const lmi_act *a = (const lmi_act *)(const void *)(lmi_slot_out(c, w, slot, i, 64) + 32 * n_tok); lmi_act *to = w->made + item + i;
         for (t = 0; t < n_tok; t++, to += step) *to = a[t];
     }
     if (!c->slot[slot].fits) lmi_bad(c, w, slot);
@@ -9196,17 +9204,21 @@ static void lmi_adapt_job(void *owner, const lmi_work *w, int slot, int item, in
         }
     }
 }
-/* The input as int8. Where the work before makes these rows and nobody wants them as floats, it rounds them at once; where that is silu(gate) * up of
- * integer products, all three become one work. */
+/* Where the plan ends in integer products and silu(gate) * up of theirs, makes one work of them, for act [n_tok][] as int8: returns that, or NULL. */
+static const lmi_act *lmi_gated(lm_ctx *c) {
+    lmi_work *w = &c->plan[c->n_plan - 1], *p = w - 1; int i;
+    if (w->up == NULL || c->n_plan < 2 || p->compute != lmi_product_compute) return NULL;
+    for (i = 0; i < p->n_mat; i++) if (!lmi_is_int(c, p->mat[i]) || p->mat[i]->bias || p->out[i] != (i ? w->up : w->in)) return NULL;
+    p->compute = lmi_gated_compute; p->commit = lmi_gated_commit; p->made = (lmi_act *)(void *)c->up; /* floats of which nobody needs now */
+    p->n_items = w->rows / 32; p->most = LMI_MAX(LMI_MOST / (5 * w->n_tok), 1);
+    c->n_plan--;
+    return p->made;
+}
+/* The input as int8. Where the work before makes these rows and nobody wants them as floats, it rounds them at once. */
 static const lmi_act *lmi_round(lm_ctx *c, const float *in, int n_tok, const lmi_mat *a, int alone) {
-    lmi_work *w = c->n_plan > 0 ? &c->plan[c->n_plan - 1] : NULL, *p = w && c->n_plan > 1 ? w - 1 : NULL;
+    lmi_work *w = c->n_plan > 0 ? &c->plan[c->n_plan - 1] : NULL; const lmi_act *made;
     if (!alone || w == NULL || w->compute != lmi_row_compute || w->out[0] != in) w = lmi_row(c, in, a->n_in, n_tok, NULL);
-    else if (w->up && p && p->compute == lmi_product_compute && p->n_mat == 2 && lmi_is_int(c, p->mat[0]) && lmi_is_int(c, p->mat[1]) && !p->mat[0]->bias && !p->mat[1]->bias) {
-        p->compute = lmi_gated_compute; p->commit = lmi_gated_commit; p->made = (lmi_act *)(void *)c->up; /* floats of which nobody needs now */
-        p->n_items = a->n_in / 32; p->most = LMI_MAX(LMI_MOST / (5 * n_tok), 1);
-        c->n_plan--;
-        return p->made;
-    }
+    else if ((made = lmi_gated(c)) != NULL) return made;
     w->mat[0] = a;
     return c->act;
 }
