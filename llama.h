@@ -1732,9 +1732,9 @@ static void lmi_pull_row(const lmi_type *t, const uint8_t *group, int r, size_t 
 }
 
 /* ---- what the products work on */
-typedef struct lmi_act { float d, half[2], whole; int32_t sum[2]; int8_t q[32]; } lmi_act; /* 32 activations: x[i] = d * q[i]; sums of q per 16, d * sum per 16 and of all */
+typedef struct lmi_act { float d, half[2], whole; int16_t sum[2]; int8_t q[32]; } lmi_act; /* 32 activations: x[i] = d * q[i]; sums of q per 16, d * sum per 16 and of all */
 typedef struct lmi_panel {            /* one step of 16 rows, lane = row; what a type does not use is not set */
-    uint8_t u[512];                   /* weights as LMI_TYPES has them, Q2_K's times sc: 4 of each row, 4 more of each, ...; with LMI_NX 2 (see >>isa) 8 of each, ... */
+    uint8_t u[512];                   /* weights as LMI_TYPES has them, signed ones plus LMI_S8, Q2_K's times sc: 4 of each row, 4 more of each, ...; with LMI_NX 2 (see >>isa) 8 of each, ... */
     float   d[16], m[2][16];          /* times sc where the halves share one; times mn */
     int32_t sc[2][16];                /* with LMI_SUB, but not of Q2_K; where LMI_LACKS, what sums lack in sc[0] */
 } lmi_panel;
@@ -2362,9 +2362,8 @@ LMI_OP __m256i LMI(dot4x8)(__m256i p, __m256i u, __m256i x, int top) {
 LMI_OP __m256i LMI(flush8)(__m256i p, int top) { return top == 255 ? p : _mm256_madd_epi16(p, _mm256_set1_epi16(1)); }
 #else
 #define LMI_RUN(top) 8
-LMI_OP __m256i LMI(dot4x8)(__m256i p, __m256i u, __m256i x, int top) {
-    return LMI_DPBUSD(p, top == 255 ? _mm256_xor_si256(u, _mm256_set1_epi8((char)0x80)) : u, x); /* w + 128: LMI_S8 */
-}
+LMI_OP __m256i LMI(lift)(__m256i w) { return _mm256_xor_si256(w, _mm256_set1_epi8((char)0x80)); } /* w + 128: LMI_S8 */
+LMI_OP __m256i LMI(dot4x8)(__m256i p, __m256i u, __m256i x, int top) { return LMI_DPBUSD(p, top == 255 ? LMI(lift)(u) : u, x); }
 LMI_OP __m256i LMI(flush8)(__m256i p, int top) { (void)top; return p; }
 #endif
 LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { LMI_BOTH(ps, LMI(dot4x8)(p.a, u.a, x, top), LMI(dot4x8)(p.b, u.b, x, top)); }
@@ -2390,6 +2389,18 @@ LMI_OP void LMI(deal)(lmi_panel *w, int top) {
         }
         _mm256_storeu_si256((__m256i *)(void *)(w->sc[0] + 8 * h), _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
     }
+}
+#else
+#define LMI_STARTS 1
+LMI_OP LMI(ps) LMI(start)(const int16_t sum[2], int k0, int k1) {
+    int32_t both, k = (int32_t)((uint32_t)k1 << 16 | ((uint32_t)k0 & 0xffff)); __m256i v;
+    memcpy(&both, sum, 4); v = _mm256_madd_epi16(_mm256_set1_epi32(both), _mm256_set1_epi32(k)); /* loads that broadcast */
+    LMI_BOTH(ps, v, v);
+}
+LMI_OP LMI(ps) LMI(dot)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { (void)top; LMI_BOTH(ps, LMI_DPBUSD(p.a, u.a, x), LMI_DPBUSD(p.b, u.b, x)); }
+LMI_OP void LMI(deal)(lmi_panel *w, int top) {
+    int i;
+    LMI_UNROLL for (i = 0; i < 512 && top == 255; i += 32) _mm256_storeu_si256((__m256i *)(void *)(w->u + i), LMI(lift)(LMI(at)(w->u + i)));
 }
 #endif
 LMI_OP uint32_t LMI(amax_bits)(const float *x) {
@@ -2483,8 +2494,18 @@ LMI_OP LMI(b64) LMI(bit5)(const uint8_t *p, int g) { /* bits 4g..4g+3 of each u3
 typedef __m512i LMI(ps);
 typedef __m512i LMI(xb);
 LMI_OP LMI(xb) LMI(four)(const int8_t *a) { int32_t x; memcpy(&x, a, 4); return _mm512_set1_epi32(x); } /* a load that broadcasts */
-LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) {
-    return _mm512_dpbusd_epi32(p, top == 255 ? _mm512_xor_si512(u, _mm512_set1_epi8((char)0x80)) : u, x); /* w + 128: LMI_S8 */
+LMI_OP LMI(b64) LMI(lift)(LMI(b64) w) { return _mm512_xor_si512(w, _mm512_set1_epi8((char)0x80)); } /* w + 128: LMI_S8 */
+LMI_OP LMI(ps) LMI(dot4)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { return _mm512_dpbusd_epi32(p, top == 255 ? LMI(lift)(u) : u, x); }
+#define LMI_STARTS 1
+LMI_OP LMI(ps) LMI(start)(const int16_t sum[2], int k0, int k1) {
+    int32_t both, k = (int32_t)((uint32_t)k1 << 16 | ((uint32_t)k0 & 0xffff));
+    memcpy(&both, sum, 4);
+    return _mm512_madd_epi16(_mm512_set1_epi32(both), _mm512_set1_epi32(k)); /* loads that broadcast */
+}
+LMI_OP LMI(ps) LMI(dot)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { (void)top; return _mm512_dpbusd_epi32(p, u, x); }
+LMI_OP void LMI(deal)(lmi_panel *w, int top) {
+    int i;
+    LMI_UNROLL for (i = 0; i < 512 && top == 255; i += 64) LMI(store_b)(w->u + i, LMI(lift)(LMI(bytes)(w->u + i)));
 }
 LMI_OP LMI(ps) LMI(no_sum)(void) { return _mm512_setzero_si512(); }
 LMI_OP LMI(vi) LMI(flush)(LMI(ps) p, int top) { (void)top; return p; }
@@ -2764,13 +2785,14 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #endif
 
 /* The matrix kernel multiplies for LMI_NX tokens at once: 1, or 2 (then LMI_NR is 1). deal() orders a step's weights for it, from 4 of each row after 4
- * of each row to 4 LMI_NX of each: a word of 64 bytes has 16 / LMI_NX rows; where LMI_LACKS(top), it finds what the sums will lack. share() readies
- * activations of LMI_NX tokens for word g, dot() adds the products to those tokens' sum number g % LMI_NX, and sort() makes of their LMI_NX sums one for
- * each token. For one token: four() and dot4(). */
+ * of each row to 4 LMI_NX of each: a word of 64 bytes has 16 / LMI_NX rows; it raises signed bytes by LMI_S8 or, where LMI_LACKS(top), finds what the sums
+ * will lack. share() readies activations of LMI_NX tokens for word g, dot() adds the products to those tokens' sum number g % LMI_NX, and sort() makes of
+ * their LMI_NX sums one for each token. With LMI_STARTS a token's sums need not begin at 0, but can at k0 sum[0] + k1 sum[1], which saves
+ * subtractions later; |k| <= 128. For one token: four() and dot4(). */
 #ifndef LMI_NX
 #define LMI_NX 1
 LMI_OP LMI(xb) LMI(share)(const int8_t *a, const int8_t *b, int g) { (void)b; return LMI(four)(a + 4 * g); }
-#ifndef LMI_LACKS
+#if !defined(LMI_LACKS) && !defined(LMI_STARTS)
 LMI_OP void    LMI(deal)(lmi_panel *w, int top) { (void)w; (void)top; }
 LMI_OP LMI(ps) LMI(dot)(LMI(ps) p, LMI(b64) u, LMI(xb) x, int top) { return LMI(dot4)(p, u, x, top); }
 #endif
@@ -2778,6 +2800,10 @@ LMI_OP void    LMI(sort)(LMI(ps) *p) { (void)p; }
 #endif
 #ifndef LMI_LACKS
 #define LMI_LACKS(top) 0
+#endif
+#ifndef LMI_STARTS
+#define LMI_STARTS 0
+LMI_OP LMI(ps) LMI(start)(const int16_t sum[2], int k0, int k1) { (void)sum; (void)k0; (void)k1; return LMI(no_sum)(); }
 #endif
 
 /* ============================================================================================== >>kernels
@@ -2895,14 +2921,15 @@ LMI_OP LMI(vf) LMI(column)(int type, const uint8_t *group, size_t k) {
 }
 
 /* The rest of a step of one token, after the sums of its products: over each half in sum[0], sum[1] where the type has LMI_SUB, else over all in sum[0].
- * Sums of u - off are sums of u less off times the sum of a. */
-LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(vi) sum[2], const LMI(scale) *k, const lmi_act *x, int flags, int top, int off) {
-    LMI(vi) i = sum[0], j = sum[1];
-    if (top == 255) off = LMI_S8;
-    if (off && (flags & (LMI_OFF | LMI_SUB)) == 0) i = LMI(sub_i)(i, LMI(set1_i)(off * (x->sum[0] + x->sum[1])));
-    if (off && flags & LMI_SUB) { i = LMI(sub_i)(i, LMI(set1_i)(off * x->sum[0])); j = LMI(sub_i)(j, LMI(set1_i)(off * x->sum[1])); }
-    if (flags & LMI_SUB) i = LMI(add_i)(LMI(mul_i)(i, k->sc[0]), LMI(mul_i)(j, k->sc[1]));
-    acc = LMI(add)(acc, LMI(mul)(LMI(float_i)(i), LMI(mul)(k->d, LMI(set1)(x->d))));
+ * Sums of w are sums of w + lift less lift times the sum of a; their products with sc, still integers below 2^24, are floats: those multiply faster. */
+#define LMI_LIFT(flags, top, off) ((flags) & LMI_OFF ? 0 : (top) == 255 ? LMI_S8 : (off))
+LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(vi) sum[2], const LMI(scale) *k, const lmi_act *x, int flags, int lift) {
+    LMI(vi) i = sum[0], j = sum[1]; LMI(vf) f;
+    if (lift && flags & LMI_SUB) { i = LMI(sub_i)(i, LMI(set1_i)(lift * x->sum[0])); j = LMI(sub_i)(j, LMI(set1_i)(lift * x->sum[1])); }
+    else if (lift) i = LMI(sub_i)(i, LMI(set1_i)(lift * (x->sum[0] + x->sum[1])));
+    f = LMI(float_i)(i);
+    if (flags & LMI_SUB) f = LMI(add)(LMI(mul)(f, LMI(float_i)(k->sc[0])), LMI(mul)(LMI(float_i)(j), LMI(float_i)(k->sc[1])));
+    acc = LMI(add)(acc, LMI(mul)(f, LMI(mul)(k->d, LMI(set1)(x->d))));
     if (flags & LMI_OFF) acc = LMI(add)(acc, LMI(mul)(k->m[0], LMI(set1)(flags & LMI_TWO ? x->half[0] : x->whole)));
     if (flags & LMI_TWO) acc = LMI(add)(acc, LMI(mul)(k->m[1], LMI(set1)(x->half[1])));
     return acc;
@@ -2922,7 +2949,7 @@ LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int
                     half[i][h] = (flags & LMI_SUB ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(half[i][h], part); sum[i] = LMI(no_sum)();
                 }
             }
-            LMI_UNROLL for (i = 0; i < many; i++) { LMI(scale) k = LMI(scales)(type, p, s + i); acc = LMI(step)(acc, half[i], &k, a + i, flags, top, off); }
+            LMI_UNROLL for (i = 0; i < many; i++) { LMI(scale) k = LMI(scales)(type, p, s + i); acc = LMI(step)(acc, half[i], &k, a + i, flags, LMI_LIFT(flags, top, off)); }
         }
     }
     LMI(store)(out, acc);
@@ -2940,23 +2967,27 @@ LMI_OP void LMI(panel_as)(int type, int per, int bytes, int top, const uint8_t *
         }
     }
 }
-/* nt tokens against LMI_NR panels; a [nt][n_step], out [nt][16 LMI_NR]. Where tokens share instructions one alone shares with itself. */
-LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int flags, int top, int off, const lmi_act *a, int nt, float *out) {
+/* Steps from..to of nt tokens against LMI_NR panels; a [nt][n_step], out [nt][16 LMI_NR]: results so far. Where tokens share instructions one alone
+ * shares with itself. */
+LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int from, int to, int flags, int top, int off, const lmi_act *a, int nt, float *out) {
     LMI(vf) acc[LMI_NT(0) * LMI_NR]; LMI(vi) half[LMI_NT(0) * LMI_NR][2]; LMI(ps) sum[LMI_NT(0) * LMI_NR]; LMI(xb) x; LMI(b64) u[LMI_NR]; LMI(scale) k;
-    int s, t, r, g, n_sum = LMI_MAX(nt, LMI_NX) * LMI_NR, next = nt > 1 ? n_step : 0;
-    LMI_UNROLL for (t = 0; t < n_sum; t++) { acc[t] = LMI(set1)(0.0f); sum[t] = LMI(no_sum)(); }
-    for (s = 0; s < n_step; s++, a++) {
+    int s, t, r, g, at, n_sum = LMI_MAX(nt, LMI_NX) * LMI_NR, next = nt > 1 ? n_step : 0;
+    int lift = LMI_LIFT(flags, top, off), run = LMI_MIN(LMI_RUN(top), flags & LMI_SUB ? 4 : 8);
+    LMI_UNROLL for (t = 0; t < n_sum; t++) acc[t] = from > 0 && t < nt * LMI_NR ? LMI(load)(out + 16 * t) : LMI(set1)(0.0f);
+    for (s = from, a += from; s < to; s++, a++) {
         LMI_UNROLL for (g = 0; g < 8; g++) {
+            if (g % run == 0) LMI_UNROLL for (t = 0; t < n_sum; t++)
+                sum[t] = LMI_STARTS && lift ? LMI(start)(a[(size_t)(t / LMI_NR) * (size_t)n_step].sum, run == 8 || g == 0 ? -lift : 0, run == 8 || g == 4 ? -lift : 0) : LMI(no_sum)();
             LMI_UNROLL for (r = 0; r < LMI_NR; r++) u[r] = LMI(bytes)(panel[r][s].u + 64 * g);
             LMI_UNROLL for (t = 0; t < nt; t += LMI_NX) {
-                const lmi_act *b = a + (size_t)t * (size_t)n_step; int to = t + g % LMI_NX;
-                x = LMI(share)(b->q, b[next].q, g);
-                LMI_UNROLL for (r = 0; r < LMI_NR; r++) sum[to * LMI_NR + r] = LMI(dot)(sum[to * LMI_NR + r], u[r], x, top);
+                const lmi_act *b = a + (size_t)t * (size_t)n_step;
+                x = LMI(share)(b->q, b[next].q, g); at = t + g % LMI_NX;
+                LMI_UNROLL for (r = 0; r < LMI_NR; r++) sum[at * LMI_NR + r] = LMI(dot)(sum[at * LMI_NR + r], u[r], x, top);
             }
-            if ((g + 1) % LMI_MIN(LMI_RUN(top), flags & LMI_SUB ? 4 : 8) == 0) LMI_UNROLL for (t = 0; t < n_sum; t++) {
+            if ((g + 1) % run == 0) LMI_UNROLL for (t = 0; t < n_sum; t++) {
                 if (t % LMI_NX == 0) LMI(sort)(sum + t);
                 LMI(vi) part = LMI(flush)(sum[t], top), *h = &half[t][flags & LMI_SUB ? g / 4 : 0];
-                *h = (flags & LMI_SUB ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(*h, part); sum[t] = LMI(no_sum)();
+                *h = (flags & LMI_SUB ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(*h, part);
             }
         }
         LMI_UNROLL for (r = 0; r < LMI_NR; r++) {
@@ -2966,18 +2997,24 @@ LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int flags
             if (flags & LMI_SUB) { k.sc[0] = LMI(load_i)(w->sc[0]); k.sc[1] = LMI(load_i)(w->sc[1]); }
             if (LMI_LACKS(top)) LMI_UNROLL for (t = 0; t < nt; t++) half[t * LMI_NR + r][0] = LMI(add_i)(half[t * LMI_NR + r][0], LMI(load_i)(w->sc[0]));
             LMI_UNROLL for (t = 0; t < nt; t++)
-                acc[t * LMI_NR + r] = LMI(step)(acc[t * LMI_NR + r], half[t * LMI_NR + r], &k, a + (size_t)t * (size_t)n_step, flags, top, off);
+                acc[t * LMI_NR + r] = LMI(step)(acc[t * LMI_NR + r], half[t * LMI_NR + r], &k, a + (size_t)t * (size_t)n_step, flags, LMI_STARTS ? 0 : lift);
         }
     }
     LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) LMI(store)(out + 16 * t, acc[t]);
 }
+#define LMI_DEEP 20 /* so many steps, or a few less, all tokens take before they take the next: their panels stay in the first-level cache */
 LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) {
-    size_t n_step = (size_t)n / 32; int t = 0;
-    for (; t + LMI_NT(flags) <= n_tok; t += LMI_NT(flags)) {
-        LMI_FETCH(next);
-        LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, LMI_NT(flags), out + 16 * LMI_NR * t);
+    int n_step = n / 32, n_part = (n_step + LMI_DEEP - 1) / LMI_DEEP, i, t, nt;
+    for (i = 0; i < n_part; i++) {
+        int from = n_step * i / n_part, to = n_step * (i + 1) / n_part;
+        for (t = 0; t < n_tok; t += nt) {
+            const lmi_act *at = a + (size_t)t * (size_t)n_step; float *o = out + 16 * LMI_NR * t;
+            nt = t + LMI_NT(flags) <= n_tok ? LMI_NT(flags) : 1;
+            if (nt > 1 && from == 0) LMI_FETCH(next);
+            if (nt > 1) LMI(mul_q_tile)(w, n_step, from, to, flags, top, off, at, LMI_NT(flags), o);
+            else LMI(mul_q_tile)(w, n_step, from, to, flags, top, off, at, 1, o);
+        }
     }
-    for (; t < n_tok; t++) LMI(mul_q_tile)(w, n / 32, flags, top, off, a + (size_t)t * n_step, 1, out + 16 * LMI_NR * t);
 }
 /* nt tokens against nr groups of float rows; x [nt][n], out [nt][16 nr]. */
 LMI_OP void LMI(mul_f_tile)(int type, const uint8_t *const *group, size_t n, const float *x, int nt, int nr, float *out) {
@@ -3059,7 +3096,7 @@ LMI_FN void LMI(rows)(int type, const uint8_t *group, int n, float *out, size_t 
     for (at = 0; at < n; at += (int)t->n, group += 16 * (size_t)t->n_bytes) {
         LMI(panel)(type, group, (int)t->n, panel);
         for (r = 0; r < n_rows; r++) for (i = 0; i < (int)t->n; i++) {
-            const lmi_panel *p = &panel[i / 32]; int h = i % 32 / 16, u = p->u[(i % 32 / k * 16 + r) * k + i % k], q = t->top == 255 ? (int8_t)u : u - t->off;
+            const lmi_panel *p = &panel[i / 32]; int h = i % 32 / 16, u = p->u[(i % 32 / k * 16 + r) * k + i % k], q = t->top == 255 ? (int8_t)(u ^ LMI_S8) : u - t->off;
             float x = (lmi_panel_flags(t) & LMI_SUB ? p->d[r] * (float)p->sc[h][r] : p->d[r]) * (float)q;
             if (t->flags & LMI_OFF) x = x + p->m[t->flags & LMI_TWO ? h : 0][r];
             out[(size_t)r * row_step + (size_t)(at + i) * step] = x;
@@ -3069,7 +3106,7 @@ LMI_FN void LMI(rows)(int type, const uint8_t *group, int n, float *out, size_t 
 
 /* Activations to int8 per 32: d = amax / 127, q = x * (127 / amax) to nearest even, so never -128; amax < 2^-100 counts as zero. */
 LMI_FN int LMI(quantize)(const float *x, int n, lmi_act *out) {
-    int i, j, finite = 1;
+    int i, j, a, b, finite = 1;
     for (i = 0; i < n; i += 32, out++) {
         uint32_t bits = LMI(amax_bits)(x + i); float amax = lmi_bits_f32(bits), k;
         memset(out, 0, sizeof *out);
@@ -3077,8 +3114,9 @@ LMI_FN int LMI(quantize)(const float *x, int n, lmi_act *out) {
         if (bits >= 0x7f800000u || bits < 0x0d800000u /* 2^-100 */) continue;
         out->d = amax / 127.0f; k = 127.0f / amax;
         LMI(round16)(x + i, k, out->q); LMI(round16)(x + i + 16, k, out->q + 16);
-        for (j = 0; j < 16; j++) { out->sum[0] += out->q[j]; out->sum[1] += out->q[16 + j]; }
-        out->half[0] = out->d * (float)out->sum[0]; out->half[1] = out->d * (float)out->sum[1]; out->whole = out->d * (float)(out->sum[0] + out->sum[1]);
+        for (a = b = j = 0; j < 16; j++) { a += out->q[j]; b += out->q[16 + j]; }
+        out->sum[0] = (int16_t)a; out->sum[1] = (int16_t)b;
+        out->half[0] = out->d * (float)a; out->half[1] = out->d * (float)b; out->whole = out->d * (float)(a + b);
     }
     return finite;
 }
@@ -3780,6 +3818,7 @@ static const lmi_kernels LMI(kernels) = {
 #undef LMI_NR
 #undef LMI_NT
 #undef LMI_LACKS
+#undef LMI_STARTS
 #undef LMI_NF
 #undef LMI_TM
 #undef LMI_TV
