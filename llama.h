@@ -3002,11 +3002,11 @@ LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int from,
     }
     LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) LMI(store)(out + 16 * t, acc[t]);
 }
-#define LMI_DEEP 20 /* so many steps, or a few less, all tokens take before they take the next: their panels stay in the first-level cache */
+#define LMI_DEEP 20 /* at most so many steps all tokens take before they take the next, in even parts: their panels stay in the first-level cache */
 LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) {
-    int n_step = n / 32, n_part = (n_step + LMI_DEEP - 1) / LMI_DEEP, i, t, nt;
-    for (i = 0; i < n_part; i++) {
-        int from = n_step * i / n_part, to = n_step * (i + 1) / n_part;
+    int n_step = n / 32, deep = n_step / (n_step / LMI_DEEP + 1) + 1, from, to, t, nt;
+    for (from = 0; from < n_step; from = to) {
+        to = LMI_MIN(from + deep, n_step);
         for (t = 0; t < n_tok; t += nt) {
             const lmi_act *at = a + (size_t)t * (size_t)n_step; float *o = out + 16 * LMI_NR * t;
             nt = t + LMI_NT(flags) <= n_tok ? LMI_NT(flags) : 1;
