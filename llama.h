@@ -2056,7 +2056,6 @@ LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_INTS(p[i]); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) a) { int i; for (i = 0; i < 16; i++) p[i] = a.v[i]; }
 LMI_OP LMI(vi) LMI(add_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] + b.v[i]); }
 LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] - b.v[i]); }
-LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] * b.v[i]); }
 LMI_OP LMI(vi) LMI(or_i)(LMI(vi) a, LMI(vi) b) { LMI_INTS(a.v[i] | b.v[i]); }
 LMI_OP LMI(vi) LMI(field)(LMI(vi) a, int shift, int mask) { LMI_INTS((int32_t)((uint32_t)a.v[i] >> shift) & mask); }
 LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) a, int k) { LMI_INTS(a.v[i] * (1 << k)); }                               /* no bit is lost */
@@ -2184,11 +2183,6 @@ LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { int i; LMI_UNROLL for (i = 0; i < 4; i++) _mm_storeu_si128((__m128i *)(void *)p + i, x.v[i]); }
 LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, _mm_add_epi32(x.v[i], y.v[i])); }
 LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, _mm_sub_epi32(x.v[i], y.v[i])); }
-LMI_OP __m128i LMI(mul_i4)(__m128i x, __m128i y) { /* the low halves of the products: of lanes 0, 2 and of 1, 3 */
-    __m128i even = _mm_mul_epu32(x, y), odd = _mm_mul_epu32(_mm_srli_epi64(x, 32), _mm_srli_epi64(y, 32));
-    return _mm_unpacklo_epi32(_mm_shuffle_epi32(even, 0x08), _mm_shuffle_epi32(odd, 0x08));
-}
-LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, LMI(mul_i4)(x.v[i], y.v[i])); }
 LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, _mm_or_si128(x.v[i], y.v[i])); }
 LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) { LMI_FOUR(vi, _mm_and_si128(_mm_srl_epi32(x.v[i], _mm_cvtsi32_si128(shift)), _mm_set1_epi32(mask))); }
 LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) x, int k) { LMI_FOUR(vi, _mm_sll_epi32(x.v[i], _mm_cvtsi32_si128(k))); }
@@ -2311,7 +2305,6 @@ LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_BOTH(vi, LMI(at)(p), LMI(at)(
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm256_storeu_si256((__m256i *)(void *)p, x.a); _mm256_storeu_si256((__m256i *)(void *)(p + 8), x.b); }
 LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)); }
 LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)); }
-LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)); }
 LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { LMI_BOTH(vi, _mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)); }
 LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) {
     __m128i k = _mm_cvtsi32_si128(shift); __m256i m = _mm256_set1_epi32(mask);
@@ -2471,7 +2464,6 @@ LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { return LMI(at)(p); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { _mm512_storeu_si512(p, x); }
 LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { return _mm512_add_epi32(x, y); }
 LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) x, LMI(vi) y) { return _mm512_sub_epi32(x, y); }
-LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { return _mm512_mullo_epi32(x, y); }
 LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { return _mm512_or_si512(x, y); }
 LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) { return _mm512_and_si512(_mm512_srl_epi32(x, _mm_cvtsi32_si128(shift)), _mm512_set1_epi32(mask)); }
 LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) x, int k) { return _mm512_sll_epi32(x, _mm_cvtsi32_si128(k)); }
@@ -2587,7 +2579,6 @@ LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, vld1q_s32(p + 4 * i)
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) a) { vst1q_s32(p, a.v[0]); vst1q_s32(p + 4, a.v[1]); vst1q_s32(p + 8, a.v[2]); vst1q_s32(p + 12, a.v[3]); }
 LMI_OP LMI(vi) LMI(add_i)(LMI(vi) a, LMI(vi) b) { LMI_FOUR(vi, vaddq_s32(a.v[i], b.v[i])); }
 LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) a, LMI(vi) b) { LMI_FOUR(vi, vsubq_s32(a.v[i], b.v[i])); }
-LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) a, LMI(vi) b) { LMI_FOUR(vi, vmulq_s32(a.v[i], b.v[i])); }
 LMI_OP LMI(vi) LMI(or_i)(LMI(vi) a, LMI(vi) b) { LMI_FOUR(vi, vorrq_s32(a.v[i], b.v[i])); }
 LMI_OP LMI(vi) LMI(field)(LMI(vi) a, int shift, int mask) {
     int32x4_t k = vdupq_n_s32(-shift), m = vdupq_n_s32(mask);
@@ -2742,7 +2733,6 @@ LMI_OP LMI(vi) LMI(load_i)(const int32_t *p) { LMI_FOUR(vi, LMI(at)(p, i)); }
 LMI_OP void    LMI(store_i)(int32_t *p, LMI(vi) x) { LMI(put4)(p, x.v); }
 LMI_OP LMI(vi) LMI(add_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, wasm_i32x4_add(x.v[i], y.v[i])); }
 LMI_OP LMI(vi) LMI(sub_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, wasm_i32x4_sub(x.v[i], y.v[i])); }
-LMI_OP LMI(vi) LMI(mul_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, wasm_i32x4_mul(x.v[i], y.v[i])); }
 LMI_OP LMI(vi) LMI(or_i)(LMI(vi) x, LMI(vi) y) { LMI_FOUR(vi, wasm_v128_or(x.v[i], y.v[i])); }
 LMI_OP LMI(vi) LMI(field)(LMI(vi) x, int shift, int mask) { LMI_FOUR(vi, wasm_v128_and(wasm_u32x4_shr(x.v[i], (uint32_t)shift), wasm_i32x4_splat(mask))); }
 LMI_OP LMI(vi) LMI(shl_i)(LMI(vi) x, int k) { LMI_FOUR(vi, wasm_i32x4_shl(x.v[i], (uint32_t)k)); }
@@ -9177,12 +9167,12 @@ static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int 
         c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
     }
 }
-/* The input of the last product, silu(gate) * up, as int8 without storing gate and up: an item is 32 rows of both, so wide is an lmi_act. */
 static lmi_stripe lmi_gated_stripe(const lmi_work *w, int item, int r) { /* r: of the item's rows, those of gate, then those of up; past them: the next item's */
     lmi_stripe p; p.mat = r / 32 % 2; p.row = 32 * (item + r / 64) + r % 32;
     if (p.row >= w->mat[p.mat]->n_out) p.row = 0;            /* after the last */
     return p;
 }
+/* The input of the last product, silu(gate) * up, as int8 without storing gate and up: an item is 32 rows of both, so wide is an lmi_act. */
 static void lmi_gated_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
     const lm_ctx *c = (const lm_ctx *)owner; const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; int i, r; size_t all = 32 * (size_t)w->n_tok;
     for (s->fits = 1, i = 0; i < n; i++) {
@@ -9245,8 +9235,8 @@ static void lmi_adapt_job(void *owner, const lmi_work *w, int slot, int item, in
 }
 /* Where the plan ends in integer products and silu(gate) * up of theirs, makes one work of them, for act [n_tok][] as int8: returns that, or NULL. */
 static const lmi_act *lmi_gated(lm_ctx *c) {
-    lmi_work *w = &c->plan[c->n_plan - 1], *p = w - 1; int i;
-    if (w->up == NULL || c->n_plan < 2 || p->compute != lmi_product_compute) return NULL;
+    lmi_work *w = &c->plan[c->n_plan - 1], *p = c->n_plan > 1 ? w - 1 : NULL; int i;
+    if (w->up == NULL || p == NULL || p->compute != lmi_product_compute || p->n_mat != 2) return NULL;
     for (i = 0; i < p->n_mat; i++) if (!lmi_is_int(c, p->mat[i]) || p->mat[i]->bias || p->out[i] != (i ? w->up : w->in)) return NULL;
     p->compute = lmi_gated_compute; p->commit = lmi_gated_commit; p->made = (lmi_act *)(void *)c->up; /* floats of which nobody needs now */
     p->n_items = w->rows / 32; p->most = LMI_MAX(LMI_MOST / (5 * w->n_tok), 1);
