@@ -1767,7 +1767,7 @@ static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
     lmi_ahead a; a.p = p; a.lines = (int)((n_bytes / 64 + (size_t)steps - 1) / (size_t)steps);
     return a;
 }
-#define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).p += 64) LMI_AHEAD((a).p, 0); } while (0)
+#define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).p += 64) LMI_AHEAD((a).p, 0, 2); } while (0)
 
 #ifndef LLAMA_NO_QUANTIZE
 /* Work of the quantizers' vector code: 16 (sub-)blocks of n weights, lane = block; see "fitting of scales" in section kernels. */
@@ -1847,11 +1847,11 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
 #endif
 } lmi_kernels;
 
-/* Memory that will be used is fetched into the second cache while other work goes on; any address will do. */
+/* Memory that will be used is fetched into a cache, 3: the first, 2: the second, while other work goes on; any address will do. */
 #if defined(__GNUC__) || defined(__clang__)
-#define LMI_AHEAD(p, to_write) __builtin_prefetch(p, to_write, 2)
+#define LMI_AHEAD(p, to_write, cache) __builtin_prefetch(p, to_write, cache)
 #else
-#define LMI_AHEAD(p, to_write) ((void)(p))
+#define LMI_AHEAD(p, to_write, cache) ((void)(p))
 #endif
 
 /* a * b + c rounded once. Where the CPU has it, its instruction. Elsewhere: the product of two floats is exact in double; the sum's error
@@ -2864,11 +2864,12 @@ LMI_OP LMI(scale) LMI(scales)(int type, const uint8_t *p, int s) {
             }
             k.d = LMI(load_h)(p + 16 * 12); break;
         case LMI_Q4_K: case LMI_Q5_K: /* bytes 4..15: sc and mn of steps 0-3 in 6 bits, their top bits hold those of steps 4-7's top 2 */
-            if (s < 4) { a = LMI(field)(LMI(byte)(p, 4 + s), 0, 63); b = LMI(field)(LMI(byte)(p, 8 + s), 0, 63); }
-            else {
-                LMI(vi) low = LMI(byte)(p, 8 + s);
-                a = LMI(or_i)(LMI(field)(low, 0, 15), LMI(shl_i)(LMI(field)(LMI(byte)(p, s), 6, 3), 4));
-                b = LMI(or_i)(LMI(field)(low, 4, 15), LMI(shl_i)(LMI(field)(LMI(byte)(p, 4 + s), 6, 3), 4));
+            a = LMI(unit_i)(p + 16 * 4); b = LMI(unit_i)(p + 16 * 8);
+            if (s < 4) { a = LMI(field)(a, 8 * s, 63); b = LMI(field)(b, 8 * s, 63); }
+            else { /* for four steps at once */
+                LMI(vi) low = LMI(unit_i)(p + 16 * 12);
+                a = LMI(field)(LMI(or_i)(LMI(field)(low, 0, 0x0f0f0f0f), LMI(field)(a, 2, 0x30303030)), 8 * (s - 4), 63);
+                b = LMI(field)(LMI(or_i)(LMI(field)(low, 4, 0x0f0f0f0f), LMI(field)(b, 2, 0x30303030)), 8 * (s - 4), 63);
             }
             k.d = LMI(mul)(LMI(load_h)(p), LMI(float_i)(a)); k.m[0] = LMI(mul)(LMI(sub)(zero, LMI(load_h)(p + 16 * 2)), LMI(float_i)(b)); break;
         case LMI_Q6_K: /* signed: (x ^ 128) - 128 = (x + 128) % 256 - 128 */
@@ -2925,18 +2926,24 @@ LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(vi) sum[2], const LMI(scale) *k,
     return acc;
 }
 
-/* One token: every weight is unpacked in registers and used once; steps whose weights share bytes go together, so that memory is read once and in order. */
+/* One token: every weight is unpacked in registers and used once; steps whose weights share bytes go together, so that memory is read once and in order.
+ * Lines are asked for LMI_SOON bytes ahead, evenly: a core that computes too does not reach far enough by itself. */
+#define LMI_SOON 2048
 LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int off, const uint8_t *p, int n, const lmi_act *a, float *out) {
     const int many = type == LMI_Q2_K || type == LMI_Q3_K || type == LMI_Q6_K || type == LMI_TQ2_0 ? 4 : type == LMI_Q4_K || type == LMI_Q5_K ? 2 : 1;
+    const int turn = 16 * bytes * many * 32 / per, lines = (turn + 63) / 64; /* of memory, a pass of s */
     LMI(vf) acc = LMI(set1)(0.0f); LMI(vi) half[4][2]; LMI(ps) sum[4]; int b, s, g, i;
     for (b = 0; b < n / per; b++, p += 16 * bytes) {
         LMI_STEPS for (s = 0; s < per / 32; s += many, a += many) {
             LMI_UNROLL for (i = 0; i < many; i++) sum[i] = LMI(no_sum)();
-            LMI_UNROLL for (g = 0; g < 8; g++) LMI_UNROLL for (i = 0; i < many; i++) {
-                sum[i] = LMI(dot4)(sum[i], LMI(get)(type, p, s + i, g), LMI(four)(a[i].q + 4 * g), top);
-                if ((g + 1) % LMI_MIN(LMI_RUN(top), flags & LMI_SUB ? 4 : 8) == 0) {
-                    LMI(vi) part = LMI(flush)(sum[i], top); int h = flags & LMI_SUB ? g / 4 : 0;
-                    half[i][h] = (flags & LMI_SUB ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(half[i][h], part); sum[i] = LMI(no_sum)();
+            LMI_UNROLL for (g = 0; g < 8; g++) {
+                LMI_UNROLL for (i = lines * g / 8; i < lines * (g + 1) / 8; i++) LMI_AHEAD((const uint8_t *)((uintptr_t)p + (uintptr_t)(LMI_SOON + turn * (s / many) + 64 * i)), 0, 3);
+                LMI_UNROLL for (i = 0; i < many; i++) {
+                    sum[i] = LMI(dot4)(sum[i], LMI(get)(type, p, s + i, g), LMI(four)(a[i].q + 4 * g), top);
+                    if ((g + 1) % LMI_MIN(LMI_RUN(top), flags & LMI_SUB ? 4 : 8) == 0) {
+                        LMI(vi) part = LMI(flush)(sum[i], top); int h = flags & LMI_SUB ? g / 4 : 0;
+                        half[i][h] = (flags & LMI_SUB ? g % 4 : g) < LMI_RUN(top) ? part : LMI(add_i)(half[i][h], part); sum[i] = LMI(no_sum)();
+                    }
                 }
             }
             LMI_UNROLL for (i = 0; i < many; i++) { LMI(scale) k = LMI(scales)(type, p, s + i); acc = LMI(step)(acc, half[i], &k, a + i, flags, LMI_LIFT(flags, top, off)); }
@@ -3012,6 +3019,7 @@ LMI_OP void LMI(mul_f_tile)(int type, const uint8_t *const *group, size_t n, con
     LMI_UNROLL for (t = 0; t < nt * nr; t++) acc[t] = LMI(set1)(0.0f);
     for (k = 0; k < n; k++) {
         LMI_UNROLL for (r = 0; r < nr; r++) w[r] = LMI(column)(type, group[r], k);
+        if (nt == 1 && nr == LMI_SOLO) LMI_UNROLL for (r = 0; r < nr; r++) LMI_AHEAD((const uint8_t *)((uintptr_t)group[r] + (uintptr_t)(LMI_SOON + (type == LMI_F32 ? 64 : 32) * k)), 0, 3);
         LMI_UNROLL for (t = 0; t < nt; t++) {
             v = LMI(set1)(x[(size_t)t * n + k]);
             LMI_UNROLL for (r = 0; r < nr; r++) acc[t * nr + r] = LMI(fma)(w[r], v, acc[t * nr + r]);
@@ -3031,7 +3039,7 @@ LMI_FN void LMI(place)(const float *in, int in_stride, int n_tok, const lmi_dst 
         float *out = dst->out + (size_t)t * dst->stride;
         for (i = 0; i < dst->n_lanes; i += 16) {
             int n = dst->n_lanes - i; LMI(vf) v = LMI(load)(in + i);
-            if (t + 8 < n_tok) LMI_AHEAD(out + 8 * dst->stride + i, 1); /* tokens' lines are far apart, and stores wait for theirs one by one */
+            if (t + 8 < n_tok) LMI_AHEAD(out + 8 * dst->stride + i, 1, 2); /* tokens' lines are far apart, and stores wait for theirs one by one */
             if (dst->bias) v = LMI(add)(v, LMI(load_n)(dst->bias + i, n));
             LMI(store_n)(out + i, dst->add ? LMI(add)(LMI(load_n)(out + i, n), v) : v, n);
         }
