@@ -1850,8 +1850,10 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
 /* Memory that will be used is fetched into a cache, 3: the first, 2: the second, while other work goes on; any address will do. */
 #if defined(__GNUC__) || defined(__clang__)
 #define LMI_AHEAD(p, to_write, cache) __builtin_prefetch(p, to_write, cache)
+#define LMI_HERE __asm__ volatile("")                       /* GCC's scheduler would gather what is asked for ahead into one burst */
 #else
 #define LMI_AHEAD(p, to_write, cache) ((void)(p))
+#define LMI_HERE ((void)0)
 #endif
 
 /* a * b + c rounded once. Where the CPU has it, its instruction. Elsewhere: the product of two floats is exact in double; the sum's error
@@ -2937,6 +2939,7 @@ LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int
         LMI_STEPS for (s = 0; s < per / 32; s += many, a += many) {
             LMI_UNROLL for (i = 0; i < many; i++) sum[i] = LMI(no_sum)();
             LMI_UNROLL for (g = 0; g < 8; g++) {
+                LMI_HERE;
                 LMI_UNROLL for (i = lines * g / 8; i < lines * (g + 1) / 8; i++) LMI_AHEAD((const uint8_t *)((uintptr_t)p + (uintptr_t)(LMI_SOON + turn * (s / many) + 64 * i)), 0, 3);
                 LMI_UNROLL for (i = 0; i < many; i++) {
                     sum[i] = LMI(dot4)(sum[i], LMI(get)(type, p, s + i, g), LMI(four)(a[i].q + 4 * g), top);
