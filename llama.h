@@ -1740,6 +1740,9 @@ typedef struct lmi_panel {            /* one step of 16 rows, lane = row; what a
 } lmi_panel;
 static int lmi_panel_flags(const lmi_type *t) { return t->flags & LMI_TWO ? t->flags & ~LMI_SUB : t->flags; }
 #define LMI_TILE 2                    /* the most groups of 16 rows that a product takes at once */
+#define LMI_GROUPS 8                  /* as integer products may take: all go over the same activations while these are in the second-level cache */
+#define LMI_DEEP 16                   /* and about so many steps, in whole blocks: the panels of LMI_TILE groups stay in the first-level cache */
+#define LMI_DEEPEST 24
 #define LMI_SOLO 4                    /* as many as float rows take for one token: each is a chain of additions, and one alone is slower than memory */
 typedef struct lmi_dst {              /* where outputs go: out[token * stride + lane], lanes < n_lanes */
     float *out; size_t stride; const float *bias; /* [n_lanes] or NULL */
@@ -1831,8 +1834,8 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
     void  (*rows)(int type, const uint8_t *group, int n, float *out, size_t row_step, size_t step, int n_rows); /* dequantize */
     void  (*mul_f)(int type, const uint8_t *const *group, int n, const float *x, int n_tok, float *out);         /* `tile` groups; out [n_tok][16 tile] */
     void  (*mul_f1)(int type, const uint8_t *const *group, int n, const float *x, float *out);                   /* one token, LMI_SOLO groups; out [16 LMI_SOLO] */
-    void  (*panel)(int type, const uint8_t *group, int n, lmi_panel *out);
-    void  (*mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next); /* `tile` panels; out [n_tok][16 tile]; next: in 8 tokens */
+    /* n_group groups, a multiple of `tile`, and after them `tile` groups that are read next; out [n_group / tile][n_tok][16 tile]; panel [tile][LMI_DEEPEST]: scratch */
+    void  (*mul_q)(int type, const uint8_t *const *group, int n_group, int n, const lmi_act *a, int n_tok, lmi_panel *panel, float *out);
     void  (*mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out);                        /* one token, one group, no panel; out [16] */
     void  (*place)(const float *in, int in_stride, int n_tok, const lmi_dst *dst);
     float (*norm)(const float *x, const float *w, int n, float eps, float *y); /* returns the sum of squares */
@@ -1855,6 +1858,9 @@ typedef struct lmi_kernels {          /* one instruction set; LMI_FN functions o
 #define LMI_AHEAD(p, to_write, cache) ((void)(p))
 #define LMI_HERE ((void)0)
 #endif
+/* Of what is read once and in order, 2 KiB after byte `at` of p: a core that computes too does not reach far enough by itself. Past the end numbers
+ * have a meaning, pointers have not. */
+#define LMI_STREAM(p, at) LMI_AHEAD((const uint8_t *)((uintptr_t)(p) + 2048 + (uintptr_t)(at)), 0, 3)
 
 /* a * b + c rounded once. Where the CPU has it, its instruction. Elsewhere: the product of two floats is exact in double; the sum's error
  * (Knuth's two-sum) tells whether it was exact, and if not the sum is rounded to odd, after which rounding to float is right
@@ -2258,7 +2264,7 @@ LMI_OP void LMI(round16)(const float *x, float k, int8_t *q) {
 #define LMI_UNROLL LMI_FULLY
 #define LMI_STEPS LMI_FULLY
 #define LMI_NR 1
-#define LMI_NT(flags) ((flags) & LMI_SUB ? 2 : 3)
+#define LMI_NT(flags) ((flags) & LMI_SUB ? 2 : LMI_PASS == LMI_AVX2 ? 4 : 3)
 #define LMI_NF 6
 #define LMI_TM 6
 #define LMI_TV 1
@@ -2858,17 +2864,14 @@ LMI_OP LMI(scale) LMI(scales)(int type, const uint8_t *p, int s) {
             }
             break;
         case LMI_Q3_K:
-            for (i = 0; i < 2; i++) {
-                int j = 2 * s + i;
-                a = j < 8 ? LMI(field)(LMI(byte)(p, j), 0, 15) : LMI(field)(LMI(byte)(p, j - 8), 4, 15);
-                b = LMI(shl_i)(LMI(field)(LMI(byte)(p, 8 + j % 4), 2 * (j / 4), 3), 4);
-                k.sc[i] = LMI(add_i)(LMI(or_i)(a, b), LMI(set1_i)(-32));
-            }
+            a = LMI(field)(LMI(unit_i)(p + 16 * 4 * (s / 2 % 2)), s / 4 * 4, 0x0f0f0f0f); b = LMI(field)(LMI(unit_i)(p + 16 * 8), s / 2 * 2, 0x03030303);
+            a = LMI(or_i)(a, LMI(shl_i)(b, 4));              /* of four halves of steps at once */
+            for (i = 0; i < 2; i++) k.sc[i] = LMI(add_i)(LMI(field)(a, 8 * (2 * s % 4 + i), 255), LMI(set1_i)(-32));
             k.d = LMI(load_h)(p + 16 * 12); break;
         case LMI_Q4_K: case LMI_Q5_K: /* bytes 4..15: sc and mn of steps 0-3 in 6 bits, their top bits hold those of steps 4-7's top 2 */
             a = LMI(unit_i)(p + 16 * 4); b = LMI(unit_i)(p + 16 * 8);
             if (s < 4) { a = LMI(field)(a, 8 * s, 63); b = LMI(field)(b, 8 * s, 63); }
-            else { /* for four steps at once */
+            else {                                           /* of four steps at once */
                 LMI(vi) low = LMI(unit_i)(p + 16 * 12);
                 a = LMI(field)(LMI(or_i)(LMI(field)(low, 0, 0x0f0f0f0f), LMI(field)(a, 2, 0x30303030)), 8 * (s - 4), 63);
                 b = LMI(field)(LMI(or_i)(LMI(field)(low, 4, 0x0f0f0f0f), LMI(field)(b, 2, 0x30303030)), 8 * (s - 4), 63);
@@ -2929,8 +2932,7 @@ LMI_OP LMI(vf) LMI(step)(LMI(vf) acc, const LMI(vi) sum[2], const LMI(scale) *k,
 }
 
 /* One token: every weight is unpacked in registers and used once; steps whose weights share bytes go together, so that memory is read once and in order.
- * Lines are asked for LMI_SOON bytes ahead, evenly: a core that computes too does not reach far enough by itself. */
-#define LMI_SOON 2048
+ * Lines are asked for ahead, evenly. */
 LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int off, const uint8_t *p, int n, const lmi_act *a, float *out) {
     const int many = type == LMI_Q2_K || type == LMI_Q3_K || type == LMI_Q6_K || type == LMI_TQ2_0 ? 4 : type == LMI_Q4_K || type == LMI_Q5_K ? 2 : 1;
     const int turn = 16 * bytes * many * 32 / per, lines = (turn + 63) / 64; /* of memory, a pass of s */
@@ -2940,7 +2942,7 @@ LMI_OP void LMI(mul_q1_as)(int type, int per, int bytes, int flags, int top, int
             LMI_UNROLL for (i = 0; i < many; i++) sum[i] = LMI(no_sum)();
             LMI_UNROLL for (g = 0; g < 8; g++) {
                 LMI_HERE;
-                LMI_UNROLL for (i = lines * g / 8; i < lines * (g + 1) / 8; i++) LMI_AHEAD((const uint8_t *)((uintptr_t)p + (uintptr_t)(LMI_SOON + turn * (s / many) + 64 * i)), 0, 3);
+                LMI_UNROLL for (i = lines * g / 8; i < lines * (g + 1) / 8; i++) LMI_STREAM(p, turn * (s / many) + 64 * i);
                 LMI_UNROLL for (i = 0; i < many; i++) {
                     sum[i] = LMI(dot4)(sum[i], LMI(get)(type, p, s + i, g), LMI(four)(a[i].q + 4 * g), top);
                     if ((g + 1) % LMI_MIN(LMI_RUN(top), flags & LMI_SUB ? 4 : 8) == 0) {
@@ -2967,18 +2969,31 @@ LMI_OP void LMI(panel_as)(int type, int per, int bytes, int top, const uint8_t *
         }
     }
 }
-/* Steps from..to of nt tokens against LMI_NR panels; a [nt][n_step], out [nt][16 LMI_NR]: results so far. Where tokens share instructions one alone
- * shares with itself. */
-LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int from, int to, int flags, int top, int off, const lmi_act *a, int nt, float *out) {
+/* The stamped copies: of these for each type, of products over panels for each kind. */
+#define LMI_STAMP_Q(name, number, per, bytes, flags, lead, tail, top, off)                                                         \
+    LMI_FN void LMI(mul_q1_##name)(const uint8_t *p, int n, const lmi_act *a, float *out) { LMI(mul_q1_as)(number, per, bytes, flags, top, off, p, n, a, out); } \
+    LMI_FN void LMI(panel_##name)(const uint8_t *p, int n, lmi_panel *out) { LMI(panel_as)(number, per, bytes, top, p, n, out); }
+#define LMI_CASE_Q1(name, number, per, bytes, flags, lead, tail, top, off)    case number: LMI(mul_q1_##name)(group, n, a, out); break;
+#define LMI_CASE_PANEL(name, number, per, bytes, flags, lead, tail, top, off) case number: LMI(panel_##name)(group, n, out); break;
+LMI_INT_TYPES(LMI_STAMP_Q)
+LMI_FN void LMI(mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_Q1) default: break; } }
+LMI_FN void LMI(panel)(int type, const uint8_t *group, int n, lmi_panel *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_PANEL) default: break; } }
+#undef LMI_STAMP_Q
+#undef LMI_CASE_Q1
+#undef LMI_CASE_PANEL
+
+/* `deep` steps of nt tokens against LMI_NR panels; a: the first of them, n_step apart for each token; out [nt][16 LMI_NR], with more: results so far. Where
+ * tokens share instructions one alone shares with itself. */
+LMI_OP void LMI(mul_q_tile)(const lmi_panel *panel, int n_step, int deep, int more, int flags, int top, int off, const lmi_act *a, int nt, float *out) {
     LMI(vf) acc[LMI_NT(0) * LMI_NR]; LMI(vi) half[LMI_NT(0) * LMI_NR][2]; LMI(ps) sum[LMI_NT(0) * LMI_NR]; LMI(xb) x; LMI(b64) u[LMI_NR]; LMI(scale) k;
     int s, t, r, g, at, n_sum = LMI_MAX(nt, LMI_NX) * LMI_NR, next = nt > 1 ? n_step : 0;
     int lift = LMI_LIFT(flags, top, off), run = LMI_MIN(LMI_RUN(top), flags & LMI_SUB ? 4 : 8);
-    LMI_UNROLL for (t = 0; t < n_sum; t++) acc[t] = from > 0 && t < nt * LMI_NR ? LMI(load)(out + 16 * t) : LMI(set1)(0.0f);
-    for (s = from, a += from; s < to; s++, a++) {
+    LMI_UNROLL for (t = 0; t < n_sum; t++) acc[t] = more && t < nt * LMI_NR ? LMI(load)(out + 16 * t) : LMI(set1)(0.0f);
+    for (s = 0; s < deep; s++, a++) {
         LMI_UNROLL for (g = 0; g < 8; g++) {
             if (g % run == 0) LMI_UNROLL for (t = 0; t < n_sum; t++)
                 sum[t] = LMI_STARTS && lift ? LMI(start)(a[(size_t)(t / LMI_NR) * (size_t)n_step].sum, run == 8 || g == 0 ? -lift : 0, run == 8 || g == 4 ? -lift : 0) : LMI(no_sum)();
-            LMI_UNROLL for (r = 0; r < LMI_NR; r++) u[r] = LMI(bytes)(panel[r][s].u + 64 * g);
+            LMI_UNROLL for (r = 0; r < LMI_NR; r++) u[r] = LMI(bytes)(panel[r * LMI_DEEPEST + s].u + 64 * g);
             LMI_UNROLL for (t = 0; t < nt; t += LMI_NX) {
                 const lmi_act *b = a + (size_t)t * (size_t)n_step;
                 x = LMI(share)(b->q, b[next].q, g); at = t + g % LMI_NX;
@@ -2991,7 +3006,7 @@ LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int from,
             }
         }
         LMI_UNROLL for (r = 0; r < LMI_NR; r++) {
-            const lmi_panel *w = &panel[r][s];
+            const lmi_panel *w = &panel[r * LMI_DEEPEST + s];
             k.d = LMI(load)(w->d);
             if (flags & LMI_OFF) { k.m[0] = LMI(load)(w->m[0]); k.m[1] = LMI(load)(w->m[1]); }
             if (flags & LMI_SUB) { k.sc[0] = LMI(load_i)(w->sc[0]); k.sc[1] = LMI(load_i)(w->sc[1]); }
@@ -3002,17 +3017,28 @@ LMI_OP void LMI(mul_q_tile)(const lmi_panel *const *panel, int n_step, int from,
     }
     LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) LMI(store)(out + 16 * t, acc[t]);
 }
-#define LMI_DEEP 20 /* at most so many steps all tokens take before they take the next, in even parts: their panels stay in the first-level cache */
-LMI_OP void LMI(mul_q_as)(int flags, int top, int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) {
-    int n_step = n / 32, deep = n_step / (n_step / LMI_DEEP + 1) + 1, from, to, t, nt;
-    for (from = 0; from < n_step; from = to) {
-        to = LMI_MIN(from + deep, n_step);
-        for (t = 0; t < n_tok; t += nt) {
-            const lmi_act *at = a + (size_t)t * (size_t)n_step; float *o = out + 16 * LMI_NR * t;
-            nt = t + LMI_NT(flags) <= n_tok ? LMI_NT(flags) : 1;
-            if (nt > 1 && from == 0) LMI_FETCH(next);
-            if (nt > 1) LMI(mul_q_tile)(w, n_step, from, to, flags, top, off, at, LMI_NT(flags), o);
-            else LMI(mul_q_tile)(w, n_step, from, to, flags, top, off, at, 1, o);
+/* Over a row in even parts of whole blocks, 16 + 8 / parts steps at most: all groups and tokens take one before any takes the next. */
+LMI_OP void LMI(mul_q_as)(int flags, int top, const lmi_type *type, const uint8_t *const *group, int n_group, int n, const lmi_act *a, int n_tok, lmi_panel *panel, float *out) {
+    const int n_step = n / 32, block = (int)type->n / 32, parts = LMI_MAX((n_step + LMI_DEEP / 2 - 1) / LMI_DEEP, 1), most = ((n_step + parts - 1) / parts + block - 1) / block * block;
+    const size_t bytes = 16 * (size_t)type->n_bytes; int from, deep, g, r, t, nt; lmi_ahead next[LMI_NR];
+    for (from = 0; from < n_step; from += deep) {
+        size_t at = (size_t)(from / block) * bytes;
+        deep = LMI_MIN(most, n_step - from);
+        for (g = 0; g < n_group; g += LMI_NR) {
+            int last = g + LMI_NR == n_group, again = last && from + deep < n_step; /* the first groups' next part comes after this */
+            size_t to = again ? at + (size_t)(deep / block) * bytes : last ? 0 : at;
+            LMI_UNROLL for (r = 0; r < LMI_NR; r++) {
+                LMI(panel)(type->number, group[g + r] + at, 32 * deep, panel + r * LMI_DEEPEST);
+                next[r] = lmi_ahead_of(group[again ? r : g + LMI_NR + r] + to, (size_t)(deep / block) * bytes, n_tok / LMI_NT(flags) + 1);
+            }
+            for (t = 0; t < n_tok; t += nt) {
+                const lmi_act *x = a + (size_t)t * (size_t)n_step + from; float *o = out + 16 * ((size_t)g * (size_t)n_tok + (size_t)(LMI_NR * t));
+                nt = t + LMI_NT(flags) <= n_tok ? LMI_NT(flags) : 1;
+                if (nt > 1) {
+                    LMI_UNROLL for (r = 0; r < LMI_NR; r++) LMI_FETCH(next[r]);
+                    LMI(mul_q_tile)(panel, n_step, deep, from > 0, flags, top, type->off, x, LMI_NT(flags), o);
+                } else LMI(mul_q_tile)(panel, n_step, deep, from > 0, flags, top, type->off, x, 1, o);
+            }
         }
     }
 }
@@ -3022,7 +3048,7 @@ LMI_OP void LMI(mul_f_tile)(int type, const uint8_t *const *group, size_t n, con
     LMI_UNROLL for (t = 0; t < nt * nr; t++) acc[t] = LMI(set1)(0.0f);
     for (k = 0; k < n; k++) {
         LMI_UNROLL for (r = 0; r < nr; r++) w[r] = LMI(column)(type, group[r], k);
-        if (nt == 1 && nr == LMI_SOLO) LMI_UNROLL for (r = 0; r < nr; r++) LMI_AHEAD((const uint8_t *)((uintptr_t)group[r] + (uintptr_t)(LMI_SOON + (type == LMI_F32 ? 64 : 32) * k)), 0, 3);
+        if (nt == 1 && nr == LMI_SOLO) LMI_UNROLL for (r = 0; r < nr; r++) LMI_STREAM(group[r], (type == LMI_F32 ? 64 : 32) * k);
         LMI_UNROLL for (t = 0; t < nt; t++) {
             v = LMI(set1)(x[(size_t)t * n + k]);
             LMI_UNROLL for (r = 0; r < nr; r++) acc[t * nr + r] = LMI(fma)(w[r], v, acc[t * nr + r]);
@@ -3049,21 +3075,12 @@ LMI_FN void LMI(place)(const float *in, int in_stride, int n_tok, const lmi_dst 
     }
 }
 
-/* The stamped copies: products over panels for each kind, the rest for each type. */
-#define LMI_STAMP_Q(name, number, per, bytes, flags, lead, tail, top, off)                                                         \
-    LMI_FN void LMI(mul_q1_##name)(const uint8_t *p, int n, const lmi_act *a, float *out) { LMI(mul_q1_as)(number, per, bytes, flags, top, off, p, n, a, out); } \
-    LMI_FN void LMI(panel_##name)(const uint8_t *p, int n, lmi_panel *out) { LMI(panel_as)(number, per, bytes, top, p, n, out); }
-#define LMI_CASE_Q1(name, number, per, bytes, flags, lead, tail, top, off)    case number: LMI(mul_q1_##name)(group, n, a, out); break;
-#define LMI_CASE_PANEL(name, number, per, bytes, flags, lead, tail, top, off) case number: LMI(panel_##name)(group, n, out); break;
-LMI_INT_TYPES(LMI_STAMP_Q)
-LMI_FN void LMI(mul_q1)(int type, const uint8_t *group, int n, const lmi_act *a, float *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_Q1) default: break; } }
-LMI_FN void LMI(panel)(int type, const uint8_t *group, int n, lmi_panel *out) { switch (type) { LMI_INT_TYPES(LMI_CASE_PANEL) default: break; } }
 #define LMI_STAMP_KIND(name, flags, top) \
-    LMI_FN void LMI(mul_q_##name)(int off, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) \
-    { LMI(mul_q_as)(flags, top, off, w, n, a, n_tok, out, next); }
-#define LMI_CASE_KIND(name, kind, most) if (lmi_panel_flags(t) == (kind) && t->top <= (most)) { LMI(mul_q_##name)(t->off, w, n, a, n_tok, out, next); return; }
+    LMI_FN void LMI(mul_q_##name)(const lmi_type *type, const uint8_t *const *group, int n_group, int n, const lmi_act *a, int n_tok, lmi_panel *panel, float *out) \
+    { LMI(mul_q_as)(flags, top, type, group, n_group, n, a, n_tok, panel, out); }
+#define LMI_CASE_KIND(name, kind, most) if (lmi_panel_flags(t) == (kind) && t->top <= (most)) { LMI(mul_q_##name)(t, group, n_group, n, a, n_tok, panel, out); return; }
 LMI_KINDS(LMI_STAMP_KIND)
-LMI_FN void LMI(mul_q)(int type, const lmi_panel *const *w, int n, const lmi_act *a, int n_tok, float *out, lmi_ahead next) {
+LMI_FN void LMI(mul_q)(int type, const uint8_t *const *group, int n_group, int n, const lmi_act *a, int n_tok, lmi_panel *panel, float *out) {
     const lmi_type *t = lmi_type_of(type);
     LMI_KINDS(LMI_CASE_KIND)
 }
@@ -3080,9 +3097,6 @@ LMI_FN void LMI(mul_f1)(int type, const uint8_t *const *group, int n, const floa
 }
 #undef LMI_STAMP_KIND
 #undef LMI_CASE_KIND
-#undef LMI_STAMP_Q
-#undef LMI_CASE_Q1
-#undef LMI_CASE_PANEL
 
 /* The values of a type: weight i of row r -> out[r * row_step + i * step]. */
 LMI_FN void LMI(rows)(int type, const uint8_t *group, int n, float *out, size_t row_step, size_t step, int n_rows) {
@@ -3798,7 +3812,7 @@ static const lmi_trainer LMI(trainer) = { LMI_TM, LMI_TV, LMI(block), LMI(pack),
 #endif /* LLAMA_TRAIN */
 
 static const lmi_kernels LMI(kernels) = {
-    LMI_ISA, LMI_PASS, LMI_NR, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(mul_f1), LMI(panel), LMI(mul_q), LMI(mul_q1), LMI(place), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
+    LMI_ISA, LMI_PASS, LMI_NR, LMI(probe), LMI(quantize), LMI(rows), LMI(mul_f), LMI(mul_f1), LMI(mul_q), LMI(mul_q1), LMI(place), LMI(norm), LMI(rope), LMI(swiglu), LMI(attend)
 #ifndef LLAMA_NO_QUANTIZE
     , &LMI(fitter)
 #endif
@@ -9137,36 +9151,38 @@ static lmi_stripe lmi_product_stripe(const lmi_work *w, int item) {
     p.row = (item - w->first[p.mat]) * w->rows;
     return p;
 }
-static float *lmi_slot_out(const lm_ctx *c, const lmi_work *w, int slot, int i, int width) { return c->slot[slot].out + (size_t)i * (size_t)w->n_tok * (size_t)width; }
-/* out [n_tok][rows]; next: what is read after, mostly. */
-static void lmi_product_one(const lm_ctx *c, const lmi_work *work, lmi_slot *s, lmi_stripe p, lmi_stripe next, float *out) {
-    const lmi_kernels *k = c->m->k; const lmi_mat *w = work->mat[p.mat], *v = work->mat[next.mat]; int g, n_groups, row = p.row, all = work->rows / 16; size_t n = (size_t)w->n_in;
-    const uint8_t *group[LMI_MAX(LMI_TILE, LMI_SOLO)]; const lmi_panel *panel[LMI_TILE];
-    n_groups = LMI_MIN(all, (w->n_out - row + 15) / 16);
-    for (g = 0; g < all; g++) group[g] = g < n_groups ? lmi_group(w, row / 16 + g, s->group + (size_t)g * 16 * w->row_bytes) : group[0];
-    if (lmi_is_int(c, w) && work->n_tok == 1) {
-        for (g = 0; g < n_groups; g++) k->mul_q1(w->type, group[g], w->n_in, work->act, out + 16 * g);
-    } else if (lmi_is_int(c, w)) {
-        for (g = 0; g < all; g++) {
-            panel[g] = (lmi_panel *)s->panel + (g < n_groups ? (size_t)g * (n / 32) : 0);
-            if (g < n_groups) k->panel(w->type, group[g], w->n_in, (lmi_panel *)s->panel + (size_t)g * (n / 32));
+/* n stripes, out [n][n_tok][rows]; next: what is read after, mostly. Integer products of one type go together. */
+static void lmi_product(const lm_ctx *c, const lmi_work *work, lmi_slot *s, const lmi_stripe *p, int n, lmi_stripe next, float *out) {
+    const lmi_kernels *k = c->m->k; const uint8_t *group[LMI_GROUPS + LMI_TILE]; int g, r, many, n_groups, all = work->rows / 16;
+    for (; n > 0; n -= many, p += many, out += (size_t)many * (size_t)work->n_tok * (size_t)work->rows) {
+        const lmi_mat *w = work->mat[p->mat], *v; int is_int = lmi_is_int(c, w), row; size_t width = (size_t)w->n_in;
+        for (many = 0, g = 0; many == 0 || (many < n && g < LMI_GROUPS && is_int && work->n_tok > 1 && w->woven && work->mat[p[many].mat]->type == w->type); many++) {
+            for (v = work->mat[p[many].mat], row = p[many].row, r = 0; r < all; r++, g++, row += 16)
+                group[g] = row < v->n_out ? lmi_group(v, row / 16, s->group + (size_t)r * 16 * v->row_bytes) : group[g - 1]; /* nobody takes those results */
         }
-        k->mul_q(w->type, panel, w->n_in, work->act, work->n_tok, out,
-            lmi_ahead_of(v->data + (size_t)next.row * v->row_bytes, v->woven && next.row + work->rows <= v->n_out ? (size_t)work->rows * v->row_bytes : 0, (work->n_tok + 7) / 8));
-    } else if (all == LMI_SOLO) k->mul_f1(w->type, group, w->n_in, work->in, out);
-    else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
-    else {
-        for (g = 0; g < all; g++) {
-            float *f = (float *)s->panel + (g < n_groups ? (size_t)g * 16 * n : 0);
-            if (g < n_groups) k->rows(w->type, group[g], w->n_in, f, 1, 16, 16);
-            group[g] = (const uint8_t *)f;
+        n_groups = LMI_MIN(all, (w->n_out - p->row + 15) / 16);
+        if (is_int && work->n_tok == 1) {
+            for (g = 0; g < n_groups; g++) k->mul_q1(w->type, group[g], w->n_in, work->act, out + 16 * g);
+        } else if (is_int) {
+            if (many < n) next = p[many];
+            for (v = work->mat[next.mat], r = 0; r < all; r++) group[g + r] = v->woven && next.row + 16 * r < v->n_out ? lmi_group(v, next.row / 16 + r, NULL) : group[0];
+            k->mul_q(w->type, group, g, w->n_in, work->act, work->n_tok, (lmi_panel *)s->panel, out);
+        } else if (all == LMI_SOLO) k->mul_f1(w->type, group, w->n_in, work->in, out);
+        else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
+        else {
+            for (g = 0; g < all; g++) {
+                float *f = (float *)s->panel + (g < n_groups ? (size_t)g * 16 * width : 0);
+                if (g < n_groups) k->rows(w->type, group[g], w->n_in, f, 1, 16, 16);
+                group[g] = (const uint8_t *)f;
+            }
+            k->mul_f(LMI_HOST, group, w->n_in, work->in, work->n_tok, out);
         }
-        k->mul_f(LMI_HOST, group, w->n_in, work->in, work->n_tok, out);
     }
 }
 static void lmi_product_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
-    const lm_ctx *c = (const lm_ctx *)owner; int i;
-    for (i = 0; i < n; i++) lmi_product_one(c, w, &c->slot[slot], lmi_product_stripe(w, item + i), lmi_product_stripe(w, LMI_MIN(item + i + 1, w->n_items - 1)), lmi_slot_out(c, w, slot, i, w->rows));
+    const lm_ctx *c = (const lm_ctx *)owner; lmi_stripe p[LMI_MOST]; int i;
+    for (i = 0; i < n; i++) p[i] = lmi_product_stripe(w, item + i);
+    lmi_product(c, w, &c->slot[slot], p, n, lmi_product_stripe(w, LMI_MIN(item + n, w->n_items - 1)), c->slot[slot].out);
 }
 static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int item, int n) {
     lm_ctx *c = (lm_ctx *)owner; lmi_dst dst; lmi_stripe p; int i; const lmi_mat *w;
@@ -9174,36 +9190,29 @@ static void lmi_product_commit(void *owner, const lmi_work *work, int slot, int 
         p = lmi_product_stripe(work, item + i); w = work->mat[p.mat];
         dst.out = work->out[p.mat] + p.row; dst.stride = (size_t)w->n_out; dst.add = work->add; dst.n_lanes = LMI_MIN(work->rows, w->n_out - p.row);
         dst.bias = w->bias ? w->bias + p.row : NULL;
-        c->m->k->place(lmi_slot_out(c, work, slot, i, work->rows), work->rows, work->n_tok, &dst);
+        c->m->k->place(c->slot[slot].out + (size_t)i * (size_t)work->n_tok * (size_t)work->rows, work->rows, work->n_tok, &dst);
         c->slot[slot].n_macs += (uint64_t)w->n_in * (uint64_t)dst.n_lanes * (uint64_t)work->n_tok;
     }
 }
-static lmi_stripe lmi_gated_stripe(const lmi_work *w, int item, int r) { /* r: of the item's rows, those of gate, then those of up; past them: the next item's */
-    lmi_stripe p; p.mat = r / 32 % 2; p.row = 32 * (item + r / 64) + r % 32;
-    if (p.row >= w->mat[p.mat]->n_out) p.row = 0;            /* after the last */
-    return p;
-}
 /* The input of the last product, silu(gate) * up, as int8 without storing gate and up: an item is 32 rows of both, so wide is an lmi_act. */
 static void lmi_gated_compute(void *owner, const lmi_work *w, int slot, int item, int n) {
-    const lm_ctx *c = (const lm_ctx *)owner; const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; int i, r; size_t all = 32 * (size_t)w->n_tok;
-    for (s->fits = 1, i = 0; i < n; i++) {
-        float *gate = lmi_slot_out(c, w, slot, i, 64), *up = gate + all, *part = up + all; /* [n_tok][32] each, [n_tok][16] */
-        for (r = 0; r < 64; r += w->rows) {
-            lmi_dst to = { NULL, 32, NULL, 0, w->rows }; int apart = w->rows < 32 && w->n_tok > 1;
-            to.out = (r < 32 ? gate : up) + r % 32;
-            lmi_product_one(c, w, s, lmi_gated_stripe(w, item + i, r), lmi_gated_stripe(w, item + i, r + w->rows), apart ? part : to.out);
-            if (apart) k->place(part, w->rows, w->n_tok, &to);
-        }
-        k->swiglu(gate, up, (int)all, gate);
-        s->fits &= k->quantize(gate, (int)all, (lmi_act *)(void *)up);
+    const lm_ctx *c = (const lm_ctx *)owner; const lmi_kernels *k = c->m->k; lmi_slot *s = &c->slot[slot]; lmi_stripe p[LMI_MOST] = { { 0, 0 } }, next;
+    int i, n_tok = w->n_tok, half = 32 * n / w->rows, apart = w->rows < 32 && n_tok > 1; size_t all = 32 * (size_t)n * (size_t)n_tok;
+    float *gate = s->out, *up = gate + all, *y = apart ? gate : up; /* [half][n_tok][rows] each */
+    for (i = 0; i < half; i++) { p[i].mat = 0; p[half + i].mat = 1; p[i].row = p[half + i].row = 32 * item + i * w->rows; }
+    next.mat = 0; next.row = 32 * (item + n) % w->mat[0]->n_out;
+    lmi_product(c, w, s, p, 2 * half, next, gate);
+    k->swiglu(gate, up, (int)all, y);
+    for (i = 0; apart && i < half; i++) {                    /* two of 16 rows side by side */
+        lmi_dst to = { NULL, 32, NULL, 0, 16 };
+        to.out = up + (size_t)(i / 2) * 32 * (size_t)n_tok + i % 2 * 16;
+        k->place(gate + (size_t)i * 16 * (size_t)n_tok, 16, n_tok, &to);
     }
+    s->fits = k->quantize(up, (int)all, (lmi_act *)(void *)gate); /* [n][n_tok] */
 }
 static void lmi_gated_commit(void *owner, const lmi_work *w, int slot, int item, int n) {
-    lm_ctx *c = (lm_ctx *)owner; size_t t, n_tok = (size_t)w->n_tok, step = (size_t)w->mat[0]->n_out / 32; int i;
-    for (i = 0; i < n; i++) {
-        const lmi_act *a = (const lmi_act *)(const void *)(lmi_slot_out(c, w, slot, i, 64) + 32 * n_tok); lmi_act *to = w->made + item + i;
-        for (t = 0; t < n_tok; t++, to += step) *to = a[t];
-    }
+    lm_ctx *c = (lm_ctx *)owner; size_t t, n_tok = (size_t)w->n_tok, step = (size_t)w->mat[0]->n_out / 32; int i; const lmi_act *a = (const lmi_act *)(const void *)c->slot[slot].out;
+    for (i = 0; i < n; i++) for (t = 0; t < n_tok; t++) w->made[(size_t)(item + i) + t * step] = *a++;
     if (!c->slot[slot].fits) lmi_bad(c, w, slot);
     c->slot[slot].n_macs += 64 * (uint64_t)n * (uint64_t)w->mat[0]->n_in * (uint64_t)n_tok;
 }
@@ -9250,7 +9259,7 @@ static const lmi_act *lmi_gated(lm_ctx *c) {
     if (w->up == NULL || p == NULL || p->compute != lmi_product_compute || p->n_mat != 2) return NULL;
     for (i = 0; i < p->n_mat; i++) if (!lmi_is_int(c, p->mat[i]) || p->mat[i]->bias || p->out[i] != (i ? w->up : w->in)) return NULL;
     p->compute = lmi_gated_compute; p->commit = lmi_gated_commit; p->made = (lmi_act *)(void *)c->up; /* floats of which nobody needs now */
-    p->n_items = w->rows / 32; p->most = LMI_MAX(LMI_MOST / (5 * w->n_tok), 1);
+    p->n_items = w->rows / 32; p->most = LMI_MAX(LMI_MOST / (4 * w->n_tok), LMI_GROUPS / 4);
     c->n_plan--;
     return p->made;
 }
@@ -9280,7 +9289,7 @@ static void lmi_linear3(lm_ctx *c, const float *in, int n_tok, int add, const lm
     w.mat[0] = a; w.out[0] = out_a; w.mat[1] = b; w.out[1] = out_b; w.mat[2] = d; w.out[2] = out_d;
     for (i = 0; i < w.n_mat; i++) { any_int |= lmi_is_int(c, w.mat[i]); all_int &= lmi_is_int(c, w.mat[i]); all_float &= (w.mat[i]->flags & LMI_FLT) != 0; }
     w.rows = 16 * (n_tok == 1 && all_float ? LMI_SOLO : c->m->k->tile);
-    w.most = LMI_MAX(LMI_MOST * 16 / (n_tok * w.rows), 1);
+    w.most = LMI_MAX(LMI_MOST * 16 / (n_tok * w.rows), any_int ? LMI_GROUPS * 16 / w.rows : 1);
     for (i = 0; i < w.n_mat; i++) { w.first[i] = w.n_items; w.n_items += (w.mat[i]->n_out + w.rows - 1) / w.rows; }
     if (c->observe) lmi_observe(c, in, n_tok, w.mat, w.n_mat);
     if (any_int) w.act = lmi_round(c, in, n_tok, a, all_int && !c->any_worn);
@@ -9775,9 +9784,9 @@ static void lmi_ctx_layout(lm_ctx *c, lmi_arena *a) {
     c->team.share = (lmi_share *)lmi_push(a, (uint64_t)i->n_threads, sizeof(lmi_share));
     if (c->slot) memset(c->team.share, 0, (size_t)i->n_threads * sizeof(lmi_share));
     for (t = 0; t < i->n_threads; t++) {
-        void *panel = lmi_push(a, LMI_MAX(LMI_MAX((widest + 31) / 32 * sizeof(lmi_panel), widest * LMI_MOST * f) * tile, 4 * (uint64_t)lmi_rotated_bytes(c)), 1);
+        void *panel = lmi_push(a, LMI_MAX(LMI_MAX(LMI_DEEPEST * sizeof(lmi_panel), widest * LMI_MOST * f) * tile, 4 * (uint64_t)lmi_rotated_bytes(c)), 1);
         uint8_t *group = (uint8_t *)lmi_push(a, 16 * lmi_widest_row(m), m->plain ? LMI_MAX(tile, LMI_SOLO) : 1);
-        float *out = (float *)lmi_push(a, LMI_MAX(tokens * 5, LMI_MOST), 16 * f); /* 5: lmi_gated_compute's gate, up and part */
+        float *out = (float *)lmi_push(a, LMI_MAX(tokens * LMI_GROUPS, LMI_MOST), 16 * f);
         float *head = (float *)lmi_push(a, LMI_MAX(LMI_QUERIES * dv16, (uint64_t)m->dk), f); /* also a key that turns */
         float *page = (float *)lmi_push(a, i->cache_type == LM_CACHE_F32 ? 0 : LMI_PAGE * LMI_MAX((uint64_t)m->dk, dv16), f);
         if (c->slot) {
