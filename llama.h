@@ -1741,8 +1741,8 @@ typedef struct lmi_panel {            /* one step of 16 rows, lane = row; what a
 static int lmi_panel_flags(const lmi_type *t) { return t->flags & LMI_TWO ? t->flags & ~LMI_SUB : t->flags; }
 #define LMI_TILE 2                    /* the most groups of 16 rows that a product takes at once */
 #define LMI_GROUPS 8                  /* as integer products may take: all go over the same activations while these are in the second-level cache */
-#define LMI_DEEP 16                   /* and about so many steps, in whole blocks: the panels of LMI_TILE groups stay in the first-level cache */
-#define LMI_DEEPEST 24
+#define LMI_DEEP 16                   /* and about so many steps: the panels of LMI_TILE groups stay in the first-level cache */
+#define LMI_DEEPEST 24                /* no more: to 1.5 LMI_DEEP in one part, to 1.25 in several, then up to a whole block of 8 steps */
 #define LMI_SOLO 4                    /* as many as float rows take for one token: each is a chain of additions, and one alone is slower than memory */
 typedef struct lmi_dst {              /* where outputs go: out[token * stride + lane], lanes < n_lanes */
     float *out; size_t stride; const float *bias; /* [n_lanes] or NULL */
@@ -3017,7 +3017,7 @@ LMI_OP void LMI(mul_q_tile)(const lmi_panel *panel, int n_step, int deep, int mo
     }
     LMI_UNROLL for (t = 0; t < nt * LMI_NR; t++) LMI(store)(out + 16 * t, acc[t]);
 }
-/* Over a row in even parts of whole blocks, 16 + 8 / parts steps at most: all groups and tokens take one before any takes the next. */
+/* Over a row in even parts of whole blocks: all groups and tokens take one before any takes the next. */
 LMI_OP void LMI(mul_q_as)(int flags, int top, const lmi_type *type, const uint8_t *const *group, int n_group, int n, const lmi_act *a, int n_tok, lmi_panel *panel, float *out) {
     const int n_step = n / 32, block = (int)type->n / 32, parts = LMI_MAX((n_step + LMI_DEEP / 2 - 1) / LMI_DEEP, 1), most = ((n_step + parts - 1) / parts + block - 1) / block * block;
     const size_t bytes = 16 * (size_t)type->n_bytes; int from, deep, g, r, t, nt; lmi_ahead next[LMI_NR];
@@ -3026,10 +3026,10 @@ LMI_OP void LMI(mul_q_as)(int flags, int top, const lmi_type *type, const uint8_
         deep = LMI_MIN(most, n_step - from);
         for (g = 0; g < n_group; g += LMI_NR) {
             int last = g + LMI_NR == n_group, again = last && from + deep < n_step; /* the first groups' next part comes after this */
-            size_t to = again ? at + (size_t)(deep / block) * bytes : last ? 0 : at;
+            size_t then = again ? at + (size_t)(deep / block) * bytes : last ? 0 : at;
             LMI_UNROLL for (r = 0; r < LMI_NR; r++) {
                 LMI(panel)(type->number, group[g + r] + at, 32 * deep, panel + r * LMI_DEEPEST);
-                next[r] = lmi_ahead_of(group[again ? r : g + LMI_NR + r] + to, (size_t)(deep / block) * bytes, n_tok / LMI_NT(flags) + 1);
+                next[r] = lmi_ahead_of(group[again ? r : g + LMI_NR + r] + then, (size_t)(deep / block) * bytes, n_tok / LMI_NT(flags) + 1);
             }
             for (t = 0; t < n_tok; t += nt) {
                 const lmi_act *x = a + (size_t)t * (size_t)n_step + from; float *o = out + 16 * ((size_t)g * (size_t)n_tok + (size_t)(LMI_NR * t));
