@@ -1765,12 +1765,12 @@ static size_t lmi_cached_bytes(lm_cache_type type, int n) { /* of 64 positions o
 }
 /* Memory that is wanted next, fetched some lines each step to the second-level cache: a page's other half, the next group of weights. A core's own
  * prefetcher stops at every 4 KiB and knows no pages of a cache. */
-typedef struct lmi_ahead { const uint8_t *p; int lines; } lmi_ahead;
-static lmi_ahead lmi_ahead_of(const uint8_t *p, size_t n_bytes, int steps) {
-    lmi_ahead a; a.p = p; a.lines = (int)((n_bytes / 64 + (size_t)steps - 1) / (size_t)steps);
+typedef struct lmi_ahead { uintptr_t at; int lines; } lmi_ahead; /* a number: the last step goes past the end, where pointers have no meaning */
+static lmi_ahead lmi_ahead_of(uintptr_t at, size_t n_bytes, int steps) {
+    lmi_ahead a; a.at = at; a.lines = (int)((n_bytes / 64 + (size_t)steps - 1) / (size_t)steps);
     return a;
 }
-#define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).p += 64) LMI_AHEAD((a).p, 0, 2); } while (0)
+#define LMI_FETCH(a) do { int line; for (line = 0; line < (a).lines; line++, (a).at += 64) LMI_AHEAD((const uint8_t *)(a).at, 0, 2); } while (0)
 
 #ifndef LLAMA_NO_QUANTIZE
 /* Work of the quantizers' vector code: 16 (sub-)blocks of n weights, lane = block; see "fitting of scales" in section kernels. */
@@ -3020,16 +3020,15 @@ LMI_OP void LMI(mul_q_tile)(const lmi_panel *panel, int n_step, int deep, int mo
 /* Over a row in even parts of whole blocks: all groups and tokens take one before any takes the next. */
 LMI_OP void LMI(mul_q_as)(int flags, int top, const lmi_type *type, const uint8_t *const *group, int n_group, int n, const lmi_act *a, int n_tok, lmi_panel *panel, float *out) {
     const int n_step = n / 32, block = (int)type->n / 32, parts = LMI_MAX((n_step + LMI_DEEP / 2 - 1) / LMI_DEEP, 1), most = ((n_step + parts - 1) / parts + block - 1) / block * block;
-    const size_t bytes = 16 * (size_t)type->n_bytes; int from, deep, g, r, t, nt; lmi_ahead next[LMI_NR];
-    for (from = 0; from < n_step; from += deep) {
-        size_t at = (size_t)(from / block) * bytes;
-        deep = LMI_MIN(most, n_step - from);
+    const size_t bytes = 16 * (size_t)type->n_bytes; int from, deep, g, r, t, nt; size_t at = 0, part; lmi_ahead next[LMI_NR];
+    for (from = 0; from < n_step; from += deep, at += part) {
+        deep = LMI_MIN(most, n_step - from); part = (size_t)(deep / block) * bytes;
         for (g = 0; g < n_group; g += LMI_NR) {
-            int last = g + LMI_NR == n_group, again = last && from + deep < n_step; /* the first groups' next part comes after this */
-            size_t then = again ? at + (size_t)(deep / block) * bytes : last ? 0 : at;
+            int after = g + LMI_NR; size_t then = at; /* unpacked after these: this part of the next groups, the next part of the first, what comes after all */
+            if (after == n_group && from + deep < n_step) { after = 0; then += part; } else if (after == n_group) then = 0;
             LMI_UNROLL for (r = 0; r < LMI_NR; r++) {
                 LMI(panel)(type->number, group[g + r] + at, 32 * deep, panel + r * LMI_DEEPEST);
-                next[r] = lmi_ahead_of(group[again ? r : g + LMI_NR + r] + then, (size_t)(deep / block) * bytes, n_tok / LMI_NT(flags) + 1);
+                next[r] = lmi_ahead_of((uintptr_t)group[after + r] + then, part, n_tok / LMI_NT(flags) + 1);
             }
             for (t = 0; t < n_tok; t += nt) {
                 const lmi_act *x = a + (size_t)t * (size_t)n_step + from; float *o = out + 16 * ((size_t)g * (size_t)n_tok + (size_t)(LMI_NR * t));
@@ -3302,7 +3301,7 @@ LMI_FN void LMI(attend)(const lmi_attend *a) {
     }
     for (; page <= end; page++) {
         const uint8_t *k = a->page + (size_t)page * a->page_bytes, *v = k + bytes_k; const float *x = LMI(floats)(a, k, 0);
-        next = lmi_ahead_of(v, bytes_v, a->dk);
+        next = lmi_ahead_of((uintptr_t)v, bytes_v, a->dk);
         for (q = 0, most = 0; q < a->n; q++) {
             from[q] = LMI_MAX(a->first[q] - page * LMI_PAGE, 0); to[q] = LMI_MIN(a->last[q] - page * LMI_PAGE + 1, LMI_PAGE);
             if (from[q] >= to[q]) from[q] = to[q] = 0;                            /* no key of this page */
@@ -3316,7 +3315,7 @@ LMI_FN void LMI(attend)(const lmi_attend *a) {
         }
         memset(fade, 0, sizeof fade);
         LMI(weights)(a->n, s, from, to, top, total, fade);
-        x = LMI(floats)(a, v, 1); next = lmi_ahead_of(k + a->page_bytes, page < end ? bytes_k : 0, LMI_PAGE);
+        x = LMI(floats)(a, v, 1); next = lmi_ahead_of((uintptr_t)k + a->page_bytes, page < end ? bytes_k : 0, LMI_PAGE);
         for (q = 0; q < a->n; q += n, next.lines = 0) switch (n = LMI_MIN(4, a->n - q)) {
             case 1:  LMI(values_1)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next); break;
             case 2:  LMI(values_2)(a->out + q, x, dv16, s + q, fade + q, from + q, to + q, next); break;
@@ -9153,16 +9152,15 @@ static lmi_stripe lmi_product_stripe(const lmi_work *w, int item) {
 }
 /* n stripes, out [n][n_tok][rows]; next: what is read after, mostly. Integer products of one type go together. */
 static void lmi_product(const lm_ctx *c, const lmi_work *work, lmi_slot *s, const lmi_stripe *p, int n, lmi_stripe next, float *out) {
-    const lmi_kernels *k = c->m->k; const uint8_t *group[LMI_GROUPS + LMI_TILE]; int g, r, many, n_groups, all = work->rows / 16;
+    const lmi_kernels *k = c->m->k; const uint8_t *group[LMI_GROUPS + LMI_TILE]; int g, r, many, all = work->rows / 16;
     for (; n > 0; n -= many, p += many, out += (size_t)many * (size_t)work->n_tok * (size_t)work->rows) {
         const lmi_mat *w = work->mat[p->mat], *v; int is_int = lmi_is_int(c, w), row; size_t width = (size_t)w->n_in;
         for (many = 0, g = 0; many == 0 || (many < n && g < LMI_GROUPS && is_int && work->n_tok > 1 && w->woven && work->mat[p[many].mat]->type == w->type); many++) {
             for (v = work->mat[p[many].mat], row = p[many].row, r = 0; r < all; r++, g++, row += 16)
                 group[g] = row < v->n_out ? lmi_group(v, row / 16, s->group + (size_t)r * 16 * v->row_bytes) : group[g - 1]; /* nobody takes those results */
         }
-        n_groups = LMI_MIN(all, (w->n_out - p->row + 15) / 16);
         if (is_int && work->n_tok == 1) {
-            for (g = 0; g < n_groups; g++) k->mul_q1(w->type, group[g], w->n_in, work->act, out + 16 * g);
+            for (g = 0; g < all && p->row + 16 * g < w->n_out; g++) k->mul_q1(w->type, group[g], w->n_in, work->act, out + 16 * g);
         } else if (is_int) {
             if (many < n) next = p[many];
             for (v = work->mat[next.mat], r = 0; r < all; r++) group[g + r] = v->woven && next.row + 16 * r < v->n_out ? lmi_group(v, next.row / 16 + r, NULL) : group[0];
@@ -9171,8 +9169,8 @@ static void lmi_product(const lm_ctx *c, const lmi_work *work, lmi_slot *s, cons
         else if (w->flags & LMI_FLT) k->mul_f(w->type, group, w->n_in, work->in, work->n_tok, out);
         else {
             for (g = 0; g < all; g++) {
-                float *f = (float *)s->panel + (g < n_groups ? (size_t)g * 16 * width : 0);
-                if (g < n_groups) k->rows(w->type, group[g], w->n_in, f, 1, 16, 16);
+                int here = p->row + 16 * g < w->n_out; float *f = (float *)s->panel + (here ? (size_t)g * 16 * width : 0);
+                if (here) k->rows(w->type, group[g], w->n_in, f, 1, 16, 16);
                 group[g] = (const uint8_t *)f;
             }
             k->mul_f(LMI_HOST, group, w->n_in, work->in, work->n_tok, out);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The header as users compile it: languages, compilers, warnings, switches, symbols, and the same bits from builds that tests/answer.sh does not try.
-# An optimized object takes a compiler a third of a minute: it is made once, with all warnings, then linked and looked into.
+# An optimized object takes a compiler up to a minute: one is made for each language, with all warnings, then linked and looked into.
 # BUILD as in the Makefile. Absent compilers are skipped (with LLAMA_TEST_STRICT=1: a failure). Ends with `N passed, M failed, K skipped`.
 cd "$(dirname "$0")/.." || exit 1
 B=${BUILD:-build}/compile
@@ -36,7 +36,7 @@ set -- $ccs; first=$1
 
 echo "--- languages and warnings:$ccs"
 how() { # CC STD FILE: the optimizer's warnings once for each language, and objects for what follows
-    case $2$3 in c99one | c99private_a | c++11one) echo "-O2 -c -o $B/$1.$3.o" ;; *) echo -fsyntax-only ;; esac
+    case $2$3 in c99one | c++11one) echo "-O2 -c -o $B/$1.$3.o" ;; c99private_a) echo "-c -o $B/$1.$3.o" ;; *) echo -fsyntax-only ;; esac
 }
 for cc in $ccs; do
     quiet train $cc -std=c99 $W -DLLAMA_TRAIN -fsyntax-only $T/one.c
@@ -53,8 +53,9 @@ for cc in $ccs; do
 done
 
 echo "--- programs"
-$first -O2 -c -x c -DLLAMA_IMPLEMENTATION llama.h -o "$B/llama.o" &&
-    $first -O2 tests/programs/sums.c $helpers "$B/llama.o" -o "$B/sums" -lm -lpthread && "$B/sums" --gguf nano "$B/nano.gguf" || bad sums
+lib=${BUILD:-build}/llama.o # the programs' own
+make -s B="${BUILD:-build}" "$lib" &&
+    $first -O2 tests/programs/sums.c $helpers "$lib" -o "$B/sums" -lm -lpthread && "$B/sums" --gguf nano "$B/nano.gguf" || bad sums
 for cc in $ccs; do
     cxx=$(plus $cc)
     $cc -O2 "$B/$cc.one.o" $T/two.c $T/three.c -o "$B/c_program" -lm -lpthread 2>"$B/log" || bad "$cc program" "$B/log"
@@ -92,7 +93,7 @@ echo "--- symbols"
 for cc in $ccs; do
     one=$B/$cc.one.o
     $cc -DLLAMA_NO_ENV -c $T/one.c -o "$B/noenv.o"
-    nm -u "$B/llama.o" | awk '{ print $NF }' | sed 's/@.*//' >"$B/undefined"
+    nm -u "$lib" | awk '{ print $NF }' | sed 's/@.*//' >"$B/undefined"
     nm -u "$one" | awk '{ print $NF }' | sed 's/@.*//' >>"$B/undefined"
     never='exit|_exit|_Exit|quick_exit|abort|assert|__assert_fail|.*printf(_chk)?|f?puts|f?putc|putchar|perror|fwrite|raise|system|signal|sigaction'
     never="$never|s?rand|random|rand_r|drand48|strto[a-z]*|ato[filq]*|setlocale|localeconv|time|localtime|gmtime|setenv|putenv"
@@ -121,18 +122,16 @@ build() { # NAME CC FLAGS: the implementation with FLAGS
 }
 for cc in $ccs; do
     # -O2 and -O3 -march=native: tests/answer.sh
-    for o in -O0 '-O3 -march=native -std=gnu11 -funroll-loops'; do build "$cc $o" $cc $o; same "$cc $o" "$B/s" "3 7"; done
-    build "$cc -O3 -march=native in one piece" $cc -O3 -march=native -DLLAMA_NO_DISPATCH; same "$cc -O3 -march=native LLAMA_NO_DISPATCH" "$B/s" "1 5"
-    build "$cc scalar" $cc -O1 -DLLAMA_NO_SIMD; same "$cc LLAMA_NO_SIMD" "$B/s" "2 24"
+    for o in -O0 '-O3 -march=native -DLLAMA_NO_DISPATCH -std=gnu11 -funroll-loops' '-O1 -DLLAMA_NO_SIMD'; do build "$cc $o" $cc $o; same "$cc $o" "$B/s" "3 7"; done
     # the host, not the library, with -ffast-math, which also sets flush-to-zero at start
-    $cc -O3 -ffast-math tests/programs/sums.c $helpers "$B/llama.o" -o "$B/s" -lm -lpthread &&
+    $cc -O3 -ffast-math tests/programs/sums.c $helpers "$lib" -o "$B/s" -lm -lpthread &&
         same "$cc host with -ffast-math" "$B/s" "2 7"
     for f in -ffast-math -ffinite-math-only '-fassociative-math -fno-signed-zeros -fno-trapping-math' -freciprocal-math -funsafe-math-optimizations
         do
         case $cc$f in clang*-ffast-math|clang*-ffinite*|gcc*) refused "$cc $f" $cc -O2 $f -c $T/one.c -o "$B/one.o" ;; esac
     done
     case $cc in clang*)
-        if $cc -O2 -ffp-contract=fast $T/one.c $T/two.c $T/three.c -o "$B/fused" -lm -lpthread; then
+        if $cc -O2 -ffp-contract=fast -march=native -DLLAMA_NO_DISPATCH $T/one.c $T/two.c $T/three.c -o "$B/fused" -lm -lpthread; then
             if grep -qw fma /proc/cpuinfo 2>/dev/null; then
                 "$B/fused" "$B/nano.gguf" >"$B/log" 2>&1; [ $? = 1 ] && grep -q 'compiled with flags that change arithmetic' "$B/log" && ok ||
                     bad "$cc -ffp-contract=fast is not noticed" "$B/log"
