@@ -19,8 +19,6 @@ all: $(BUILT)
 # The library: one header, compiled once for all programs but hello, which holds its own copy as users' programs do.
 $(B)/llama.o: llama.h | $(B)
 	$(CC) $(CFLAGS) -DLLAMA_TRAIN -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $@
-$(B)/hello$(EXE): examples/hello.c llama.h | $(B)
-	$(CC) $(CFLAGS) -I. $< -o $@ $(LDFLAGS) $(LDLIBS)
 $(B)/%$(EXE): examples/%.c $(wildcard tools/*.h) llama.h $(B)/llama.o | $(B)
 	$(CC) $(CFLAGS) $< $(B)/llama.o -o $@ $(LDFLAGS) $(LDLIBS)
 $(B)/%$(EXE): tools/%.c $(wildcard tools/*.h) llama.h $(B)/llama.o | $(B)
@@ -37,8 +35,10 @@ $(B):
 	  echo "make: $(firstword $(CC)): no such C compiler; to install one on Debian or Ubuntu: apt-get install -y gcc libc6-dev" >&2; exit 1; }
 	@mkdir -p $@
 
-# generate with the kernels of this machine alone: a third of the time to compile, the same bits.
+# hello, and generate for make run, with the kernels of this machine alone: a third of the time to compile, the same bits.
 NATIVE = $(firstword $(foreach f,-march=native -mcpu=native,$(shell $(CC) $(f) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(f))))
+$(B)/hello$(EXE): examples/hello.c llama.h | $(B)
+	$(CC) $(CFLAGS) $(NATIVE) -DLLAMA_NO_DISPATCH -I. $< -o $@ $(LDFLAGS) $(LDLIBS)
 $(B)/native/generate$(EXE): examples/generate.c $(wildcard tools/*.h) llama.h | $(B)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(NATIVE) -DLLAMA_NO_DISPATCH -DLLAMA_IMPLEMENTATION $< -o $@ $(LDFLAGS) $(LDLIBS)

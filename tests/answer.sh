@@ -45,8 +45,11 @@ native() {
         for o in '-O2' '-O3 -march=native'; do
             n=$cc$(echo "$o" | tr -d ' ='); build "$n" $cc $o $vnni || continue
             [ -n "$first" ] || first=$n here=$(isas "$n")
-            for i in $here; do alike "$cc $o" $i env LLAMA_ISA=$i "$B/$n" --check all 24 2 7,64 0,1; done
-            [ -f $model ] && for i in $here; do alike "SmolLM2, $cc $o" $i env LLAMA_ISA=$i "$B/$n" --model $model smollm2-q4_1 24 2 24 0; done
+            for i in $here; do
+                if quick $i; then tiny='24 2 7,64 0,1' large='24 2 24 0'; else tiny='4 2 3 0,1' large='4 2 4 0'; fi
+                alike "$cc $o" $i env LLAMA_ISA=$i "$B/$n" --check all $tiny
+                [ ! -f $model ] || alike "SmolLM2, $cc $o" $i env LLAMA_ISA=$i "$B/$n" --model $model smollm2-q4_1 $large
+            done
         done
     done
     [ -n "$first" ] || return
@@ -54,9 +57,9 @@ native() {
     for i in $here; do
         alike "threads, batches" $i env LLAMA_ISA=$i "$B/$first" --check nano,odd 520 $all 1,7,64,512 0,1 0
         if quick $i; then
-            alike "all, threads, batches" $i env LLAMA_ISA=$i "$B/$first" --check all 24 1,8 1,7 0,1
-            alike "all, long" $i env LLAMA_ISA=$i "$B/$first" --check all 520 3 64,512 0,1
-        else alike "all, threads, batches" $i env LLAMA_ISA=$i "$B/$first" --check all 24 1,8 64 0,1
+            alike "all, one by one" $i env LLAMA_ISA=$i "$B/$first" --check all 24 1,3 1 0,1
+            alike "all, long" $i env LLAMA_ISA=$i "$B/$first" --check all 520 3 512 0,1
+        else alike "all" $i env LLAMA_ISA=$i "$B/$first" --check all 24 3 7 0,1
         fi
     done
 }
@@ -80,7 +83,7 @@ smollm2() {
     [ -n "$first" ] || { have gcc && build gcc-O2 gcc -O2 $vnni && first=gcc-O2 here=$(isas gcc-O2) || return; }
     for f in $files; do
         m="--model ${f#*=} ${f%%=*}"
-        case $f in *q4_1=*) t=1,2,3,5,8 b=1,7,24 long=1,7,64,512 slow=1,2,8 cut=1,3 ;; *) t=1,8 b=1,24 long=7,512 slow=8 cut=3 ;; esac
+        case $f in *q4_1=*) t=1,3,5,8 b=1,7 long=1,7,64,512 ;; *) t=1,8 b=1,24 long=7,512 ;; esac
         for i in $here; do
             r="env LLAMA_ISA=$i $B/$first $m"
             if quick $i; then
@@ -89,8 +92,8 @@ smollm2() {
                 alike "${f%%=*}, long, plain" $i $r 520 8 64,512 1 0
                 alike "${f%%=*}, float32" $i $r 24 2 7 0,1 1
             else
-                alike "${f%%=*}, threads" $i $r 24 $slow 24 0 0
-                alike "${f%%=*}, batches, layouts" $i $r 4 3 $cut 0,1
+                alike "${f%%=*}, threads" $i $r 4 1,2,8 1,4 0 0
+                alike "${f%%=*}, layouts" $i $r 4 3 3 0,1
             fi
         done
         quick $i && alike "${f%%=*}, long, float32" $i $r 520 2 512 0 1 # the best of them
