@@ -64,13 +64,13 @@ bench: $(B)/bench$(EXE) $(MODEL)
 # for each instruction set (those the CPU lacks fall to a lower one).
 SANITIZE = -O1 -g1 -Wall -Wextra -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 asan:
-	@LIMIT_MB=0 LIMIT_MS=10000 $(MAKE) --no-print-directory test B=$(B)/asan HELLO= CFLAGS="$(SANITIZE)"
+	@LLAMA_TEST_QUICK=1 LIMIT_MB=0 LIMIT_MS=10000 $(MAKE) --no-print-directory test B=$(B)/asan HELLO= CFLAGS="$(SANITIZE)"
 # Threads, with the scalar kernels. A thread that repeats another's work reads what that one writes, and throws it away; this is off here.
 tsan: | $(B)
 	@mkdir -p $(B)/tsan
 	$(CC) -O1 -g1 -fsanitize=thread -DLLAMA_NO_SIMD -DLLAMA_TRAIN -DLLAMA_IMPLEMENTATION -c -x c llama.h -o $(B)/tsan/llama.o
 	$(CC) -O1 -g1 -fsanitize=thread $(TESTS) $(B)/tsan/llama.o -o $(B)/tsan/test $(LDLIBS)
-	$(B)/tsan/test api session train
+	LLAMA_TEST_QUICK=1 $(B)/tsan/test api session train
 isa:
 	@for i in scalar sse2 avx2 avx512; do echo "LLAMA_ISA=$$i"; LLAMA_ISA=$$i $(MAKE) --no-print-directory test || exit 1; done
 

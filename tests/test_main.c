@@ -29,7 +29,8 @@ int main(int argc, char **argv) {
     if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
         puts("usage: test [NAME ...]     runs the tests named, or all\n       test -l             lists them\n"
              "       test --print-sums   checksums of the tiny models' logits;  --print-sums-h: as tests/tiny_sums.h\n"
-             "LLAMA_TEST_DATA: folder of reference data (default ../shared). LLAMA_TEST_STRICT=1: skips other than `cpu` fail.");
+             "LLAMA_TEST_DATA: folder of reference data (default ../shared). LLAMA_TEST_STRICT=1: skips other than `cpu` fail.\n"
+             "LLAMA_TEST_QUICK=1: fewer repetitions.");
         return 0;
     }
     for (k = 1; k < argc; k++) {

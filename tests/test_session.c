@@ -206,12 +206,14 @@ static void windows(void) {
     for (k = 0; k < 2; k++) {
         bytes b = tiny_gguf(known[k].model); lm_model *m = open_bytes(b);
         for (t = 0; m && t < 3; t++) {
-            double nll = 0; uint64_t h = roll(m, (lm_cache_type)t, 512, 1, 512, &nll);
+            double nll = 0; uint64_t h;
+            if (test_quick() && t != k) continue;
+            h = roll(m, (lm_cache_type)t, 512, 1, 512, &nll);
             CHECK(nll > 0 && nll < 1e3);
             CHECK(h == known[k].sum[t]);
             if (h != known[k].sum[t]) note("0x%08lx%08lx", (unsigned long)(h >> 32), (unsigned long)(h & 0xffffffffu));
             CHECK(roll(m, (lm_cache_type)t, 100, 3, 333, NULL) == h);
-            if (t == 0) CHECK(roll(m, (lm_cache_type)t, 7, 2, 1, NULL) == h);
+            if (t == 0 && !test_quick()) CHECK(roll(m, (lm_cache_type)t, 7, 2, 1, NULL) == h);
             note("%s, cache %d: 5000 tokens through 512 positions, perplexity %.4g", known[k].model, t, exp(nll));
         }
         if (m && k == 0) { promised_error(m); cancelled(m); mixed(m); }

@@ -324,7 +324,7 @@ static void packing(void) {
 /* ---- the forward pass is lm_decode's */
 static void as_decoded(void) {
     int i, k, n = 40; lm_token ids[40]; static float logits[40 * 1024]; lm_train_batch b; lm_train_desc d; lm_error err; int n_ok = 0;
-    for (i = 0; i < tiny_count(); i++) {
+    for (i = 0; i < tiny_count(); i += test_quick() ? 4 : 1) {
         const tiny_spec *spec = tiny_at(i); bytes file; lm_model *m; lm_train *t = NULL; lm_ctx *c; float *want; double far = 0, size = 0; lm_model_info info; lm_status s;
         if (spec->n_tokens) continue;
         m = tiny_open(spec, i % 2, &file);
@@ -356,7 +356,7 @@ static void as_decoded(void) {
 /* ---- adapters learn; the file they lie over, in memory, and what the model computes without them stay as they were, bit for bit */
 static void frozen(void) {
     int i, k, n = 24, n_ok = 0; lm_token ids[25]; lm_train_batch b; lm_train_desc d;
-    for (i = 0; i < tiny_count(); i++) {
+    for (i = 0; i < tiny_count(); i += test_quick() ? 4 : 1) {
         const tiny_spec *spec = tiny_at(i); bytes file; uint8_t *copy; lm_model *m; lm_train *t; lm_ctx *c; float *before, *after; lm_model_info info; double first = 0;
         if (spec->n_tokens || spec->bias || (spec->head_v && spec->head_k != spec->head_v)) continue;
         m = tiny_open(spec, i % 2, &file);

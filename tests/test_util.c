@@ -64,6 +64,7 @@ const char *data_path(const char *relative) {
     sprintf(p, "%s/%s", root, relative);
     return exists(p) ? p : NULL;
 }
+int test_quick(void) { const char *quick = getenv("LLAMA_TEST_QUICK"); return quick != NULL && *quick == '1'; }
 const char *smollm2_path(void) {
     static const char *const name = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
     return exists(name) ? name : NULL;

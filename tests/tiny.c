@@ -245,10 +245,10 @@ static int tiny_chain(const tiny_spec *s, int n, uint64_t sum[SUMS_N][MODES], in
     return bad;
 }
 int tiny_length(const tiny_spec *s) { return s->n_tokens ? s->n_tokens : TINY_TOKENS; }
-int tiny_sums(const tiny_spec *s, uint64_t sum[MODES], int plain, int n_threads, int n_batch, float range[2]) {
-    uint64_t h[SUMS_N][MODES]; int i, bad = tiny_chain(s, tiny_length(s), h, plain, n_threads, n_batch, range);
+int tiny_sums(const tiny_spec *s, int n, uint64_t sum[MODES], int plain, int n_threads, int n_batch, float range[2]) {
+    uint64_t h[SUMS_N][MODES]; int i, bad = tiny_chain(s, n, h, plain, n_threads, n_batch, range);
     memset(sum, 0, MODES * sizeof *sum);
-    for (i = 0; !bad && i < SUMS_N; i++) if (sums_at[i] == tiny_length(s)) memcpy(sum, h[i], sizeof h[i]);
+    for (i = 0; !bad && i < SUMS_N; i++) if (sums_at[i] == n) memcpy(sum, h[i], sizeof h[i]);
     return bad;
 }
 static const struct { const char *name; uint64_t sum[SUMS_N][MODES]; } known[] = {
@@ -265,7 +265,7 @@ int tiny_print_sums(void) {
     int i, k, bad = 0;
     for (i = 0; i < tiny_count(); i++) {
         uint64_t s[MODES]; float range[2];
-        bad |= tiny_sums(&specs[i], s, 0, 1, TINY_LONG, range);
+        bad |= tiny_sums(&specs[i], tiny_length(&specs[i]), s, 0, 1, TINY_LONG, range);
         printf("%-8s", specs[i].name);
         for (k = 0; k < MODES; k++) printf(" %08lx%08lx", (unsigned long)(s[k] >> 32), (unsigned long)(s[k] & 0xffffffffu));
         printf("  logits %g to %g\n", (double)range[0], (double)range[1]);

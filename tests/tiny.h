@@ -33,9 +33,9 @@ void tiny_tokens(lm_token *ids, int n, int n_vocab);         /* the fixed list *
 /* Sums after counts above n are 0. 0: done; else it was said on stderr. us: time of decoding */
 int  logit_sums(const lm_model *m, int mode, int n_threads, int n_batch, int n, uint64_t sum[SUMS_N], float range[2], uint64_t *us);
 lm_model *tiny_open(const tiny_spec *s, int plain, bytes *file);   /* free file->p after closing; NULL: said on stderr */
-/* After tiny_length tokens, in all modes. 0: done. */
+/* After n tokens (tiny_length: what test_logits.c takes), in all modes. 0: done. */
 int  tiny_length(const tiny_spec *s);
-int  tiny_sums(const tiny_spec *s, uint64_t sum[MODES], int plain, int n_threads, int n_batch, float range[2]);
+int  tiny_sums(const tiny_spec *s, int n, uint64_t sum[MODES], int plain, int n_threads, int n_batch, float range[2]);
 int  tiny_print_sums(void);
 int  tiny_print_sums_h(void);
 const uint64_t *tiny_known(const char *name, int n_tokens); /* the committed sums, [MODES], of smollm2_sums.h also; NULL: none */

@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
     threads = argc > 1 ? atoi(argv[1]) : 2; batch = argc > 2 ? atoi(argv[2]) : TINY_LONG;
     for (i = 0; i < tiny_count(); i++) {
         uint64_t s[MODES]; float range[2];
-        if (tiny_sums(tiny_at(i), s, i % 2, threads, batch, range) != 0) return 1;
+        if (tiny_sums(tiny_at(i), tiny_length(tiny_at(i)), s, i % 2, threads, batch, range) != 0) return 1;
         printf("%-8s", tiny_at(i)->name);
         for (k = 0; k < MODES; k++) printf(" %s", hex(s[k]));
         printf("\n");
