@@ -4,7 +4,7 @@
 cd "$(dirname "$0")/.." || exit 1
 B=${BUILD:-build} CC=${CC:-cc} CFLAGS=${CFLAGS:--O2}
 BUILD=$B; export BUILD
-case $CFLAGS in *-fsanitize*) LIMIT_MB=0 LIMIT_MS=20000; export LIMIT_MB LIMIT_MS ;; esac # sanitizers take more of both
+case $CFLAGS in *-fsanitize*) LIMIT_MB=0 LIMIT_MS=20000 LLAMA_TEST_QUICK=1; export LIMIT_MB LIMIT_MS LLAMA_TEST_QUICK ;; esac # sanitizers take more of both
 passed=0 failed=0 skipped=0
 total() { # adds a part's last line
     set -- $(tail -n 1 "$1" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p')

@@ -38,7 +38,7 @@ void *read_file(const char *path, size_t *n_bytes);                      /* mall
 int   write_file(const char *path, const void *p, size_t n_bytes);       /* 0: done */
 const char *data_path(const char *relative);                             /* in the shared data (LLAMA_TEST_DATA, default ../shared);
                                                                             static storage, good for eight calls; NULL: no such file */
-int   test_quick(void);                                                  /* LLAMA_TEST_QUICK=1, for sanitizers: every line once, not every repetition */
+int   test_quick(void);                                                  /* LLAMA_TEST_QUICK=1, for sanitizers: fewer repetitions */
 const char *smollm2_path(void);                                          /* the GGUF in models/, NULL where there is none */
 uint64_t fnv1a(uint64_t h, const void *p, size_t n_bytes);               /* start with FNV1A */
 #define FNV1A 0xcbf29ce484222325u
