@@ -139,8 +139,6 @@ for cc in $ccs; do
         else bad "$cc -ffp-contract=fast"; fi ;;
     esac
 done
-LLAMA_ISA=scalar same "LLAMA_ISA=scalar" "$B/sums" "2 24"
-for i in sse2 avx2 avx512 neon; do LLAMA_ISA=$i same "LLAMA_ISA=$i" "$B/sums" "2 24"; done
 LLAMA_ISA=no-such-set refused "LLAMA_ISA=no-such-set" "$B/sums" 2 24
 grep -q 'LLAMA_ISA is no-such-set, expected ' "$B/log" && ok || bad "LLAMA_ISA=no-such-set is not named" "$B/log"
 rm -rf "$B"
